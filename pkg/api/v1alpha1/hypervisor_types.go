@@ -1,0 +1,181 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// PagePool is a host's or a cell's pool of hugepages of one size.
+type PagePool struct {
+	// size is the page size.
+	Size PageSize `json:"size"`
+	// total is the number of pages in the pool.
+	Total int64 `json:"total"`
+}
+
+// CellDistance is the ACPI SLIT distance to another cell (10 is local).
+type CellDistance struct {
+	Cell     int32 `json:"cell"`
+	Distance int32 `json:"distance"`
+}
+
+// Cell is one NUMA cell of a host.
+type Cell struct {
+	// id is the cell's number on the host.
+	ID int32 `json:"id"`
+	// cpus is the set of the host's logical CPUs in this cell, in Linux list
+	// format: 0-3,8-11.
+	CPUs string `json:"cpus"`
+	// memory is the cell's memory in bytes, hugepage pools included.
+	Memory int64 `json:"memory"`
+	// hugepages are the cell's pools.
+	// +listType=map
+	// +listMapKey=size
+	// +optional
+	Hugepages []PagePool `json:"hugepages,omitempty"`
+	// distances to the other cells.
+	// +listType=map
+	// +listMapKey=cell
+	// +optional
+	Distances []CellDistance `json:"distances,omitempty"`
+}
+
+// DomainType is one kind of virtualization the host offers for an architecture.
+type DomainType struct {
+	// type is libvirt's: kvm, qemu, test.
+	Type string `json:"type"`
+	// arch is libvirt's: x86_64, aarch64, ...
+	Arch string `json:"arch"`
+	// machines are the machine types, canonical names.
+	// +listType=atomic
+	// +optional
+	Machines []string `json:"machines,omitempty"`
+}
+
+// Versions names the software on the host.
+type Versions struct {
+	Executor string `json:"executor,omitempty"`
+	Libvirt  string `json:"libvirt,omitempty"`
+	// hypervisor is QEMU's version on a QEMU host.
+	Hypervisor string `json:"hypervisor,omitempty"`
+	Kernel     string `json:"kernel,omitempty"`
+}
+
+// HostCapacity is a sum of resources on a host.
+type HostCapacity struct {
+	// cpu counts virtual CPUs.
+	CPU int64 `json:"cpu"`
+	// memory is ordinary memory in bytes, hugepage pools excluded.
+	Memory int64 `json:"memory"`
+	// hugepages2Mi and hugepages1Gi are bytes in those pools.
+	Hugepages2Mi int64 `json:"hugepages2Mi"`
+	Hugepages1Gi int64 `json:"hugepages1Gi"`
+}
+
+// HostSummary is allocatable in words, for people.
+type HostSummary struct {
+	// memory such as 15.6Gi.
+	// +optional
+	Memory string `json:"memory,omitempty"`
+	// hugepages such as 2Mi:1Gi,1Gi:4Gi; empty when the host has no pool.
+	// +optional
+	Hugepages string `json:"hugepages,omitempty"`
+}
+
+// QuarantinedDomain is a domain that carries our ownership mark and whose
+// VirtualMachine cannot be found. It is left running for a person to decide.
+type QuarantinedDomain struct {
+	Name   string `json:"name"`
+	UUID   string `json:"uuid"`
+	Reason string `json:"reason"`
+}
+
+// Condition types and reasons of a Hypervisor.
+const (
+	// HypervisorReady is True while the executor reaches libvirt.
+	HypervisorReady = "Ready"
+	// ReasonLibvirtConnected, ReasonLibvirtUnavailable and
+	// ReasonExecutorUnreachable are its reasons.
+	ReasonLibvirtConnected    = "LibvirtConnected"
+	ReasonLibvirtUnavailable  = "LibvirtUnavailable"
+	ReasonExecutorUnreachable = "ExecutorUnreachable"
+)
+
+// HypervisorSpec is empty: a host is described, not asked for.
+type HypervisorSpec struct{}
+
+// HypervisorStatus is what libvirt says of the host. The executor writes it,
+// and only when something has changed.
+type HypervisorStatus struct {
+	// simulated is true when no guest really runs here.
+	// +optional
+	Simulated bool `json:"simulated,omitempty"`
+	// capacity is what the host physically has.
+	// +optional
+	Capacity HostCapacity `json:"capacity,omitempty"`
+	// allocatable is what VMs may be granted in sum.
+	// +optional
+	Allocatable HostCapacity `json:"allocatable,omitempty"`
+	// summary is allocatable in words.
+	// +optional
+	Summary HostSummary `json:"summary,omitempty"`
+	// cpuOvercommit is the ratio of virtual to physical CPUs, such as "4".
+	// +optional
+	CPUOvercommit string `json:"cpuOvercommit,omitempty"`
+	// cells are the NUMA cells.
+	// +listType=map
+	// +listMapKey=id
+	// +optional
+	Cells []Cell `json:"cells,omitempty"`
+	// domainTypes are the usable kinds of virtualization, the preferred first.
+	// +listType=atomic
+	// +optional
+	DomainTypes []DomainType `json:"domainTypes,omitempty"`
+	// versions of what runs there.
+	// +optional
+	Versions Versions `json:"versions,omitempty"`
+	// foreignDomains counts domains on the host that Domus does not own.
+	// +optional
+	ForeignDomains int32 `json:"foreignDomains,omitempty"`
+	// quarantined are owned domains without a VirtualMachine.
+	// +listType=map
+	// +listMapKey=uuid
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Quarantined []QuarantinedDomain `json:"quarantined,omitempty"`
+	// conditions: Ready.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Hypervisor describes a host that runs a vm-executor. It has its Node's name.
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,shortName=hv
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="CPU",type=integer,JSONPath=`.status.allocatable.cpu`
+// +kubebuilder:printcolumn:name="Memory",type=string,JSONPath=`.status.summary.memory`
+// +kubebuilder:printcolumn:name="Hugepages",type=string,JSONPath=`.status.summary.hugepages`
+// +kubebuilder:printcolumn:name="Cells",type=string,JSONPath=`.status.cells[*].id`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.status.domainTypes[0].type`
+// +kubebuilder:printcolumn:name="Simulated",type=boolean,JSONPath=`.status.simulated`,priority=1
+// +kubebuilder:printcolumn:name="Libvirt",type=string,JSONPath=`.status.versions.libvirt`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Hypervisor struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +optional
+	Spec HypervisorSpec `json:"spec,omitempty"`
+	// +optional
+	Status HypervisorStatus `json:"status,omitempty"`
+}
+
+// HypervisorList is a list of Hypervisors.
+// +kubebuilder:object:root=true
+type HypervisorList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Hypervisor `json:"items"`
+}
