@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Builds the guest that the demo and the tests boot: guest-image.sh OUT.qcow2
+#
+# The guest is a distribution kernel, a static busybox and an /init of a few
+# lines, in a bootable image of about 15 MB. It is made without mounts, loop
+# devices or root. On the serial console (ttyS0, 115200) it prints
+#   DOMUS-GUEST-UP <hostname> <uptime>
+# and gives a root shell; it powers off when asked to by ACPI. Its host name
+# comes from the machine's UUID, since the image may be shared and read-only.
+#
+# The result is kept until this script changes.
+set -euo pipefail
+
+out=${1:?usage: guest-image.sh OUT.qcow2}
+self=$(readlink -f "${BASH_SOURCE[0]}")
+stamp=$out.made-by
+sum=$(sha256sum <"$self")
+if [ -s "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ]; then
+	echo "guest image: $out is up to date"
+	exit 0
+fi
+
+for tool in apt-get dpkg-deb cpio modprobe depmod sfdisk mformat mcopy syslinux qemu-img; do
+	command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin:/sbin
+	command -v "$tool" >/dev/null || { echo "guest image: $tool is missing: run make deps" >&2; exit 1; }
+done
+
+# Modules to load, in this order; what is built into the kernel is passed over.
+modules="virtio_pci virtio_blk virtio_net virtio_console button evdev"
+
+mkdir -p "$(dirname "$out")"
+out=$(readlink -f "$(dirname "$out")")/$(basename "$out")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/debs" "$work/kernel" "$work/busybox" "$work/root"
+
+# kernel_package prints the newest kernel image package that apt offers: the
+# small one for clouds where there is one.
+kernel_package() {
+	local meta package
+	for meta in linux-image-cloud-amd64 linux-image-virtual linux-image-amd64; do
+		package=$(apt-cache depends "$meta" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+		if [ -n "$package" ]; then
+			echo "$package"
+			return
+		fi
+	done
+	return 1
+}
+
+# refresh brings the package lists up to date, which only root may do.
+refresh() {
+	local as_root=()
+	[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+	"${as_root[@]}" apt-get update -qq
+}
+
+# Downloading as the current user is enough; apt warns about its sandbox user
+# when the folder is private.
+fetch() { (cd "$work/debs" && apt-get download -qq -o APT::Sandbox::User=root "$@"); }
+
+kernel=$(kernel_package) || { refresh; kernel=$(kernel_package); } || {
+	echo "guest image: apt offers no kernel package; is a standard Debian or Ubuntu source configured?" >&2
+	exit 1
+}
+packages=("$kernel" busybox-static)
+# Ubuntu keeps the modules in a package of their own.
+if apt-cache show "linux-modules-${kernel#linux-image-}" >/dev/null 2>&1; then
+	packages+=("linux-modules-${kernel#linux-image-}")
+fi
+echo "guest image: fetching ${packages[*]}"
+fetch "${packages[@]}" || { refresh; kernel=$(kernel_package); packages[0]=$kernel; fetch "${packages[@]}"; }
+
+for deb in "$work"/debs/linux-*.deb; do dpkg-deb -x "$deb" "$work/kernel"; done
+dpkg-deb -x "$work"/debs/busybox-static_*.deb "$work/busybox"
+
+# --- the initramfs -----------------------------------------------------------
+root=$work/root
+mkdir -p "$root"/{bin,dev,etc,modules,proc,run,sys,tmp}
+cp "$(find "$work/busybox" -type f -path "*bin/busybox" | head -n 1)" "$root/bin/busybox"
+for applet in sh mount insmod ip hostname cat cut head echo sleep ls ps free getty poweroff reboot sed grep vi ping uptime dmesg dd; do
+	ln -s busybox "$root/bin/$applet"
+done
+
+tree=$work/kernel
+[ -d "$tree/lib/modules" ] || tree=$work/kernel/usr # merged /usr
+version=$(basename "$(find "$tree/lib/modules" -mindepth 1 -maxdepth 1 -type d | head -n 1)")
+depmod -b "$tree" "$version"
+for module in $modules; do
+	# 'insmod PATH' lines, a module's dependencies before it; 'builtin NAME' otherwise.
+	modprobe -d "$tree" -S "$version" --show-depends "$module" 2>/dev/null || true
+done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' >"$work/order"
+while read -r path; do
+	name=$(basename "$path")
+	case $name in
+	*.zst) name=${name%.zst}; zstd -q -d -c "$path" >"$root/modules/$name" ;;
+	*.xz) name=${name%.xz}; xz -d -c "$path" >"$root/modules/$name" ;;
+	*.gz) name=${name%.gz}; gzip -d -c "$path" >"$root/modules/$name" ;;
+	*) cp "$path" "$root/modules/$name" ;;
+	esac
+	echo "$name" >>"$root/modules/order"
+done <"$work/order"
+touch "$root/modules/order"
+
+cat >"$root/init" <<'INIT'
+#!/bin/sh
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+while read -r module; do insmod "/modules/$module"; done </modules/order
+uuid=$(cat /sys/class/dmi/id/product_uuid 2>/dev/null)
+hostname "guest-$(echo "${uuid:-unknown}" | cut -d- -f1)"
+ip link set lo up
+
+# The power button is the only input device; whatever it says means 'off'.
+for device in /dev/input/event*; do
+	[ -c "$device" ] || continue
+	(head -c 1 "$device" >/dev/null && echo "DOMUS-GUEST-OFF $(hostname)" >/dev/ttyS0 && poweroff -f) &
+done
+
+echo "DOMUS-GUEST-UP $(hostname) $(cut -d' ' -f1 /proc/uptime)"
+# The shell is started again when someone leaves it: init must not end.
+while :; do getty -n -l /bin/sh 115200 ttyS0; sleep 1; done
+INIT
+chmod +x "$root/init"
+(cd "$root" && find . -print0 | LC_ALL=C sort -z | cpio -o -0 -H newc --quiet -R 0:0 | gzip -9) >"$work/initrd.gz"
+
+# --- a disk with one bootable FAT partition, 1 MiB in ------------------------
+sectors=$((47 * 2048))
+raw=$work/guest.raw
+truncate -s 48M "$raw"
+dd if=/usr/lib/syslinux/mbr/mbr.bin of="$raw" bs=440 count=1 conv=notrunc status=none
+echo "2048,$sectors,c,*" | sfdisk -q "$raw"
+export MTOOLS_SKIP_CHECK=1
+mformat -i "$raw@@1M" -T "$sectors" -h 64 -s 32 -H 2048 ::
+syslinux --install -t 1048576 "$raw"
+cat >"$work/syslinux.cfg" <<'CFG'
+SERIAL 0 115200
+DEFAULT guest
+PROMPT 0
+TIMEOUT 1
+LABEL guest
+ KERNEL vmlinuz
+ APPEND initrd=initrd.gz console=ttyS0,115200 net.ifnames=0 quiet panic=5
+CFG
+mcopy -i "$raw@@1M" "$(find "$work/kernel" -path '*boot/vmlinuz-*' | head -n 1)" ::vmlinuz
+mcopy -i "$raw@@1M" "$work/initrd.gz" ::initrd.gz
+mcopy -i "$raw@@1M" "$work/syslinux.cfg" ::syslinux.cfg
+
+qemu-img convert -c -O qcow2 -o compat=1.1 "$raw" "$work/guest.qcow2"
+mv "$work/guest.qcow2" "$out"
+echo "$sum" >"$stamp"
+echo "guest image: made $out ($(du -h "$out" | cut -f1), kernel $version)"
