@@ -1,0 +1,69 @@
+package hostresources
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/podless"
+)
+
+// EventsToRegister implements framework.EnqueueExtensions: a VM that no host
+// could hold is tried again when another VM leaves a host, when a host appears
+// or when a host comes to offer more.
+func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
+	return []fwk.ClusterEventWithHint{
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterVMLeft},
+		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable}, QueueingHintFn: p.afterHostChanged},
+	}, nil
+}
+
+// afterVMLeft queues when what left was a VM that held, or was promised,
+// something this VM asks for. A real Pod frees nothing that VMs may use.
+func (*plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
+	left, ok := oldObj.(*corev1.Pod)
+	if !ok {
+		return fwk.Queue, fmt.Errorf("expected a Pod that left a host, got %T", oldObj)
+	}
+	if !podless.IsProjected(left.Name) || left.Spec.NodeName == "" && left.Status.NominatedNodeName == "" {
+		return fwk.QueueSkip, nil
+	}
+	if !overlaps(podless.RequestOf(left), podless.RequestOf(pod)) {
+		logger.V(5).Info("VM left a host and freed nothing this VM asks for", "pod", klog.KObj(pod), "left", klog.KObj(left))
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// afterHostChanged queues when a host now offers enough in all for this VM, and
+// offers more than it did of something this VM asks for.
+func (*plugin) afterHostChanged(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	host, ok := newObj.(*corev1.Node)
+	if !ok {
+		return fwk.Queue, fmt.Errorf("expected a Node that changed, got %T", newObj)
+	}
+	need, now := podless.RequestOf(pod), capacity.FromList(host.Status.Allocatable)
+	if !capacity.Fits(now, need) {
+		logger.V(5).Info("host changed and is still too small for this VM", "pod", klog.KObj(pod), "node", klog.KObj(host))
+		return fwk.QueueSkip, nil
+	}
+	before, ok := oldObj.(*corev1.Node)
+	if !ok || before == nil {
+		return fwk.Queue, nil
+	}
+	if !overlaps(now.Sub(capacity.FromList(before.Status.Allocatable)), need) {
+		logger.V(5).Info("host changed and offers no more of what this VM asks for", "pod", klog.KObj(pod), "node", klog.KObj(host))
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// overlaps says whether both amounts hold something of a common resource.
+func overlaps(a, b capacity.Resources) bool {
+	return a.CPU > 0 && b.CPU > 0 || a.Memory > 0 && b.Memory > 0 ||
+		a.Hugepages2Mi > 0 && b.Hugepages2Mi > 0 || a.Hugepages1Gi > 0 && b.Hugepages1Gi > 0
+}

@@ -1,0 +1,61 @@
+package podless
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// recorder records events about projected Pods on their VirtualMachines.
+type recorder struct {
+	events.EventRecorderLogger
+}
+
+// NewRecorder wraps r so that events about projected Pods name their VMs.
+func NewRecorder(r events.EventRecorderLogger) events.EventRecorderLogger {
+	return &recorder{EventRecorderLogger: r}
+}
+
+// Eventf implements events.EventRecorder.
+func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
+	if pod, ok := related.(*corev1.Pod); ok && reason == "Preempted" && IsProjected(pod.Name) {
+		// The scheduler names the preemptor by its Pod UID, which nobody knows.
+		note, args = "Evicted to make room for VirtualMachine %s/%s, which has a higher priority", []any{pod.Namespace, VMName(pod.Name)}
+	}
+	named := make([]any, len(args))
+	for i, arg := range args {
+		if s, ok := arg.(string); ok {
+			arg = VMName(s)
+		}
+		named[i] = arg
+	}
+	if related != nil {
+		related = reference(related)
+	}
+	r.EventRecorderLogger.Eventf(reference(regarding), related, eventType, reason, action, note, named...)
+}
+
+// WithLogger implements events.EventRecorderLogger.
+func (r *recorder) WithLogger(logger klog.Logger) events.EventRecorderLogger {
+	return &recorder{EventRecorderLogger: r.EventRecorderLogger.WithLogger(logger)}
+}
+
+// reference returns a reference to the VM that obj stands for, and any other
+// object as it is.
+func reference(obj runtime.Object) runtime.Object {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok || !IsProjected(pod.Name) {
+		return obj
+	}
+	ref := &corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "VirtualMachine",
+		Namespace: pod.Namespace, Name: VMName(pod.Name), ResourceVersion: pod.ResourceVersion,
+	}
+	if id, ok := ParsePod(pod.Namespace, pod.Name, pod.UID); ok {
+		ref.UID = id.UID
+	}
+	return ref
+}

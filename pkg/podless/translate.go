@@ -1,0 +1,78 @@
+package podless
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// translator turns what happens to VMs into what happens to projected Pods. It
+// remembers the Pod last shown for each VM. Not safe for concurrent use.
+type translator struct {
+	priorities Priorities
+	shown      map[types.NamespacedName]*corev1.Pod
+}
+
+func newTranslator(p Priorities) *translator {
+	return &translator{priorities: p, shown: map[types.NamespacedName]*corev1.Pod{}}
+}
+
+// apply returns the Pod events for the VM's new state; vm nil means it is gone.
+// One change of a VM can be two events: the epoch grew, or the VM was created
+// anew under its name, so one Pod ends and another begins. A change that the
+// projection does not show is no event: a heartbeat must not wake the queue.
+func (t *translator) apply(key types.NamespacedName, vm *v1alpha1.VirtualMachine) []watch.Event {
+	old := t.shown[key]
+	var pod *corev1.Pod
+	if vm != nil {
+		pod = Project(vm, t.priority(vm, old))
+	}
+	switch {
+	case pod == nil && old == nil:
+		return nil
+	case pod == nil:
+		delete(t.shown, key)
+		return []watch.Event{{Type: watch.Deleted, Object: old}}
+	case old == nil:
+		t.shown[key] = pod
+		return []watch.Event{{Type: watch.Added, Object: pod}}
+	case old.UID != pod.UID, respecified(old, pod):
+		t.shown[key] = pod
+		return []watch.Event{{Type: watch.Deleted, Object: old}, {Type: watch.Added, Object: pod}}
+	case same(old, pod):
+		return nil
+	}
+	t.shown[key] = pod
+	return []watch.Event{{Type: watch.Modified, Object: pod}}
+}
+
+// priority keeps what was resolved before when the class has been deleted: as
+// with Pods, that does not demote what exists.
+func (t *translator) priority(vm *v1alpha1.VirtualMachine, old *corev1.Pod) Priority {
+	if p, ok := t.priorities.Resolve(vm.Spec.PriorityClassName); ok {
+		return p
+	}
+	if old != nil && old.Spec.PriorityClassName == vm.Spec.PriorityClassName {
+		return Priority{Value: *old.Spec.Priority, PreemptionPolicy: *old.Spec.PreemptionPolicy}
+	}
+	return defaultPriority
+}
+
+// respecified says whether a VM that waits for a host now asks for something
+// else. A Pod's spec is immutable and plugins' queueing hints build on that, so
+// such a VM leaves the queue and enters it anew.
+func respecified(old, pod *corev1.Pod) bool {
+	return old.Spec.NodeName == "" && pod.Spec.NodeName == "" && !equality.Semantic.DeepEqual(&old.Spec, &pod.Spec)
+}
+
+// same says whether the scheduler could tell the two apart.
+func same(old, pod *corev1.Pod) bool {
+	a, b := old.ObjectMeta, pod.ObjectMeta
+	a.ResourceVersion, b.ResourceVersion = "", ""
+	return equality.Semantic.DeepEqual(&a, &b) &&
+		equality.Semantic.DeepEqual(&old.Spec, &pod.Spec) &&
+		equality.Semantic.DeepEqual(&old.Status, &pod.Status)
+}
