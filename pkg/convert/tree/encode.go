@@ -1,0 +1,138 @@
+package tree
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Encode writes a libvirtxml struct (or a pointer to one) as JSON in Domus's
+// style, keys in the order of libvirt's XML, what is unset left out. Equal
+// structs give equal bytes. It fails on what the XML could not hold either: two
+// variants of one choice, or text that is not UTF-8.
+func Encode(doc any) ([]byte, error) {
+	v := reflect.ValueOf(doc)
+	for v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return nil, fmt.Errorf("encoding %T: it is nil", doc)
+		}
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("encoding %T: it is not a libvirtxml document", doc)
+	}
+	var e encoder
+	if err := e.value(v); err != nil {
+		return nil, fmt.Errorf("encoding %T: %w", doc, err)
+	}
+	return e.out.Bytes(), nil
+}
+
+type encoder struct {
+	out bytes.Buffer
+}
+
+func (e *encoder) value(v reflect.Value) error {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return e.value(v.Elem())
+	case reflect.Slice:
+		e.out.WriteByte('[')
+		for i := range v.Len() {
+			if i > 0 {
+				e.out.WriteByte(',')
+			}
+			if err := e.value(v.Index(i)); err != nil {
+				return fmt.Errorf("[%d]: %w", i, err)
+			}
+		}
+		e.out.WriteByte(']')
+		return nil
+	case reflect.Struct:
+		return e.object(unmirror(v))
+	case reflect.String:
+		return e.text(v.String())
+	case reflect.Float32, reflect.Float64:
+		e.out.WriteString(strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits()))
+		return nil
+	}
+	if v.CanInt() {
+		e.out.WriteString(strconv.FormatInt(v.Int(), 10))
+		return nil
+	}
+	e.out.WriteString(strconv.FormatUint(v.Uint(), 10))
+	return nil
+}
+
+func (e *encoder) object(v reflect.Value) error {
+	o := objectOf(v.Type())
+	if o.flag() {
+		e.out.WriteString("true")
+		return nil
+	}
+	variant := ""
+	open := byte('{')
+	for _, m := range o.members {
+		f := v.FieldByIndex(m.index)
+		if !present(f) && !(m.always && isNumber(f)) {
+			continue
+		}
+		if m.variant {
+			if variant != "" {
+				return fmt.Errorf("%s and %s are both set: only one may be", variant, m.key)
+			}
+			variant = m.key
+		}
+		e.out.WriteByte(open)
+		open = ','
+		e.out.WriteString(strconv.Quote(m.key) + ":")
+		if err := e.value(f); err != nil {
+			return fmt.Errorf("%s: %w", m.key, err)
+		}
+	}
+	if open == '{' {
+		e.out.WriteByte(open)
+	}
+	e.out.WriteByte('}')
+	return nil
+}
+
+func (e *encoder) text(s string) error {
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%q is not UTF-8 text", s)
+	}
+	j := json.NewEncoder(&e.out)
+	j.SetEscapeHTML(false)
+	if err := j.Encode(s); err != nil {
+		return err
+	}
+	e.out.Truncate(e.out.Len() - 1) // Encode ends with a newline
+	return nil
+}
+
+// present says whether a field holds anything: a pointer to something, even to
+// nothing much; a list of at least one; a scalar or a struct that is not zero.
+func present(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil() && (v.Type().Elem().Kind() != reflect.Slice || v.Elem().Len() > 0)
+	case reflect.Slice:
+		return v.Len() > 0
+	case reflect.Struct:
+		for _, m := range objectOf(v.Type()).members {
+			if present(v.FieldByIndex(m.index)) {
+				return true
+			}
+		}
+		return false
+	default:
+		return !v.IsZero()
+	}
+}
+
+func isNumber(v reflect.Value) bool {
+	return v.CanInt() || v.CanUint() || v.CanFloat()
+}
