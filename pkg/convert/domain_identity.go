@@ -1,0 +1,17 @@
+package convert
+
+import "libvirt.org/go/libvirtxml"
+
+// setIdentity says which VirtualMachine the domain is, in which epoch. The
+// user's own title, description, genid and hwuuid stay.
+func setIdentity(domain *libvirtxml.Domain, in Input) {
+	domain.ID = nil
+	domain.Name = in.VM.DomainName()
+	domain.UUID = in.VM.DomainUUID()
+	domain.Metadata = &libvirtxml.DomainMetadata{XML: Ownership{
+		ClusterID:  in.ClusterID,
+		Owner:      in.VM.Owner(),
+		Generation: in.VM.Generation,
+		Granted:    in.VM.Status.Placement.Granted,
+	}.XML()}
+}

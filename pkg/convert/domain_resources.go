@@ -1,0 +1,67 @@
+package convert
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+const kib = 1024
+
+// pageKiB is the size of a hugepage in KiB, the unit libvirt reports them in.
+var pageKiB = map[v1alpha1.PageSize]uint{
+	v1alpha1.PageSize2Mi: 2 << 10,
+	v1alpha1.PageSize1Gi: 1 << 20,
+}
+
+// setResources gives the domain what the placement granted, no more and no
+// less. Guest memory is what is granted rounded up to KiB, libvirt's own grain;
+// the overhead is QEMU's and is not told to it.
+func setResources(domain *libvirtxml.Domain, granted v1alpha1.GrantedResources) field.ErrorList {
+	at := field.NewPath("status", "placement", "granted")
+	var errs field.ErrorList
+	if granted.CPU < 1 {
+		errs = append(errs, field.Invalid(at.Child("cpu"), granted.CPU, "must be at least 1"))
+	}
+	if granted.Memory < 1 {
+		errs = append(errs, field.Invalid(at.Child("memory"), granted.Memory, "must be at least 1 byte"))
+	}
+	page, known := pageKiB[granted.PageSize]
+	if granted.PageSize != "" && !known {
+		errs = append(errs, field.NotSupported(at.Child("pageSize"), granted.PageSize,
+			[]v1alpha1.PageSize{v1alpha1.PageSize2Mi, v1alpha1.PageSize1Gi}))
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+
+	memory := uint(granted.Memory / kib)
+	if granted.Memory%kib != 0 {
+		memory++
+	}
+	domain.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: uint(granted.CPU)}
+	domain.VCPUs = nil
+	domain.MaximumMemory = nil
+	domain.Memory = &libvirtxml.DomainMemory{Value: memory, Unit: "KiB"}
+	domain.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: memory, Unit: "KiB"}
+	setHugepages(domain, page)
+	return nil
+}
+
+// setHugepages puts guest memory into pages of so many KiB, or into ordinary
+// memory when 0. What else the user says of memory backing stays.
+func setHugepages(domain *libvirtxml.Domain, page uint) {
+	if page == 0 {
+		if domain.MemoryBacking != nil {
+			domain.MemoryBacking.MemoryHugePages = nil
+		}
+		return
+	}
+	if domain.MemoryBacking == nil {
+		domain.MemoryBacking = &libvirtxml.DomainMemoryBacking{}
+	}
+	domain.MemoryBacking.MemoryHugePages = &libvirtxml.DomainMemoryHugepages{
+		Hugepages: []libvirtxml.DomainMemoryHugepage{{Size: page, Unit: "KiB"}},
+	}
+}
