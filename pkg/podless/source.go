@@ -26,6 +26,12 @@ type VMInformer interface {
 // whatever that informer comes to know arrives here as additions, updates and
 // deletions, in order. The watch it offers never breaks.
 type source struct {
+	// ready is closed when what a projection depends on besides its VM is known;
+	// events wait for it.
+	ready <-chan struct{}
+	// stopped is closed when the process ends.
+	stopped <-chan struct{}
+	// synced is closed when the VMs listed at first have been projected.
 	synced <-chan struct{}
 
 	mu         sync.Mutex
@@ -41,8 +47,8 @@ var (
 	_ cache.ListerWatcherWithContext = &source{}
 )
 
-func newSource(vms VMInformer, priorities Priorities) (*source, error) {
-	s := &source{translator: newTranslator(priorities), wake: make(chan struct{}, 1)}
+func newSource(ctx context.Context, vms VMInformer, priorities Priorities, ready <-chan struct{}) (*source, error) {
+	s := &source{ready: ready, stopped: ctx.Done(), translator: newTranslator(priorities), wake: make(chan struct{}, 1)}
 	registration, err := vms.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { s.see(obj) },
 		UpdateFunc: func(_, obj any) { s.see(obj) },
@@ -75,6 +81,11 @@ func (s *source) forget(obj any) {
 }
 
 func (s *source) apply(key types.NamespacedName, vm *v1alpha1.VirtualMachine) {
+	select {
+	case <-s.ready:
+	case <-s.stopped:
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	events := s.translator.apply(key, vm)
@@ -98,8 +109,8 @@ func (s *source) List(o metav1.ListOptions) (runtime.Object, error) {
 	return s.ListWithContext(context.Background(), o)
 }
 
-// ListWithContext returns the Pods shown now. It waits until the VMs have been
-// listed.
+// ListWithContext returns the Pods shown now. It waits until the VMs listed at
+// first have been projected.
 func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 	select {
 	case <-s.synced:

@@ -33,7 +33,6 @@ type plugin struct{}
 var (
 	_ fwk.PreFilterPlugin   = &plugin{}
 	_ fwk.FilterPlugin      = &plugin{}
-	_ fwk.PreScorePlugin    = &plugin{}
 	_ fwk.ScorePlugin       = &plugin{}
 	_ fwk.EnqueueExtensions = &plugin{}
 	_ fwk.SignPlugin        = &plugin{}

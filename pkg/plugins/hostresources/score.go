@@ -11,12 +11,6 @@ import (
 	"domus.dev/domus/pkg/podless"
 )
 
-// PreScore implements framework.PreScorePlugin. PreFilter has left what Score
-// needs.
-func (*plugin) PreScore(context.Context, fwk.CycleState, *corev1.Pod, []fwk.NodeInfo) *fwk.Status {
-	return nil
-}
-
 // Score implements framework.ScorePlugin: the mean, over the resources the VM
 // asks for, of the share of the host that stays free with the VM on it, from 0
 // to 100.

@@ -1,0 +1,33 @@
+// Package controller lists the reconcilers that run beside the scheduler, on
+// the leader alone. Each folder beneath it holds one concern.
+package controller
+
+import (
+	"fmt"
+
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"domus.dev/domus/pkg/controller/exclusion"
+	"domus.dev/domus/pkg/controller/finalizer"
+	"domus.dev/domus/pkg/controller/heartbeat"
+	"domus.dev/domus/pkg/controller/release"
+)
+
+// Register adds every reconciler to m. They read from m's cache and write with
+// live, which must not be cached.
+func Register(m manager.Manager, live client.Client, clk clock.PassiveClock) error {
+	cached := m.GetCache()
+	for _, c := range []interface{ Register(manager.Manager) error }{
+		release.New(cached, live, clk),
+		exclusion.New(cached, live, clk),
+		finalizer.New(cached, live),
+		heartbeat.New(cached, live, clk),
+	} {
+		if err := c.Register(m); err != nil {
+			return fmt.Errorf("registering %T: %w", c, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package podless
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	schedulerconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
+	"k8s.io/kubernetes/pkg/scheduler"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+)
+
+// Setup makes a scheduler out of cfg that places VMs. Of cfg it replaces the
+// client, the informer factory and the event broadcaster; everything else is
+// kube-scheduler's own. VMs arrive through vms and the scheduler's writes leave
+// through w.
+func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w Writer, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
+	limited := rest.CopyConfig(cfg.KubeConfig)
+	limited.Wrap(LimitWrites(maxWritesInFlight))
+	real, err := kubernetes.NewForConfig(rest.AddUserAgent(limited, "scheduler"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the scheduler's client: %w", err)
+	}
+	eventClient, err := kubernetes.NewForConfig(limited)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the events client: %w", err)
+	}
+
+	// The factory that came with cfg has a Pod informer already, and a factory
+	// keeps the first: it takes a new one to have ours.
+	factory := informers.NewSharedInformerFactory(real, 0)
+	classes := factory.Scheduling().V1().PriorityClasses()
+	source, err := newSource(ctx, vms, NewPriorities(classes.Lister()), classes.Informer().HasSyncedChecker().Done())
+	if err != nil {
+		return nil, nil, err
+	}
+	projected := newProjectedPodInformer(source)
+	factory.InformerFor(&corev1.Pod{}, func(client kubernetes.Interface, resync time.Duration) cache.SharedIndexInformer {
+		return &podInformer{real: newRealPodInformer(client, resync), projected: projected}
+	})
+
+	cfg.InformerFactory = factory
+	cfg.Client = newClient(real, corelisters.NewPodLister(projected.GetIndexer()), w)
+	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
+
+	cc := cfg.Complete()
+	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
+		func(name string) events.EventRecorderLogger { return NewRecorder(cc.EventBroadcaster.NewRecorder(name)) },
+		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
+		scheduler.WithKubeConfig(cc.KubeConfig),
+		scheduler.WithProfiles(cc.ComponentConfig.Profiles...),
+		scheduler.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
+		scheduler.WithFrameworkOutOfTreeRegistry(plugins),
+		scheduler.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),
+		scheduler.WithPodInitialBackoffSeconds(cc.ComponentConfig.PodInitialBackoffSeconds),
+		scheduler.WithPodMaxInUnschedulablePodsDuration(cc.PodMaxInUnschedulablePodsDuration),
+		scheduler.WithExtenders(cc.ComponentConfig.Extenders...),
+		scheduler.WithParallelism(cc.ComponentConfig.Parallelism),
+	)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the scheduler: %w", err)
+	}
+	return &cc, sched, nil
+}
