@@ -1,0 +1,81 @@
+package tree
+
+import (
+	"encoding/xml"
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Lost says what of a document does not survive being written as XML and read
+// again, with paths below at; nil when all does. The structs can say more than
+// the XML can: a USB controller with a PCI bridge's settings, say. Such a part
+// would otherwise be dropped without a word.
+func Lost[T any](doc *T, at *field.Path) field.ErrorList {
+	text, err := xml.Marshal(doc)
+	if err != nil {
+		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, "cannot be written as libvirt XML: "+err.Error())}
+	}
+	var back T
+	if err := xml.Unmarshal(text, &back); err != nil {
+		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, "makes libvirt XML that cannot be read again: "+err.Error())}
+	}
+	var errs field.ErrorList
+	lost(reflect.ValueOf(doc).Elem(), reflect.ValueOf(&back).Elem(), at, &errs)
+	return errs
+}
+
+// lost compares what is set in v with what came back. More may come back than
+// went: libvirtxml fills in variants that the XML implies.
+func lost(v, back reflect.Value, at *field.Path, errs *field.ErrorList) {
+	for v.Kind() == reflect.Pointer {
+		if back.IsNil() {
+			if !hollow(v) {
+				*errs = append(*errs, lostError(at))
+			}
+			return
+		}
+		v, back = v.Elem(), back.Elem()
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		if v.Len() != back.Len() {
+			*errs = append(*errs, lostError(at))
+			return
+		}
+		for i := range v.Len() {
+			lost(v.Index(i), back.Index(i), at.Index(i), errs)
+		}
+	case reflect.Struct:
+		v, back = unmirror(v), unmirror(back)
+		for _, m := range objectOf(v.Type()).members {
+			if f := v.FieldByIndex(m.index); present(f) {
+				lost(f, back.FieldByIndex(m.index), at.Child(m.key), errs)
+			}
+		}
+	default:
+		if !v.Equal(back) {
+			*errs = append(*errs, lostError(at))
+		}
+	}
+}
+
+// hollow says whether a pointer leads to an object in which nothing is set, of
+// a kind that can hold something: leaving it out of the XML loses nothing.
+func hollow(v reflect.Value) bool {
+	v = v.Elem()
+	if v.Kind() != reflect.Struct || objectOf(v.Type()).flag() {
+		return false
+	}
+	for _, m := range objectOf(v.Type()).members {
+		if f := v.FieldByIndex(m.index); present(f) && (f.Kind() != reflect.Pointer || !hollow(f)) {
+			return false
+		}
+	}
+	return true
+}
+
+func lostError(at *field.Path) *field.Error {
+	return field.Invalid(at, field.OmitValueType{},
+		"has no place in libvirt's XML here: remove it, or set the type that it belongs to")
+}

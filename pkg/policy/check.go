@@ -1,0 +1,66 @@
+// Package policy says what spec.domain may contain. Raw domain XML is root on
+// the host: it can name any file, program, device and socket there. So what is
+// not on the list of a namespace's level is refused; and what typed fields and
+// the placement decide is refused at every level. It is pure: the admission
+// webhook and the executor both call it.
+package policy
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/convert/tree"
+)
+
+// CheckVirtualMachine reads and checks spec.domain of a VM whose namespace has
+// the level. A VM without it passes; one that cannot be read is refused with
+// the paths of what is wrong.
+func CheckVirtualMachine(vm *v1alpha1.VirtualMachine, level v1alpha1.PolicyLevel) field.ErrorList {
+	domain, errs := convert.UserDomain(vm)
+	if len(errs) > 0 {
+		return errs
+	}
+	if errs := Check(domain, level, vm.Namespace, convert.DomainPath); len(errs) > 0 {
+		return errs
+	}
+	return tree.Lost(domain, convert.DomainPath)
+}
+
+// Check says what in a user's domain is refused at the level, with paths below
+// at; nil when nothing is. A level that is not known counts as restricted, so
+// that a misspelt label opens nothing.
+func Check(domain *libvirtxml.Domain, level v1alpha1.PolicyLevel, namespace string, at *field.Path) field.ErrorList {
+	privileged := level == v1alpha1.PolicyPrivileged
+	var errs field.ErrorList
+	tree.Walk(domain, at, func(pattern string, here *field.Path) bool {
+		if instead, ok := owned[pattern]; ok {
+			errs = append(errs, field.Forbidden(here, "is not the user's to set: "+instead))
+			return false
+		}
+		// An object that leads to owned or allowed keys is judged by them.
+		if privileged || allowed().leads(pattern) {
+			return true
+		}
+		errs = append(errs, refused(here))
+		return false
+	})
+	if privileged {
+		return errs
+	}
+	for _, rule := range rules {
+		errs = append(errs, rule.check(scope{domain: domain, at: at, namespace: namespace})...)
+	}
+	return errs
+}
+
+// remedy is what a person can do about anything that only restricted refuses.
+var remedy = fmt.Sprintf("label the namespace %s=%s to allow host access, or remove it",
+	v1alpha1.PolicyLevelLabel, v1alpha1.PolicyPrivileged)
+
+func refused(at *field.Path) *field.Error {
+	return field.Forbidden(at, fmt.Sprintf("not allowed at policy level %s: %s", v1alpha1.PolicyRestricted, remedy))
+}
