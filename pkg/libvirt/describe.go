@@ -1,0 +1,90 @@
+package libvirt
+
+import (
+	"context"
+	"fmt"
+
+	lv "libvirt.org/go/libvirt"
+)
+
+// Describe implements Host. Memory comes from NodeGetMemoryStats: NodeGetInfo
+// was seen to report less than half of it.
+func (c *connection) Describe(ctx context.Context) (Description, error) {
+	return call(ctx, c, "describing the host", func(conn *lv.Connect) (Description, error) {
+		doc, err := conn.GetCapabilities()
+		if err != nil {
+			return Description{}, err
+		}
+		out, err := parseCapabilities(doc)
+		if err != nil {
+			return Description{}, err
+		}
+		stats, err := conn.GetMemoryStats(lv.NODE_MEMORY_STATS_ALL_CELLS, 0)
+		if err != nil {
+			return Description{}, err
+		}
+		if !stats.TotalSet {
+			return Description{}, fmt.Errorf("libvirt does not say how much memory the host has")
+		}
+		out.Memory = int64(stats.Total) << 10 // KiB
+		out.LibvirtVersion, out.HypervisorVersion, err = versions(conn)
+		return out, err
+	})
+}
+
+func versions(conn *lv.Connect) (libvirt, hypervisor string, err error) {
+	l, err := conn.GetLibVersion()
+	if err != nil {
+		return "", "", err
+	}
+	h, err := conn.GetVersion()
+	if err != nil {
+		return "", "", err
+	}
+	return version(l), version(h), nil
+}
+
+// FreePages implements Host.
+func (c *connection) FreePages(ctx context.Context) (Pages, error) {
+	return call(ctx, c, "counting free hugepages", func(conn *lv.Connect) (Pages, error) {
+		doc, err := conn.GetCapabilities()
+		if err != nil {
+			return Pages{}, err
+		}
+		d, err := parseCapabilities(doc)
+		if err != nil {
+			return Pages{}, err
+		}
+		// libvirt refuses to count pages of a size that the host does not offer.
+		var sizes []uint64 // KiB
+		if d.Pages.Size2Mi > 0 {
+			sizes = append(sizes, 2<<10)
+		}
+		if d.Pages.Size1Gi > 0 {
+			sizes = append(sizes, 1<<20)
+		}
+		var free Pages
+		if len(sizes) == 0 {
+			return free, nil
+		}
+		for _, cell := range d.Cells {
+			counts, err := conn.GetFreePages(sizes, int(cell.ID), 1, 0)
+			if err != nil {
+				return Pages{}, err
+			}
+			for i, n := range counts {
+				if sizes[i] == 2<<10 {
+					free.Size2Mi += int64(n)
+				} else {
+					free.Size1Gi += int64(n)
+				}
+			}
+		}
+		return free, nil
+	})
+}
+
+func libVersion(conn *lv.Connect) (string, error) {
+	n, err := conn.GetLibVersion()
+	return version(n), err
+}

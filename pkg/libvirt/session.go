@@ -1,0 +1,117 @@
+package libvirt
+
+import (
+	"sync"
+
+	lv "libvirt.org/go/libvirt"
+)
+
+// session is one life of a connection. The binding's connection must not be
+// used after its Close, while calls that were given up on may still run in it:
+// uses are counted, and the last one closes.
+type session struct {
+	conn     *lv.Connect
+	callback int
+
+	mu   sync.Mutex
+	uses int
+
+	// lost is closed when libvirt says that the connection is gone.
+	lost     chan struct{}
+	loseOnce sync.Once
+}
+
+// eventLoop runs libvirt's event loop, without which neither events nor
+// keepalives arrive. It must be there before the first connection is opened and
+// serves every connection of the process.
+var eventLoop = sync.OnceValue(func() error {
+	if err := lv.EventRegisterDefaultImpl(); err != nil {
+		return explain("starting libvirt's event loop", err)
+	}
+	go func() {
+		for {
+			// An error is about one turn of the loop; the next may well work.
+			_ = lv.EventRunDefaultImpl()
+		}
+	}()
+	return nil
+})
+
+// keepalive: a libvirtd that does not answer 3 probes, 5 s apart, is lost.
+const (
+	keepaliveSeconds = 5
+	keepaliveCount   = 3
+)
+
+// open connects to uri and sends what happens to publish.
+func open(uri string, publish func(Event)) (*session, error) {
+	if err := eventLoop(); err != nil {
+		return nil, err
+	}
+	conn, err := lv.NewConnect(uri)
+	if err != nil {
+		return nil, explain("connecting to "+uri, err)
+	}
+	s := &session{conn: conn, callback: -1, uses: 1, lost: make(chan struct{})}
+	// Neither is offered by libvirt's in-process drivers, whose connection
+	// cannot be lost.
+	_ = conn.RegisterCloseCallback(func(*lv.Connect, lv.ConnectCloseReason) { s.lose() })
+	_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
+	s.callback, err = conn.DomainEventLifecycleRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventLifecycle) {
+		// d belongs to libvirt and is valid only here; both calls are local.
+		uuid, err := d.GetUUIDString()
+		if err != nil {
+			return
+		}
+		name, err := d.GetName()
+		if err != nil {
+			return
+		}
+		publish(lifecycle(name, uuid, e))
+	})
+	if err != nil {
+		s.release()
+		return nil, explain("listening to the events of "+uri, err)
+	}
+	return s, nil
+}
+
+func (s *session) lose() { s.loseOnce.Do(func() { close(s.lost) }) }
+
+// use takes part in the session; false when it has been closed.
+func (s *session) use() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.uses == 0 {
+		return false
+	}
+	s.uses++
+	return true
+}
+
+// release ends one use, and with the last one the connection.
+func (s *session) release() {
+	s.mu.Lock()
+	s.uses--
+	last := s.uses == 0
+	s.mu.Unlock()
+	if !last {
+		return
+	}
+	// Both fail on a dead connection, of which nothing is left to tidy.
+	if s.callback >= 0 {
+		_ = s.conn.DomainEventDeregister(s.callback)
+	}
+	_ = s.conn.UnregisterCloseCallback()
+	_, _ = s.conn.Close()
+}
+
+func (s *session) alive() bool {
+	select {
+	case <-s.lost:
+		return false
+	default:
+	}
+	alive, err := s.conn.IsAlive()
+	return err == nil && alive
+}

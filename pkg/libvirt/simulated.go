@@ -1,0 +1,148 @@
+package libvirt
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"libvirt.org/go/libvirtxml"
+)
+
+// SimulatedArch is the architecture simulated hosts claim to have.
+const SimulatedArch = "x86_64"
+
+// DomainTypeTest is the type of domains on a simulated host.
+const DomainTypeTest = "test"
+
+// Simulation describes a simulated host.
+type Simulation struct {
+	// CPUs and Memory (bytes, hugepage pools included) are the host's; Cells
+	// share them out, and none means one cell that has everything.
+	CPUs   int64
+	Memory int64
+	Cells  []Cell
+}
+
+// simulated is a host that is libvirt's test driver: domains are defined,
+// started, stopped and listed by libvirt itself, events and errors included,
+// while no guest runs. The test driver knows neither cells nor pages and limits
+// nothing, so what the host has comes from its Simulation. It also keeps
+// nothing: closing the connection is a loss of power and of disks.
+type simulated struct {
+	*connection
+	simulation Simulation
+}
+
+// Simulate returns a simulated Host whose node description is written to
+// dir/name.xml. dir is made where it is missing.
+func Simulate(dir, name string, s Simulation) (Host, error) {
+	if len(s.Cells) == 0 {
+		ids := make([]int, s.CPUs)
+		for i := range ids {
+			ids[i] = i
+		}
+		s.Cells = []Cell{{CPUs: formatCPUs(ids), Memory: s.Memory}}
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("preparing simulated host %s: %w", name, err)
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("preparing simulated host %s: %w", name, err)
+	}
+	doc, err := xml.MarshalIndent(nodeOf(s), "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("preparing simulated host %s: %w", name, err)
+	}
+	file := filepath.Join(dir, name+".xml")
+	if err := os.WriteFile(file, append(doc, '\n'), 0o640); err != nil {
+		return nil, fmt.Errorf("preparing simulated host %s: %w", name, err)
+	}
+	return &simulated{connection: connect("test://" + file), simulation: s}, nil
+}
+
+// testNode is the test driver's description of a node. Source: libvirt's
+// src/test/test_driver.c, testOpenParse.
+type testNode struct {
+	XMLName xml.Name `xml:"node"`
+	CPU     struct {
+		MHz     int    `xml:"mhz"`
+		Model   string `xml:"model"`
+		Active  int64  `xml:"active"`
+		Nodes   int    `xml:"nodes"`
+		Sockets int    `xml:"sockets"`
+		Cores   int64  `xml:"cores"`
+		Threads int    `xml:"threads"`
+	} `xml:"cpu"`
+	// Memory is in KiB.
+	Memory int64 `xml:"memory"`
+}
+
+func nodeOf(s Simulation) testNode {
+	n := testNode{Memory: s.Memory >> 10}
+	n.CPU.MHz, n.CPU.Model = 2000, "simulated"
+	n.CPU.Active, n.CPU.Cores = s.CPUs, s.CPUs
+	n.CPU.Nodes, n.CPU.Sockets, n.CPU.Threads = 1, 1, 1
+	return n
+}
+
+// Describe implements Host.
+func (s *simulated) Describe(ctx context.Context) (Description, error) {
+	libvirt, err := call(ctx, s.connection, "describing the host", libVersion)
+	if err != nil {
+		return Description{}, err
+	}
+	out := Description{
+		Simulated: true, Arch: SimulatedArch,
+		CPUs: s.simulation.CPUs, Memory: s.simulation.Memory, Cells: slices.Clone(s.simulation.Cells),
+		DomainTypes:    []DomainType{{Type: DomainTypeTest, Arch: SimulatedArch}},
+		LibvirtVersion: libvirt,
+	}
+	for _, c := range out.Cells {
+		out.Pages = out.Pages.Add(c.Pages)
+	}
+	return out, nil
+}
+
+// FreePages implements Host: the pools less what running domains would hold.
+func (s *simulated) FreePages(ctx context.Context) (Pages, error) {
+	domains, err := s.Domains(ctx)
+	if err != nil {
+		return Pages{}, err
+	}
+	var free Pages
+	for _, c := range s.simulation.Cells {
+		free = free.Add(c.Pages)
+	}
+	for _, d := range domains {
+		switch {
+		case !d.State.Active():
+		case d.PageSize == 2<<20:
+			free.Size2Mi -= d.Memory >> 21
+		case d.PageSize == 1<<30:
+			free.Size1Gi -= d.Memory >> 30
+		}
+	}
+	return free, nil
+}
+
+// DomainType implements Host.
+func (s *simulated) DomainType(context.Context, string) (string, error) { return DomainTypeTest, nil }
+
+// Define implements Host. Whatever kind of guest the document describes, the
+// test driver runs none: only its type is changed.
+func (s *simulated) Define(ctx context.Context, doc string) error {
+	var d libvirtxml.Domain
+	if err := d.Unmarshal(doc); err != nil {
+		return &Error{Doing: "defining a domain", Message: err.Error(), kind: ErrInvalidDomain}
+	}
+	d.Type = DomainTypeTest
+	doc, err := d.Marshal()
+	if err != nil {
+		return fmt.Errorf("defining domain %s: %w", d.Name, err)
+	}
+	return s.connection.Define(ctx, doc)
+}

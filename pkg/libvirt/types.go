@@ -1,0 +1,133 @@
+package libvirt
+
+// State is what a domain does.
+type State string
+
+// States of a domain. StateRunning includes libvirt's 'blocked'; StatePaused
+// includes guests that suspended themselves.
+const (
+	StateRunning      State = "running"
+	StatePaused       State = "paused"
+	StateShuttingDown State = "shutting down"
+	StateShutOff      State = "shut off"
+	StateCrashed      State = "crashed"
+	StateUnknown      State = "unknown"
+)
+
+// Active says whether a guest of the domain exists.
+func (s State) Active() bool { return s != StateShutOff }
+
+// Reasons in Domain.Reason that something is decided by. Others are words for
+// people.
+const (
+	// ReasonNotStarted: the domain has not run since it was defined or since
+	// libvirtd was started.
+	ReasonNotStarted = "not started"
+	// ReasonShutDown: the guest powered itself off.
+	ReasonShutDown = "shut down"
+	// ReasonFailed: QEMU died.
+	ReasonFailed = "failed"
+)
+
+// Domain is one domain as libvirt has it now.
+type Domain struct {
+	Name, UUID string
+	State      State
+	// Reason is a word for how the domain came into its state.
+	Reason string
+	// Metadata is the XML inside <metadata>; it holds the ownership mark.
+	Metadata string
+	// CPU is the maximum number of virtual CPUs.
+	CPU int64
+	// Memory is the guest's maximum memory in bytes.
+	Memory int64
+	// PageSize is the size in bytes of the hugepages the guest's memory lies
+	// in, and 0 for ordinary memory.
+	PageSize int64
+}
+
+// Pages counts hugepages.
+type Pages struct {
+	// Size2Mi and Size1Gi are numbers of pages.
+	Size2Mi, Size1Gi int64
+}
+
+// Add returns p + o.
+func (p Pages) Add(o Pages) Pages {
+	return Pages{Size2Mi: p.Size2Mi + o.Size2Mi, Size1Gi: p.Size1Gi + o.Size1Gi}
+}
+
+// Bytes returns the memory in the pools of 2 MiB and of 1 GiB pages.
+func (p Pages) Bytes() (in2Mi, in1Gi int64) { return p.Size2Mi << 21, p.Size1Gi << 30 }
+
+// Distance is the ACPI SLIT distance to another cell.
+type Distance struct{ Cell, Value int32 }
+
+// Cell is one NUMA cell.
+type Cell struct {
+	ID int32
+	// CPUs is the set of logical CPUs in Linux list format: 0-3,8-11.
+	CPUs string
+	// Memory is in bytes, hugepage pools included.
+	Memory int64
+	Pages  Pages
+	// Distances to the other cells; libvirt's own 'to itself' is left out.
+	Distances []Distance
+}
+
+// DomainType is a kind of virtualization with its machine types.
+type DomainType struct {
+	// Type is libvirt's: kvm, qemu, test.
+	Type string
+	// Arch is libvirt's: x86_64, aarch64.
+	Arch string
+	// Machines are canonical machine types, sorted.
+	Machines []string
+}
+
+// Description is what a host physically has.
+type Description struct {
+	// Simulated is true when no guest really runs.
+	Simulated bool
+	// Arch is the host's own, as libvirt spells it.
+	Arch string
+	// CPUs counts logical CPUs that are online.
+	CPUs int64
+	// Memory is in bytes, hugepage pools included.
+	Memory int64
+	// Pages are the hugepage pools, all cells together.
+	Pages Pages
+	Cells []Cell
+	// DomainTypes are those libvirt lists, KVM first, the host's own
+	// architecture before others.
+	DomainTypes []DomainType
+	// LibvirtVersion and HypervisorVersion are such as 9.0.0.
+	LibvirtVersion, HypervisorVersion string
+}
+
+// EventKind says what happened.
+type EventKind string
+
+// Kinds of events. The first two are about the connection and name no domain.
+const (
+	EventConnected EventKind = "Connected"
+	EventLost      EventKind = "Lost"
+	EventDefined   EventKind = "Defined"
+	EventUndefined EventKind = "Undefined"
+	EventStarted   EventKind = "Started"
+	EventPaused    EventKind = "Paused"
+	EventResumed   EventKind = "Resumed"
+	EventStopped   EventKind = "Stopped"
+	EventShutdown  EventKind = "Shutdown"
+	EventCrashed   EventKind = "Crashed"
+	EventOther     EventKind = "Other"
+)
+
+// Event is something that happened to a domain or to the connection.
+type Event struct {
+	Kind       EventKind
+	UUID, Name string
+	// Reason is set for EventStopped: one of the Reason constants or another
+	// word.
+	Reason string
+}
