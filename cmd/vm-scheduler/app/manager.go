@@ -1,0 +1,116 @@
+package app
+
+import (
+	"crypto/tls"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"domus.dev/domus/pkg/admission"
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme,
+		schedulingv1.AddToScheme, admissionregistrationv1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("registering API types: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// newManager returns the manager whose informers serve scheduler and
+// controllers alike, and a client past its cache for writes and doubtful reads.
+// Leader election and metrics are kube-scheduler's, so it does neither.
+func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client) *admission.Certificate) (manager.Manager, client.Client, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The scheduler's configuration may ask for protobuf, which custom
+	// resources do not speak.
+	cfg = rest.CopyConfig(cfg)
+	cfg.ContentType, cfg.AcceptContentTypes = "", ""
+	cfg = rest.AddUserAgent(cfg, "controllers")
+
+	live, err := client.New(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the controllers' client: %w", err)
+	}
+	serving := certificate(live)
+	m, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+		WebhookServer: webhook.NewServer(webhook.Options{
+			Host: opts.WebhookBindAddress,
+			Port: opts.WebhookPort,
+			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+				c.GetCertificate = serving.Get
+			}},
+		}),
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&v1alpha1.VirtualMachine{}: {Transform: withoutDomain},
+				&coordinationv1.Lease{}:    {Namespaces: map[string]cache.Config{v1alpha1.LeaseNamespace: {}}},
+				&corev1.Node{}:             {Transform: onlyTaints},
+			},
+		},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the controllers' manager: %w", err)
+	}
+	if opts.WebhookPort != 0 {
+		if err := m.Add(serving); err != nil {
+			return nil, nil, fmt.Errorf("adding the webhook's certificate: %w", err)
+		}
+		m.GetWebhookServer().Register(admission.Path, &webhook.Admission{Handler: admission.NewValidator(scheme, live)})
+	}
+	return m, live, nil
+}
+
+// withoutDomain keeps VMs small in memory: nobody here looks at the domain,
+// which is most of a VM.
+func withoutDomain(obj any) (any, error) {
+	if vm, ok := obj.(*v1alpha1.VirtualMachine); ok {
+		vm.ManagedFields = nil
+		vm.Annotations = nil
+		vm.Spec.Domain = nil
+	}
+	return obj, nil
+}
+
+// onlyTaints keeps of a Node what the controllers look at; the scheduler has an
+// informer of its own.
+func onlyTaints(obj any) (any, error) {
+	node, ok := obj.(*corev1.Node)
+	if !ok {
+		return obj, nil
+	}
+	return &corev1.Node{
+		TypeMeta:   node.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		Spec:       corev1.NodeSpec{Taints: node.Spec.Taints},
+	}, nil
+}
+
+func newCertificate(c client.Client) *admission.Certificate {
+	return admission.NewCertificate(c, clock.RealClock{})
+}

@@ -1,0 +1,49 @@
+// Package app wires vm-scheduler: kube-scheduler's flags, configuration,
+// serving and leader election around a scheduler that sees VMs.
+package app
+
+import (
+	"fmt"
+
+	"github.com/spf13/pflag"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	configscheme "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+
+	"domus.dev/domus/manifests"
+)
+
+// Options are kube-scheduler's and those of the webhook.
+type Options struct {
+	*options.Options
+
+	// WebhookPort is where the validating webhook is served; 0 serves none.
+	WebhookPort int
+	// WebhookBindAddress is the address it listens on.
+	WebhookBindAddress string
+}
+
+// NewOptions returns the defaults.
+func NewOptions() *Options {
+	return &Options{Options: options.NewOptions(), WebhookPort: 9443, WebhookBindAddress: "0.0.0.0"}
+}
+
+func (o *Options) addWebhookFlags(fs *pflag.FlagSet) {
+	fs.IntVar(&o.WebhookPort, "webhook-port", o.WebhookPort, "Port on which the validating webhook for VirtualMachines is served with a certificate of its own making; 0 serves none.")
+	fs.StringVar(&o.WebhookBindAddress, "webhook-bind-address", o.WebhookBindAddress, "Address on which the validating webhook listens.")
+}
+
+// shippedConfig decodes the profile that the binary carries. Defaults are set
+// as for a file given with --config.
+func shippedConfig() (*config.KubeSchedulerConfiguration, error) {
+	obj, gvk, err := configscheme.Codecs.UniversalDecoder().Decode(manifests.SchedulerConfig, nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("decoding the shipped scheduler configuration: %w", err)
+	}
+	cfg, ok := obj.(*config.KubeSchedulerConfiguration)
+	if !ok {
+		return nil, fmt.Errorf("the shipped scheduler configuration is a %s", gvk)
+	}
+	cfg.APIVersion = gvk.GroupVersion().String()
+	return cfg, nil
+}

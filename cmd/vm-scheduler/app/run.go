@@ -1,0 +1,76 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	kubescheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/utils/clock"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/controller"
+	"domus.dev/domus/pkg/controller/binding"
+	"domus.dev/domus/pkg/plugins"
+	"domus.dev/domus/pkg/podless"
+)
+
+// Run places VMs until ctx ends or leadership is lost, which ends the process.
+func Run(ctx context.Context, opts *Options) error {
+	shipped, err := shippedConfig()
+	if err != nil {
+		return err
+	}
+	opts.ComponentConfig = shipped
+	if errs := opts.Validate(); len(errs) > 0 {
+		return utilerrors.NewAggregate(errs)
+	}
+	cfg, err := opts.Config(ctx)
+	if err != nil {
+		return err
+	}
+
+	m, live, err := newManager(cfg.KubeConfig, opts, newCertificate)
+	if err != nil {
+		return err
+	}
+	vms, err := m.GetCache().GetInformer(ctx, &v1alpha1.VirtualMachine{})
+	if err != nil {
+		return fmt.Errorf("making the informer of VirtualMachines: %w", err)
+	}
+	binder := binding.New(m.GetCache(), live, clock.RealClock{})
+
+	lead := newLeadership()
+	if cfg.LeaderElection != nil {
+		cfg.LeaderElection.Lock = lead.watch(cfg.LeaderElection.Lock)
+	} else {
+		lead.open()
+	}
+	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}); err != nil {
+		return err
+	}
+	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder))
+	if err != nil {
+		return err
+	}
+
+	// Either half ending ends the other: a scheduler without its controllers
+	// would strand what it evicts.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	managed := make(chan error, 1)
+	go func() {
+		err := m.Start(ctx)
+		cancel(err)
+		managed <- err
+	}()
+	err = kubescheduler.Run(ctx, cc, sched)
+	cancel(err)
+	if managerErr := <-managed; managerErr != nil {
+		return fmt.Errorf("running controllers: %w", managerErr)
+	}
+	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,196 @@
+package admission
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Where the certificate is kept, and who must trust it.
+const (
+	SecretNamespace      = "domus-system"
+	SecretName           = "vm-scheduler-webhook"
+	WebhookConfiguration = "vm-scheduler.domus.dev"
+	// serviceName is the DNS name by which the API server calls the webhook in
+	// a cluster; where it runs beside the API server the address is loopback.
+	serviceName = "vm-scheduler-webhook.domus-system.svc"
+)
+
+const (
+	validFor   = 365 * 24 * time.Hour
+	renewAhead = 30 * 24 * time.Hour
+	// checkEvery bounds how long a wiped caBundle or a certificate renewed by
+	// another replica goes unnoticed.
+	checkEvery = 30 * time.Second
+)
+
+// Certificate keeps the webhook's serving certificate: made when there is none,
+// renewed ahead of time, shared by the replicas through one Secret, and trusted
+// by the API server through caBundle.
+type Certificate struct {
+	client  client.Client
+	clock   clock.WithTicker
+	current atomic.Pointer[tls.Certificate]
+}
+
+// NewCertificate returns a Certificate that reads and writes with c, which must
+// not be cached.
+func NewCertificate(c client.Client, clk clock.WithTicker) *Certificate {
+	return &Certificate{client: c, clock: clk}
+}
+
+// Get is a tls.Config's GetCertificate.
+func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if current := c.current.Load(); current != nil {
+		return current, nil
+	}
+	return nil, errors.New("the webhook's certificate is not ready yet")
+}
+
+// NeedLeaderElection says that every replica serves the webhook.
+func (c *Certificate) NeedLeaderElection() bool { return false }
+
+// Start keeps the certificate until ctx ends. An API server that cannot be
+// reached is tried again.
+func (c *Certificate) Start(ctx context.Context) error {
+	logger := klog.FromContext(ctx).WithName("webhook-certificate")
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		retry := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Cap: 10 * time.Second, Steps: 8, Jitter: 0.2}
+		err := wait.ExponentialBackoffWithContext(ctx, retry, func(ctx context.Context) (bool, error) {
+			if err := c.ensure(ctx); err != nil {
+				logger.Error(err, "Keeping the webhook's certificate; trying again")
+				return false, nil
+			}
+			return true, nil
+		})
+		if err != nil && ctx.Err() == nil {
+			logger.Error(err, "Keeping the webhook's certificate")
+		}
+	}, checkEvery)
+	return nil
+}
+
+func (c *Certificate) ensure(ctx context.Context) error {
+	pair, err := c.secret(ctx)
+	if err != nil {
+		return err
+	}
+	authority, err := authorityOf(pair[0])
+	if err != nil {
+		return err
+	}
+	if err := c.trust(ctx, authority); err != nil {
+		return err
+	}
+	parsed, err := tls.X509KeyPair(pair[0], pair[1])
+	if err != nil {
+		return fmt.Errorf("reading Secret %s/%s: %w", SecretNamespace, SecretName, err)
+	}
+	c.current.Store(&parsed)
+	return nil
+}
+
+// secret returns certificate and key from the Secret, made anew when they are
+// missing, unreadable or close to their end. When two replicas make one at a
+// time, the second write conflicts and the next round reads the first's.
+func (c *Certificate) secret(ctx context.Context) ([2][]byte, error) {
+	secret := &corev1.Secret{}
+	err := c.client.Get(ctx, types.NamespacedName{Namespace: SecretNamespace, Name: SecretName}, secret)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return [2][]byte{}, fmt.Errorf("reading Secret %s/%s: %w", SecretNamespace, SecretName, err)
+	}
+	missing := err != nil
+	if !missing && usable(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey], c.clock.Now()) {
+		return [2][]byte{secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey]}, nil
+	}
+	certificate, key, err := cert.GenerateSelfSignedCertKeyWithOptions(cert.SelfSignedCertKeyOptions{
+		Host:         serviceName,
+		AlternateDNS: []string{"localhost", serviceName + ".cluster.local"},
+		AlternateIPs: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		MaxAge:       validFor,
+	})
+	if err != nil {
+		return [2][]byte{}, fmt.Errorf("making the webhook's certificate: %w", err)
+	}
+	secret.Namespace, secret.Name = SecretNamespace, SecretName
+	secret.Data = map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key}
+	if missing {
+		secret.Type = corev1.SecretTypeTLS
+		err = c.client.Create(ctx, secret)
+	} else {
+		err = c.client.Update(ctx, secret)
+	}
+	if err != nil {
+		return [2][]byte{}, fmt.Errorf("writing Secret %s/%s: %w", SecretNamespace, SecretName, err)
+	}
+	return [2][]byte{certificate, key}, nil
+}
+
+// usable says whether the pair fits and is not close to its end.
+func usable(certificate, key []byte, now time.Time) bool {
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return false
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	return err == nil && now.Add(renewAhead).Before(leaf.NotAfter)
+}
+
+// authorityOf returns the last certificate of a chain, which signed the others.
+func authorityOf(chain []byte) ([]byte, error) {
+	var last *pem.Block
+	for rest := chain; ; {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		if block == nil {
+			break
+		}
+		last = block
+	}
+	if last == nil {
+		return nil, fmt.Errorf("the certificate in Secret %s/%s is not PEM: delete the Secret, it is made anew", SecretNamespace, SecretName)
+	}
+	return pem.EncodeToMemory(last), nil
+}
+
+// trust puts the authority into every webhook's caBundle.
+func (c *Certificate) trust(ctx context.Context, authority []byte) error {
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := c.client.Get(ctx, types.NamespacedName{Name: WebhookConfiguration}, configuration); err != nil {
+		if apierrors.IsNotFound(err) {
+			// Installed without the webhook: hosts check the domain all the same.
+			return nil
+		}
+		return fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", WebhookConfiguration, err)
+	}
+	if !slices.ContainsFunc(configuration.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool {
+		return !bytes.Equal(w.ClientConfig.CABundle, authority)
+	}) {
+		return nil
+	}
+	for i := range configuration.Webhooks {
+		configuration.Webhooks[i].ClientConfig.CABundle = authority
+	}
+	if err := c.client.Update(ctx, configuration); err != nil {
+		return fmt.Errorf("writing caBundle of ValidatingWebhookConfiguration %s: %w", WebhookConfiguration, err)
+	}
+	return nil
+}
