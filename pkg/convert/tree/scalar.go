@@ -54,7 +54,11 @@ func setString(n *node, v reflect.Value, at *field.Path) *field.Error {
 	switch n.kind {
 	case kindString:
 	case kindBool:
-		return field.TypeInvalid(at, n.value(), `must be a string: quote it, such as "yes" or "on" (YAML takes the bare words for true)`)
+		words := `"yes" or "on"`
+		if !n.truth {
+			words = `"no" or "off"`
+		}
+		return field.TypeInvalid(at, n.value(), "must be a string: quote it, such as "+words+" (YAML takes the bare words for true and false)")
 	case kindNumber:
 		return field.TypeInvalid(at, n.value(), fmt.Sprintf("must be a string: quote it, such as %q", n.text))
 	default:

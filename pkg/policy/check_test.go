@@ -1,0 +1,81 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/policy"
+)
+
+func machine(t *testing.T, domain string) *v1alpha1.VirtualMachine {
+	t.Helper()
+	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "vm"}}
+	if domain != "" {
+		raw, err := yaml.YAMLToJSON([]byte(domain))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vm.Spec.Domain = &runtime.RawExtension{Raw: raw}
+	}
+	return vm
+}
+
+// compare expects one error for each of want, in order, that begins with it.
+func compare(t *testing.T, vm *v1alpha1.VirtualMachine, level v1alpha1.PolicyLevel, want ...string) {
+	t.Helper()
+	errs := policy.CheckVirtualMachine(vm, level)
+	for i := range max(len(errs), len(want)) {
+		switch {
+		case i >= len(want):
+			t.Errorf("%s: unexpected error %s", level, errs[i])
+		case i >= len(errs):
+			t.Errorf("%s: missing error %s", level, want[i])
+		case !strings.HasPrefix(errs[i].Error(), want[i]):
+			t.Errorf("%s: error %d is\n  %s\nwant\n  %s", level, i, errs[i], want[i])
+		}
+	}
+}
+
+func TestRestrictedAllowsWhatStaysInTheGuest(t *testing.T) {
+	for name, domain := range allowed {
+		t.Run(name, func(t *testing.T) {
+			vm := machine(t, domain)
+			compare(t, vm, v1alpha1.PolicyRestricted)
+			compare(t, vm, v1alpha1.PolicyPrivileged)
+		})
+	}
+}
+
+func TestRestrictedRefusesWhatReachesTheHost(t *testing.T) {
+	for name, test := range refused {
+		t.Run(name, func(t *testing.T) {
+			vm := machine(t, test.domain)
+			compare(t, vm, v1alpha1.PolicyRestricted, test.want...)
+			compare(t, vm, "a-misspelt-level", test.want...)
+			compare(t, vm, v1alpha1.PolicyPrivileged)
+		})
+	}
+}
+
+func TestWhatTypedFieldsOwnIsRefusedAtEveryLevel(t *testing.T) {
+	for name, test := range owned {
+		t.Run(name, func(t *testing.T) {
+			vm := machine(t, test.domain)
+			compare(t, vm, v1alpha1.PolicyRestricted, test.want...)
+			compare(t, vm, v1alpha1.PolicyPrivileged, test.want...)
+		})
+	}
+}
+
+func TestARefusalSaysWhatToDo(t *testing.T) {
+	errs := policy.CheckVirtualMachine(machine(t, `devices: {hostdevs: [{subsysPCI: {}}]}`), v1alpha1.PolicyRestricted)
+	want := "spec.domain.devices.hostdevs[0]: Forbidden: not allowed at policy level restricted: label the namespace domus.dev/policy-level=privileged to allow host access, or remove it"
+	if len(errs) != 1 || errs[0].Error() != want {
+		t.Errorf("got %v, want %s", errs, want)
+	}
+}
