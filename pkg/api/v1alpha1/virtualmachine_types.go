@@ -58,7 +58,7 @@ type VirtualMachineResources struct {
 }
 
 // VirtualMachineSpec is what the user wants. Only users write it.
-// +kubebuilder:validation:XValidation:rule="(has(self.uuid) ? self.uuid : ”) == (has(oldSelf.uuid) ? oldSelf.uuid : ”)",fieldPath=".uuid",message="is immutable: delete the VirtualMachine and create it anew to change it"
+// +kubebuilder:validation:XValidation:rule="has(self.uuid) == has(oldSelf.uuid) && (!has(self.uuid) || self.uuid == oldSelf.uuid)",fieldPath=".uuid",message="is immutable: delete the VirtualMachine and create it anew to change it"
 // +kubebuilder:validation:XValidation:rule="self.schedulerName == oldSelf.schedulerName",fieldPath=".schedulerName",message="is immutable: delete the VirtualMachine and create it anew to change it"
 type VirtualMachineSpec struct {
 	// schedulerName chooses who places this VM: a profile of vm-scheduler. A
@@ -358,7 +358,7 @@ type VirtualMachine struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec VirtualMachineSpec `json:"spec"`
-	// +kubebuilder:default={}
+	// +kubebuilder:default={"epoch":0}
 	// +optional
 	Status VirtualMachineStatus `json:"status"`
 }

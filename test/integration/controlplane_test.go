@@ -1,0 +1,232 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"bufio"
+	"bytes"
+	"io"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"domus.dev/domus/manifests"
+	"domus.dev/domus/pkg/admission"
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// podWriterUser is the only user who may write Pods; everyone else's Pod writes
+// fail the run.
+const podWriterUser = "integration-pod-writer"
+
+type controlPlane struct {
+	env         *envtest.Environment
+	config      *rest.Config
+	client      client.Client
+	clientset   kubernetes.Interface
+	podWriter   client.Client
+	scheme      *runtime.Scheme
+	auditLog    string
+	webhookPort int
+	stopped     bool
+}
+
+func startControlPlane(dir string) (*controlPlane, error) {
+	assets, err := filepath.Abs("../../bin/tools")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(assets, "kube-apiserver")); err != nil {
+		return nil, fmt.Errorf("no control plane to test against: run `make tools` first: %w", err)
+	}
+	policy := filepath.Join(dir, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: None\n  verbs: [get, list, watch]\n- level: Metadata\n"), 0o600); err != nil {
+		return nil, err
+	}
+	p := &controlPlane{auditLog: filepath.Join(dir, "audit.log")}
+	p.env = &envtest.Environment{BinaryAssetsDirectory: assets, ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute}
+	p.env.ControlPlane.GetAPIServer().Configure().
+		Set("audit-policy-file", policy).
+		Set("audit-log-path", p.auditLog).
+		Append("disable-admission-plugins", "ServiceAccount")
+	if p.config, err = p.env.Start(); err != nil {
+		return nil, fmt.Errorf("starting the control plane: %w", err)
+	}
+	p.config.QPS, p.config.Burst = 500, 1000
+	p.scheme = runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(p.scheme), v1alpha1.AddToScheme(p.scheme), apiextensionsv1.AddToScheme(p.scheme)); err != nil {
+		return nil, err
+	}
+	if p.client, err = client.New(p.config, client.Options{Scheme: p.scheme}); err != nil {
+		return nil, err
+	}
+	if p.clientset, err = kubernetes.NewForConfig(p.config); err != nil {
+		return nil, err
+	}
+	user, err := p.env.AddUser(envtest.User{Name: podWriterUser, Groups: []string{"system:masters"}}, p.config)
+	if err != nil {
+		return nil, err
+	}
+	if p.podWriter, err = client.New(user.Config(), client.Options{Scheme: p.scheme}); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p.webhookPort = listener.Addr().(*net.TCPAddr).Port
+	return p, listener.Close()
+}
+
+func (p *controlPlane) stop() {
+	if !p.stopped {
+		p.stopped = true
+		if err := p.env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the control plane:", err)
+		}
+	}
+}
+
+// as returns a client's configuration with another identity.
+func (p *controlPlane) as(name string, groups ...string) (*rest.Config, error) {
+	user, err := p.env.AddUser(envtest.User{Name: name, Groups: groups}, p.config)
+	if err != nil {
+		return nil, err
+	}
+	return user.Config(), nil
+}
+
+// install applies what is shipped. The webhook is called on loopback.
+func (p *controlPlane) install(ctx context.Context) error {
+	files, err := manifests.Base()
+	if err != nil {
+		return err
+	}
+	var objects []*unstructured.Unstructured
+	for _, file := range files {
+		reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(file)))
+		for {
+			document, err := reader.Read()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			obj := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal(document, &obj.Object); err != nil {
+				return err
+			}
+			if len(obj.Object) > 0 {
+				objects = append(objects, obj)
+			}
+		}
+	}
+	// Namespaces first, then kinds, then the rest.
+	for _, kinds := range []string{"Namespace", "CustomResourceDefinition", ""} {
+		for _, obj := range objects {
+			early := obj.GetKind() == "Namespace" || obj.GetKind() == "CustomResourceDefinition"
+			if kinds == obj.GetKind() || kinds == "" && !early {
+				if err := p.apply(ctx, obj); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return p.established(ctx)
+}
+
+func (p *controlPlane) apply(ctx context.Context, obj *unstructured.Unstructured) error {
+	if obj.GetKind() == "ValidatingWebhookConfiguration" {
+		configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, configuration); err != nil {
+			return err
+		}
+		url := "https://127.0.0.1:" + strconv.Itoa(p.webhookPort) + admission.Path
+		for i := range configuration.Webhooks {
+			configuration.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &url}
+		}
+		return p.client.Create(ctx, configuration)
+	}
+	// Some namespaces are made by the API server itself, a moment after start.
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
+		err := p.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(obj), client.FieldOwner("integration"), client.ForceOwnership)
+		if err != nil && strings.Contains(err.Error(), "not found") {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return fmt.Errorf("applying %s %s: %w", obj.GetKind(), obj.GetName(), err)
+	}
+	return nil
+}
+
+func (p *controlPlane) established(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
+		for _, name := range []string{"virtualmachines.domus.dev", "hypervisors.domus.dev"} {
+			crd := &apiextensionsv1.CustomResourceDefinition{}
+			if err := p.client.Get(ctx, types.NamespacedName{Name: name}, crd); err != nil {
+				return false, err
+			}
+			established := false
+			for _, c := range crd.Status.Conditions {
+				established = established || c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue
+			}
+			if !established {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
+
+// checkAudit fails when anyone but the tests' own Pod writer wrote a Pod.
+func checkAudit(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	seen := 0
+	for _, line := range bytes.Split(data, []byte("\n")) {
+		if len(line) == 0 {
+			continue
+		}
+		var event struct {
+			Verb      string
+			User      struct{ Username string }
+			ObjectRef struct{ Resource, Subresource, APIGroup, Namespace, Name string }
+		}
+		if err := json.Unmarshal(line, &event); err != nil {
+			return fmt.Errorf("reading the audit log: %w", err)
+		}
+		seen++
+		if event.ObjectRef.Resource == "pods" && event.ObjectRef.APIGroup == "" && event.User.Username != podWriterUser {
+			return fmt.Errorf("a write on pods reached the API server: %s by %s: %s", event.Verb, event.User.Username, line)
+		}
+	}
+	if seen == 0 {
+		return errors.New("the audit log is empty: nothing was checked")
+	}
+	fmt.Printf("audit log: %d writes, none on pods but the tests' own\n", seen)
+	return nil
+}

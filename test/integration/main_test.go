@@ -1,0 +1,97 @@
+// Package integration runs the real vm-scheduler, as a process, against a real
+// kube-apiserver and etcd, with RBAC, admission policies and webhook as
+// shipped. Hosts are Nodes without anything behind them; the tests speak for
+// their executors.
+package integration
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// suite is what all tests share: one control plane.
+var suite struct {
+	dir       string
+	config    *rest.Config
+	client    client.Client
+	clientset kubernetes.Interface
+	// podWriter is the only identity that may write Pods in these tests.
+	podWriter client.Client
+	plane     *controlPlane
+}
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "integration tests:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "domus-integration-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	suite.dir = dir
+
+	if err := buildScheduler(dir); err != nil {
+		return 1, err
+	}
+	plane, err := startControlPlane(dir)
+	if err != nil {
+		return 1, err
+	}
+	defer plane.stop()
+	suite.plane, suite.config, suite.client, suite.clientset, suite.podWriter = plane, plane.config, plane.client, plane.clientset, plane.podWriter
+	if err := plane.install(context.Background()); err != nil {
+		return 1, err
+	}
+
+	code := m.Run()
+	plane.stop()
+	if err := checkAudit(plane.auditLog); err != nil {
+		return 1, err
+	}
+	return code, nil
+}
+
+// buildScheduler builds the binary under test: it runs as a process, so that it
+// can be killed like one.
+func buildScheduler(dir string) error {
+	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "vm-scheduler"), "domus.dev/domus/cmd/vm-scheduler").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("building vm-scheduler: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// eventually is how long anything that must happen may take. The machine may be
+// small and busy.
+const eventually = 60 * time.Second
+
+// shortly is how long the tests wait for something that must not happen.
+const shortly = 3 * time.Second
+
+// namespace makes a namespace for a test and returns its name.
+func namespace(t *testing.T, labels map[string]string) string {
+	t.Helper()
+	ns := &corev1.Namespace{}
+	ns.GenerateName, ns.Labels = "test-", labels
+	if err := suite.client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	return ns.Name
+}

@@ -1,0 +1,97 @@
+package integration
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"k8s.io/client-go/rest"
+)
+
+// faultyAPI stands between a scheduler and the API server and does what
+// networks do.
+type faultyAPI struct {
+	server *httptest.Server
+	target http.RoundTripper
+
+	mu sync.Mutex
+	// onStatus sees each write of a VM's status. It may wait, forward, or fail.
+	onStatus func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
+	watches  map[*http.Request]context.CancelFunc
+}
+
+func newFaultyAPI(t *testing.T, cfg *rest.Config) *faultyAPI {
+	t.Helper()
+	transport, err := rest.TransportFor(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := url.Parse(cfg.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if base.Scheme == "" {
+		base = &url.URL{Scheme: "https", Host: cfg.Host}
+	}
+	f := &faultyAPI{target: transport, watches: map[*http.Request]context.CancelFunc{}}
+	proxy := httputil.NewSingleHostReverseProxy(base)
+	proxy.Transport = f
+	proxy.FlushInterval = -1
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
+		// As if the connection broke: no answer at all.
+		if hijacker, ok := w.(http.Hijacker); ok {
+			if conn, _, err := hijacker.Hijack(); err == nil {
+				_ = conn.Close()
+			}
+		}
+	}
+	f.server = httptest.NewServer(proxy)
+	t.Cleanup(func() {
+		f.server.CloseClientConnections()
+		f.server.Close()
+	})
+	return f
+}
+
+// RoundTrip implements http.RoundTripper.
+func (f *faultyAPI) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Get("watch") != "" {
+		ctx, cancel := context.WithCancel(r.Context())
+		r = r.WithContext(ctx)
+		f.mu.Lock()
+		f.watches[r] = cancel
+		f.mu.Unlock()
+	}
+	f.mu.Lock()
+	hook := f.onStatus
+	f.mu.Unlock()
+	isStatus := r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/virtualmachines/") && strings.HasSuffix(r.URL.Path, "/status")
+	if hook != nil && isStatus {
+		return hook(r, func() (*http.Response, error) { return f.target.RoundTrip(r) })
+	}
+	return f.target.RoundTrip(r)
+}
+
+// interceptStatus sets what happens to writes of VM statuses; nil lets them pass.
+func (f *faultyAPI) interceptStatus(hook func(*http.Request, func() (*http.Response, error)) (*http.Response, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onStatus = hook
+}
+
+// breakWatches ends every watch that is open.
+func (f *faultyAPI) breakWatches() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.watches)
+	for r, cancel := range f.watches {
+		cancel()
+		delete(f.watches, r)
+	}
+	return n
+}
