@@ -1,0 +1,101 @@
+package component
+
+import (
+	"sigs.k8s.io/yaml"
+
+	"domus.dev/domus/cmd/domus-dev/internal/layout"
+)
+
+// KindLabel tells the demo's real host from its simulated ones.
+const KindLabel = "demo.domus.dev/host"
+
+// Values of KindLabel.
+const (
+	KindReal      = "real"
+	KindSimulated = "simulated"
+)
+
+// zones are what hosts are spread over.
+var zones = []string{"zone-a", "zone-b", "zone-c"}
+
+// executorConfig is the part of vm-executor's configuration that is used here.
+type executorConfig struct {
+	Hosts              []executorHost `json:"hosts"`
+	StateDir           string         `json:"stateDir"`
+	HealthBindAddress  string         `json:"healthBindAddress"`
+	MetricsBindAddress string         `json:"metricsBindAddress"`
+}
+
+type executorHost struct {
+	NodeName      string            `json:"nodeName"`
+	Kubeconfig    string            `json:"kubeconfig"`
+	LibvirtURI    string            `json:"libvirtURI,omitempty"`
+	RegisterNode  bool              `json:"registerNode"`
+	Labels        map[string]string `json:"labels"`
+	Reserve       map[string]string `json:"reserve,omitempty"`
+	CPUOvercommit string            `json:"cpuOvercommit,omitempty"`
+	DomainType    string            `json:"domainType,omitempty"`
+	ConsoleLogDir string            `json:"consoleLogDir,omitempty"`
+	Simulated     *simulatedHost    `json:"simulated,omitempty"`
+}
+
+type simulatedHost struct {
+	CPUs   int             `json:"cpus"`
+	Memory string          `json:"memory"`
+	Cells  []simulatedCell `json:"cells"`
+}
+
+type simulatedCell struct {
+	ID           int    `json:"id"`
+	CPUs         string `json:"cpus"`
+	Memory       string `json:"memory"`
+	Hugepages2Mi int    `json:"hugepages2Mi"`
+	Hugepages1Gi int    `json:"hugepages1Gi"`
+}
+
+// RealExecutorConfig is for the executor of the one real host. domainType is
+// auto, kvm or qemu.
+func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, error) {
+	return yaml.Marshal(executorConfig{
+		Hosts: []executorHost{{
+			NodeName: RealNode, Kubeconfig: l.Kubeconfig(ExecutorName(RealNode)),
+			LibvirtURI: l.LibvirtURI(), RegisterNode: true,
+			Labels: hostLabels(KindReal, 0),
+			// The machine's other work, the control plane included, needs its part.
+			Reserve: map[string]string{"memory": "2Gi"}, CPUOvercommit: "4",
+			DomainType: domainType, ConsoleLogDir: l.Consoles(),
+		}},
+		StateDir: l.Data(ExecutorReal), HealthBindAddress: Address(p.RealHealth), MetricsBindAddress: Address(p.RealMetrics),
+	})
+}
+
+// SimulatedExecutorConfig is for the one process that plays n hosts, each of
+// 64 CPUs and 256 GiB in two NUMA cells.
+func SimulatedExecutorConfig(l layout.Layout, p Ports, n int) ([]byte, error) {
+	c := executorConfig{
+		StateDir:          l.Data(ExecutorSimulated),
+		HealthBindAddress: Address(p.SimulatedHealth), MetricsBindAddress: Address(p.SimulatedMetrics),
+	}
+	for i := 1; i <= n; i++ {
+		node := SimulatedNode(i)
+		c.Hosts = append(c.Hosts, executorHost{
+			NodeName: node, Kubeconfig: l.Kubeconfig(ExecutorName(node)), RegisterNode: true,
+			Labels: hostLabels(KindSimulated, i),
+			Simulated: &simulatedHost{CPUs: 64, Memory: "256Gi", Cells: []simulatedCell{
+				{ID: 0, CPUs: "0-31", Memory: "128Gi", Hugepages2Mi: 8192, Hugepages1Gi: 16},
+				{ID: 1, CPUs: "32-63", Memory: "128Gi", Hugepages2Mi: 8192, Hugepages1Gi: 16},
+			}},
+		})
+	}
+	return yaml.Marshal(c)
+}
+
+// ExecutorName names the kubeconfig of a host's executor.
+func ExecutorName(node string) string { return "executor-" + node }
+
+func hostLabels(kind string, i int) map[string]string {
+	return map[string]string{
+		KindLabel:                     kind,
+		"topology.kubernetes.io/zone": zones[i%len(zones)],
+	}
+}
