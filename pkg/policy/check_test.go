@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -78,4 +79,43 @@ func TestARefusalSaysWhatToDo(t *testing.T) {
 	if len(errs) != 1 || errs[0].Error() != want {
 		t.Errorf("got %v, want %s", errs, want)
 	}
+}
+
+func TestTheExampleOfThePageIsAllowed(t *testing.T) {
+	page, err := os.ReadFile("../../docs/domain-yaml.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the page has no example")
+	}
+	var vm v1alpha1.VirtualMachine
+	if err := yaml.UnmarshalStrict([]byte(example), &vm); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, &vm, v1alpha1.PolicyRestricted)
+}
+
+func FuzzCheckVirtualMachine(f *testing.F) {
+	for _, domain := range allowed {
+		f.Add(domain)
+	}
+	for _, test := range refused {
+		f.Add(test.domain)
+	}
+	f.Fuzz(func(t *testing.T, domain string) {
+		raw, err := yaml.YAMLToJSON([]byte(domain))
+		if err != nil {
+			return
+		}
+		vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "demo"}}
+		vm.Spec.Domain = &runtime.RawExtension{Raw: raw}
+		restricted := policy.CheckVirtualMachine(vm, v1alpha1.PolicyRestricted)
+		privileged := policy.CheckVirtualMachine(vm, v1alpha1.PolicyPrivileged)
+		if len(restricted) == 0 && len(privileged) > 0 {
+			t.Errorf("allowed when restricted, refused when privileged: %v", privileged)
+		}
+	})
 }

@@ -20,7 +20,7 @@ sysInfo:
 - smbios: {system: {entry: [{name: serial, value: "ds=nocloud"}]}}
 cpu: {mode: host-passthrough, topology: {sockets: 1, cores: 2, threads: 1}, features: [{name: vmx, policy: disable}]}
 clock: {offset: utc, timer: [{name: hpet, present: "no"}]}
-features: {acpi: true, apic: {}, hyperV: {relaxed: {state: "on"}}, smm: {state: "on"}}
+features: {acpi: true, apic: {}, ioapic: {driver: qemu}, hyperV: {relaxed: {state: "on"}}, smm: {state: "on"}}
 pm: {suspendToMem: {enabled: "no"}}
 onPoweroff: destroy
 onReboot: restart
@@ -47,7 +47,6 @@ devices:
     model: {type: virtio}
     mac: {address: "52:54:00:12:34:56"}
     driver: {name: vhost, queues: 4}
-    boot: {order: 2}
   - source: {user: {}}
   serials: [{source: {pty: {}}}]
   consoles: [{source: {pty: {}}, target: {type: virtio}}]
@@ -66,7 +65,7 @@ devices:
   rngs: [{model: virtio, backend: {random: {device: /dev/urandom}}}, {model: virtio, backend: {builtIn: true}}]
   tpms: [{model: tpm-crb, backend: {emulator: {version: "2.0"}}}]
   sounds: [{model: ich9}]
-  watchdogs: [{model: itco, action: reset}]
+  watchdogs: [{model: i6300esb, action: reset}]
   panics: [{model: isa}]
   iommus: [{model: intel, driver: {intRemap: "on"}}]
   vSock: {model: virtio, cid: {auto: "yes"}}
