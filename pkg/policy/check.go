@@ -21,14 +21,17 @@ import (
 // the paths of what is wrong.
 func CheckVirtualMachine(vm *v1alpha1.VirtualMachine, level v1alpha1.PolicyLevel) field.ErrorList {
 	domain, errs := convert.UserDomain(vm)
-	if len(errs) > 0 {
-		return errs
+	if len(errs) == 0 {
+		errs = Check(domain, level, vm.Namespace, convert.DomainPath)
 	}
-	if errs := Check(domain, level, vm.Namespace, convert.DomainPath); len(errs) > 0 {
-		return errs
+	if len(errs) == 0 {
+		errs = tree.Lost(domain, convert.DomainPath)
 	}
-	return tree.Lost(domain, convert.DomainPath)
+	return errs[:min(len(errs), maxErrors)]
 }
+
+// maxErrors bounds an answer to a document of thousands of forbidden parts.
+const maxErrors = 50
 
 // Check says what in a user's domain is refused at the level, with paths below
 // at; nil when nothing is. A level that is not known counts as restricted, so

@@ -81,6 +81,13 @@ func TestARefusalSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestAnAnswerIsBounded(t *testing.T) {
+	vm := machine(t, "devices: {hostdevs: ["+strings.Repeat("{},", 10000)+"{}]}")
+	if errs := policy.CheckVirtualMachine(vm, v1alpha1.PolicyRestricted); len(errs) != 50 {
+		t.Errorf("got %d errors, want 50", len(errs))
+	}
+}
+
 func TestTheExampleOfThePageIsAllowed(t *testing.T) {
 	page, err := os.ReadFile("../../docs/domain-yaml.md")
 	if err != nil {
