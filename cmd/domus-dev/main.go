@@ -18,6 +18,9 @@ import (
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 )
 
+// version is set when the program is linked.
+var version = "unknown"
+
 func main() {
 	// controller-runtime's client wants a logger; what matters comes back as errors.
 	ctrl.SetLogger(logr.Discard())
@@ -41,6 +44,7 @@ func rootCommand() *cobra.Command {
 kube-apiserver on loopback, vm-scheduler, a libvirtd of its own with real QEMU,
 and simulated hosts. What it started goes on when it returns; domus-dev down
 ends exactly that.`,
+		Version:      version,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.PersistentFlags().StringVar(&dir, "dir", dir, "The folder that holds all of the cluster.")

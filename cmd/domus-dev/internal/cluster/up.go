@@ -96,20 +96,19 @@ func (u *upper) start(ctx context.Context, spec proc.Spec, ready func(context.Co
 	if err != nil {
 		return err
 	}
-	if outcome != proc.Running {
-		u.say.Say(spec.Name, "%s, pid %d", outcome, r.PID)
-	}
+	u.say.Say(spec.Name, "%s, pid %d", outcome, r.PID)
 	if ready == nil {
 		return nil
 	}
+	return u.await(ctx, spec, r, ready)
+}
+
+// await waits until a started component is ready.
+func (u *upper) await(ctx context.Context, spec proc.Spec, r *proc.Record, ready func(context.Context) error) error {
 	if err := until(ctx, spec, r, u.Timeout, ready); err != nil {
 		return err
 	}
-	if outcome == proc.Running {
-		u.say.Say(spec.Name, "ready; it ran already, pid %d", r.PID)
-	} else {
-		u.say.Say(spec.Name, "ready")
-	}
+	u.say.Say(spec.Name, "ready")
 	return nil
 }
 
@@ -179,11 +178,12 @@ func (u *upper) fillHost(ctx context.Context) error {
 	if !u.RealHost {
 		return nil
 	}
-	self, err := os.Executable()
+	spec := machine.Spec(u.Layout, "")
+	r, err := proc.Load(spec.RecordFile)
 	if err != nil {
 		return err
 	}
-	if err := u.start(ctx, machine.Spec(u.Layout, self), func(ctx context.Context) error { return machine.Answers(ctx, u.Layout) }); err != nil {
+	if err := u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, u.Layout) }); err != nil {
 		return err
 	}
 	return machine.EnsureStorage(ctx, u.Layout, u.guestImage())

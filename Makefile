@@ -1,0 +1,111 @@
+# Domus: `make help` lists what can be made.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+BIN := $(CURDIR)/bin
+TOOLS := $(BIN)/tools
+DEMO := .run/demo
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+KUBECTL = $(or $(shell command -v kubectl),$(TOOLS)/kubectl)
+
+# The tag opens libvirt's library at run time: no headers are needed to build.
+TAGS := libvirt_dlopen
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+# The version of k8s.io/kubernetes in go.mod; its programs say it as their own.
+KUBERNETES := $(shell sed -n 's|^\tk8s.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
+K8S_VERSION_PACKAGE := k8s.io/component-base/version
+K8S_LDFLAGS := -X $(K8S_VERSION_PACKAGE).gitVersion=$(KUBERNETES) \
+	-X $(K8S_VERSION_PACKAGE).gitMajor=$(word 1,$(subst ., ,$(KUBERNETES:v%=%))) \
+	-X $(K8S_VERSION_PACKAGE).gitMinor=$(word 2,$(subst ., ,$(KUBERNETES:v%=%)))
+
+GOLANGCI_LINT_VERSION := v2.13.2
+CONTROLLER_GEN_VERSION := v0.23.0
+
+GO_TEST := go test -tags $(TAGS)
+
+##@ Try it
+
+.PHONY: demo
+demo: deps-run build tools guest ## Bring up a cluster with 2 real guests and 30 VMs on 20 simulated hosts.
+	$(SUDO) $(BIN)/domus-dev up --dir $(DEMO) --samples
+	@hack/demo-tour.sh "$(KUBECTL)" $(DEMO)
+
+.PHONY: demo-down
+demo-down: ## End the demo and remove all of it.
+	@if [ -x $(BIN)/domus-dev ]; then $(SUDO) $(BIN)/domus-dev down --dir $(DEMO) --purge; else echo "there is no demo"; fi
+
+##@ Build
+
+.PHONY: build
+build: ## Build the programs into bin/.
+	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/domus-dev ./cmd/vm-executor ./cmd/virtctl
+	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' -o $(BIN)/ ./cmd/vm-scheduler
+
+.PHONY: guest
+guest: ## Build the tiny guest image of the demo and the tests.
+	hack/guest-image.sh $(BIN)/guest/tiny.qcow2
+
+.PHONY: tools
+tools: $(TOOLS)/etcd $(TOOLS)/kube-apiserver $(if $(shell command -v kubectl),,$(TOOLS)/kubectl) ## Build etcd, kube-apiserver and, if there is none, kubectl (10 minutes the first time).
+
+TOOL_SOURCES := hack/tools/go.mod hack/tools/go.sum
+
+$(TOOLS)/etcd: $(TOOL_SOURCES)
+	hack/build-tools.sh $@ go.etcd.io/etcd/server/v3
+
+$(TOOLS)/kube-apiserver: $(TOOL_SOURCES)
+	hack/build-tools.sh $@ k8s.io/kubernetes/cmd/kube-apiserver '$(K8S_LDFLAGS)'
+
+$(TOOLS)/kubectl: $(TOOL_SOURCES)
+	hack/build-tools.sh $@ k8s.io/kubernetes/cmd/kubectl '$(K8S_LDFLAGS)'
+
+.PHONY: deps
+deps: ## Install what is missing from apt, tests included.
+	hack/install-deps.sh
+
+.PHONY: deps-run
+deps-run:
+	DOMUS_DEPS=run hack/install-deps.sh
+
+##@ Test
+
+.PHONY: test
+test: deps test-unit test-integration test-e2e ## Install what is missing and run every test.
+
+.PHONY: test-unit
+test-unit: ## Run the unit tests.
+	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/...
+
+.PHONY: test-integration
+test-integration: tools ## Run the tests against a real API server.
+	KUBEBUILDER_ASSETS=$(TOOLS) $(GO_TEST) -count=1 -timeout 20m ./test/integration/...
+
+# Compiled first and run as root, since it brings up a host with real guests.
+.PHONY: test-e2e
+test-e2e: build tools guest ## Run the tests with real guests; needs root.
+	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
+	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 20m
+
+##@ Change it
+
+.PHONY: generate
+generate: $(TOOLS)/.controller-gen-$(CONTROLLER_GEN_VERSION) ## Generate code and CustomResourceDefinitions.
+	hack/generate.sh .
+
+.PHONY: verify
+verify: deps $(TOOLS)/.controller-gen-$(CONTROLLER_GEN_VERSION) $(TOOLS)/.golangci-lint-$(GOLANGCI_LINT_VERSION) ## Check formatting, lint, generated files, scripts and YAML.
+	hack/verify.sh
+
+$(TOOLS)/.controller-gen-$(CONTROLLER_GEN_VERSION):
+	GOBIN=$(TOOLS) go install sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN_VERSION)
+	touch $@
+
+$(TOOLS)/.golangci-lint-$(GOLANGCI_LINT_VERSION):
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	touch $@
+
+.PHONY: help
+help: ## Show this.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

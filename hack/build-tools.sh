@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Builds one Kubernetes program from the tools module:
+# build-tools.sh OUT PACKAGE [LDFLAGS]
+# The first build of kube-apiserver takes some 8 minutes on 2 cores.
+set -euo pipefail
+
+out=${1:?usage: build-tools.sh OUT PACKAGE [LDFLAGS]}
+package=${2:?usage: build-tools.sh OUT PACKAGE [LDFLAGS]}
+ldflags=${3:-}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/tools"
+mkdir -p "$(dirname "$out")"
+echo "tools: building $(basename "$out") from $package; the first time takes minutes"
+# Built beside and renamed: a build that is broken off leaves no half program,
+# and one that runs is not overwritten.
+go build -trimpath -ldflags "-s -w $ldflags" -o "$out.new" "$package"
+mv "$out.new" "$out"
