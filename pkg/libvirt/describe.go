@@ -27,6 +27,11 @@ func (c *connection) Describe(ctx context.Context) (Description, error) {
 			return Description{}, fmt.Errorf("libvirt does not say how much memory the host has")
 		}
 		out.Memory = int64(stats.Total) << 10 // KiB
+		// Where there is one cell it has all the host's memory, whatever the
+		// topology says: it was seen to be as wrong as NodeGetInfo.
+		if len(out.Cells) == 1 {
+			out.Cells[0].Memory = out.Memory
+		}
 		out.LibvirtVersion, out.HypervisorVersion, err = versions(conn)
 		return out, err
 	})

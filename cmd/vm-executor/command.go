@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/version"
+	"k8s.io/component-base/version/verflag"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"domus.dev/domus/pkg/executor"
+)
+
+// options are the flags: those of one host, or a file for several.
+type options struct {
+	file string
+	host executor.HostConfiguration
+
+	stateDir, metricsBindAddress, healthBindAddress string
+	cpuOvercommit, reserveCPU, reserveMemory        string
+}
+
+// hostFlags are those that a configuration file takes the place of.
+var hostFlags = []string{
+	"node-name", "kubeconfig", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
+	"reserve-memory", "domain-type", "console-log-dir", "metrics-bind-address", "health-bind-address",
+}
+
+func newCommand() *cobra.Command {
+	o := &options{}
+	logs := logsapi.NewLoggingConfiguration()
+	cmd := &cobra.Command{
+		Use:   "vm-executor",
+		Short: "Run the VirtualMachines bound to this host on its libvirt",
+		Long: `vm-executor reports what a host has to the cluster, and runs the
+VirtualMachines bound to the host as libvirt domains.
+
+The flags describe one host, usually this machine; --config names a file that
+describes any number of them. Guests run on when it is stopped.`,
+		Args:         cobra.NoArgs,
+		SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			verflag.PrintAndExitIfRequested()
+			if err := logsapi.ValidateAndApply(logs, nil); err != nil {
+				return err
+			}
+			ctrllog.SetLogger(klog.Background())
+			config, err := o.configuration(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			// A second signal ends the process at once; guests run on either way.
+			context.AfterFunc(ctx, stop)
+			return executor.Run(ctx, config, version.Get().GitVersion)
+		},
+	}
+	o.addFlags(cmd.Flags())
+	logsapi.AddFlags(logs, cmd.Flags())
+	verflag.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *options) addFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.file, "config", "", "Configuration file for one or more hosts. The flags about the host cannot be given beside it.")
+	fs.StringVar(&o.host.NodeName, "node-name", "", "Name of the host's Node and Hypervisor. Defaults to the host name in lower case.")
+	fs.StringVar(&o.host.Kubeconfig, "kubeconfig", "", "Path of the kubeconfig. Defaults to $KUBECONFIG, ~/.kube/config, and then to the pod's service account.")
+	fs.StringVar(&o.host.LibvirtURI, "libvirt-uri", executor.DefaultLibvirtURI, "URI of the host's libvirt.")
+	fs.BoolVar(&o.host.RegisterNode, "register-node", false, "Create the host's Node and keep it alive. For a host without a kubelet.")
+	fs.StringToStringVar(&o.host.Labels, "node-labels", nil, "Labels to set on the Node: key=value,...")
+	fs.StringVar(&o.cpuOvercommit, "cpu-overcommit", "1", "Virtual CPUs offered for each physical CPU that is not reserved.")
+	fs.StringVar(&o.reserveCPU, "reserve-cpu", "0", "CPUs kept for the host itself, rounded up to whole ones.")
+	fs.StringVar(&o.reserveMemory, "reserve-memory", "512Mi", "Memory kept for the host itself.")
+	fs.StringVar(&o.host.DomainType, "domain-type", "auto", "What guests run on: kvm, qemu (emulation), or auto: kvm where a trial guest boots with it.")
+	fs.StringVar(&o.host.ConsoleLogDir, "console-log-dir", "", "Folder for what the guests print on their first serial console, in <namespace>_<name>.log. Not logged when empty.")
+	fs.StringVar(&o.stateDir, "state-dir", "", "Folder for the descriptions of simulated hosts. A temporary one when empty.")
+	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", "", "Address of /metrics, such as 127.0.0.1:9410. Not served when empty.")
+	fs.StringVar(&o.healthBindAddress, "health-bind-address", "", "Address of /healthz and /readyz, such as 127.0.0.1:9411. Not served when empty.")
+}
+
+// configuration makes one configuration of the file or of the flags.
+func (o *options) configuration(fs *pflag.FlagSet) (*executor.Configuration, error) {
+	if o.file != "" {
+		for _, name := range hostFlags {
+			if fs.Changed(name) {
+				return nil, fmt.Errorf("--%s cannot be given beside --config: write it into %s", name, o.file)
+			}
+		}
+		config, err := executor.ReadConfiguration(o.file)
+		if err == nil && o.stateDir != "" {
+			config.StateDir = o.stateDir
+		}
+		return config, err
+	}
+	host := o.host
+	if host.NodeName == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("finding the host's name: %w: give it with --node-name", err)
+		}
+		host.NodeName = strings.ToLower(name)
+	}
+	for _, q := range []struct {
+		flag, text string
+		to         *resource.Quantity
+	}{
+		{"cpu-overcommit", o.cpuOvercommit, &host.CPUOvercommit},
+		{"reserve-cpu", o.reserveCPU, &host.Reserve.CPU},
+		{"reserve-memory", o.reserveMemory, &host.Reserve.Memory},
+	} {
+		var err error
+		if *q.to, err = resource.ParseQuantity(q.text); err != nil {
+			return nil, fmt.Errorf("--%s %s: %w", q.flag, q.text, err)
+		}
+	}
+	config := &executor.Configuration{
+		Hosts: []executor.HostConfiguration{host}, StateDir: o.stateDir,
+		MetricsBindAddress: o.metricsBindAddress, HealthBindAddress: o.healthBindAddress,
+	}
+	config.Default()
+	if errs := config.Validate(); len(errs) > 0 {
+		return nil, errs.ToAggregate()
+	}
+	return config, nil
+}

@@ -1,0 +1,14 @@
+// vm-executor looks after the guests of a host: it reports what the host has,
+// and runs the VirtualMachines that are bound to it on the host's libvirt.
+package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
+)
+
+func main() {
+	os.Exit(cli.Run(newCommand()))
+}

@@ -1,0 +1,216 @@
+package executor
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+const (
+	// A VM whose turn fails is looked at again after firstTurnRetry, doubling up
+	// to lastTurnRetry.
+	firstTurnRetry = 250 * time.Millisecond
+	lastTurnRetry  = time.Minute
+	// turnTimeout ends a turn that hangs, so that the VM gets another.
+	turnTimeout = 10 * time.Minute
+	// resync is how often everything is looked at although nothing was heard,
+	// stretched by up to resyncJitter so that hosts do not do it together.
+	resync       = 10 * time.Minute
+	resyncJitter = 0.5
+)
+
+// VMs are the VirtualMachines bound to the host, as a watch has them. Objects
+// are not to be changed.
+type VMs interface {
+	// Get returns nil when the watch does not have the VM.
+	Get(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualMachine
+	// List returns what the watch has.
+	List(ctx context.Context) []types.NamespacedName
+}
+
+// Options is what an Agent works with.
+type Options struct {
+	Config HostConfiguration
+	Host   libvirt.Host
+	// Live reads and writes the API server without a cache.
+	Live client.Client
+	// VMs is a cache of the VMs bound to the host.
+	VMs      VMs
+	Recorder events.EventRecorder
+	Clock    clock.WithTicker
+	// Version is the executor's own.
+	Version string
+}
+
+// Agent looks after one host.
+type Agent struct {
+	config   HostConfiguration
+	host     libvirt.Host
+	live     client.Client
+	status   *vmstatus.Writer
+	vms      VMs
+	tell     teller
+	clock    clock.WithTicker
+	version  string
+	registry *registry
+	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
+
+	// clusterID is set before the first turn.
+	clusterID string
+
+	// hostChanged and libvirtChanged hold a token while there is something to do.
+	hostChanged, libvirtChanged chan struct{}
+
+	mu sync.Mutex
+	// connected: libvirt answers. ready: it was listed since it does.
+	connected, ready bool
+	works            map[types.NamespacedName]*work
+	nodeUID          types.UID
+	heartbeat        time.Time
+}
+
+// NewAgent returns an Agent that does nothing before Run.
+func NewAgent(o Options) *Agent {
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstTurnRetry, lastTurnRetry)
+	return &Agent{
+		config: o.Config, host: o.Host, live: o.Live, status: vmstatus.New(o.Live), vms: o.VMs,
+		tell:  teller{recorder: o.Recorder, node: o.Config.NodeName},
+		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config.Settings()),
+		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
+			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
+		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1),
+		works: map[types.NamespacedName]*work{},
+	}
+}
+
+// Run looks after the host until ctx ends. Guests are left alone then.
+func (a *Agent) Run(ctx context.Context) {
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues(keyNode, a.config.NodeName))
+	if !a.learnCluster(ctx) {
+		return
+	}
+	var running sync.WaitGroup
+	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.giveTurns} {
+		running.Go(func() { part(ctx) })
+	}
+	<-ctx.Done()
+	a.queue.ShutDown()
+	running.Wait()
+}
+
+// learnCluster finds out which cluster this is, for as long as it takes.
+func (a *Agent) learnCluster(ctx context.Context) bool {
+	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.5, Steps: 6, Cap: 30 * time.Second}
+	for {
+		id, err := clusterID(ctx, a.live)
+		if err == nil {
+			klog.FromContext(ctx).Info("Connected to the cluster", keyCluster, id)
+			a.clusterID = id
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		pause := backoff.Step()
+		klog.FromContext(ctx).Info("The cluster does not answer; guests run on", keyError, err.Error(), keyQueueing, pause)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-a.clock.After(pause):
+		}
+	}
+}
+
+// Enqueue asks for a turn of the VM.
+func (a *Agent) Enqueue(key types.NamespacedName) { a.queue.Add(key) }
+
+// wakeHost asks for the Node and the Hypervisor to be looked at.
+func (a *Agent) wakeHost() { wake(a.hostChanged) }
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// giveTurns gives turns: each VM at most one at a time, and no VM waits for
+// another's.
+func (a *Agent) giveTurns(ctx context.Context) {
+	var turns sync.WaitGroup
+	defer turns.Wait()
+	for {
+		key, shutdown := a.queue.Get()
+		if shutdown {
+			return
+		}
+		turns.Go(func() {
+			defer a.queue.Done(key)
+			a.giveTurn(ctx, key)
+		})
+	}
+}
+
+func (a *Agent) giveTurn(ctx context.Context, key types.NamespacedName) {
+	logger := klog.FromContext(ctx).WithValues(keyVM, key)
+	ctx, cancel := context.WithTimeout(klog.NewContext(ctx, logger), turnTimeout)
+	defer cancel()
+	after, err := a.turn(ctx, key)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		logger.Info("A turn failed and is repeated", keyError, err.Error())
+		a.queue.AddRateLimited(key)
+	case err != nil:
+		a.queue.AddRateLimited(key)
+	default:
+		a.queue.Forget(key)
+		if after > 0 {
+			a.queue.AddAfter(key, after)
+		}
+	}
+}
+
+func (a *Agent) work(key types.NamespacedName) *work {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w := a.works[key]
+	if w == nil {
+		w = &work{}
+		a.works[key] = w
+	}
+	return w
+}
+
+func (a *Agent) forget(key types.NamespacedName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.works, key)
+}
+
+// Ready says whether the host is looked after: the cluster is known and libvirt
+// has been listed.
+func (a *Agent) Ready() bool { return a.isReady() }
+
+func (a *Agent) isReady() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ready
+}
+
+func (a *Agent) isConnected() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.connected
+}

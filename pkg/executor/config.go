@@ -1,0 +1,148 @@
+package executor
+
+import (
+	"fmt"
+	"os"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
+
+	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// DefaultLibvirtURI is the libvirt of the machine itself.
+const DefaultLibvirtURI = "qemu:///system"
+
+// Configuration is vm-executor's configuration file.
+type Configuration struct {
+	// hosts are looked after side by side and share nothing but the process.
+	Hosts []HostConfiguration `json:"hosts"`
+	// stateDir keeps what simulated hosts are made of; a folder that is removed
+	// at the end when empty.
+	StateDir string `json:"stateDir,omitempty"`
+	// healthBindAddress serves /healthz and /readyz, metricsBindAddress
+	// /metrics; not served when empty.
+	HealthBindAddress  string `json:"healthBindAddress,omitempty"`
+	MetricsBindAddress string `json:"metricsBindAddress,omitempty"`
+}
+
+// HostConfiguration is about one host.
+type HostConfiguration struct {
+	// nodeName is the name of the host's Node and Hypervisor.
+	NodeName string `json:"nodeName"`
+	// kubeconfig is a path; when empty, the usual places and then the
+	// service account of a pod are tried.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// libvirtURI defaults to qemu:///system.
+	LibvirtURI string `json:"libvirtURI,omitempty"`
+	// registerNode creates the Node and keeps it alive, for a host without a
+	// kubelet.
+	RegisterNode bool `json:"registerNode,omitempty"`
+	// labels are set on the Node.
+	Labels map[string]string `json:"labels,omitempty"`
+	// reserve is kept for the host itself.
+	Reserve ReserveConfiguration `json:"reserve,omitempty"`
+	// cpuOvercommit is the number of virtual CPUs offered for each physical CPU,
+	// such as "4"; 1 when not set.
+	CPUOvercommit resource.Quantity `json:"cpuOvercommit,omitempty"`
+	// domainType is auto (KVM where it is seen to work), kvm or qemu.
+	DomainType string `json:"domainType,omitempty"`
+	// consoleLogDir is where the guests' first serial consoles are logged, in
+	// <namespace>_<name>.log; not logged when empty.
+	ConsoleLogDir string `json:"consoleLogDir,omitempty"`
+	// simulated makes this a host on which no guest really runs.
+	Simulated *SimulatedConfiguration `json:"simulated,omitempty"`
+}
+
+// ReserveConfiguration is an amount of a host's CPUs, rounded up, and memory.
+type ReserveConfiguration struct {
+	CPU    resource.Quantity `json:"cpu,omitempty"`
+	Memory resource.Quantity `json:"memory,omitempty"`
+}
+
+// SimulatedConfiguration is what a simulated host has.
+type SimulatedConfiguration struct {
+	CPUs int64 `json:"cpus"`
+	// memory includes the hugepage pools.
+	Memory resource.Quantity `json:"memory"`
+	// cells are the NUMA cells; one that has everything when empty.
+	Cells []SimulatedCellConfiguration `json:"cells,omitempty"`
+}
+
+// SimulatedCellConfiguration is a NUMA cell of a simulated host.
+type SimulatedCellConfiguration struct {
+	ID int32 `json:"id"`
+	// cpus is in Linux list format: 0-3,8-11.
+	CPUs   string            `json:"cpus"`
+	Memory resource.Quantity `json:"memory"`
+	// hugepages2Mi and hugepages1Gi are numbers of pages.
+	Hugepages2Mi int64 `json:"hugepages2Mi,omitempty"`
+	Hugepages1Gi int64 `json:"hugepages1Gi,omitempty"`
+	// distances are the ACPI SLIT distances to other cells (10 is local).
+	Distances []SimulatedDistanceConfiguration `json:"distances,omitempty"`
+}
+
+// SimulatedDistanceConfiguration is how far another cell is.
+type SimulatedDistanceConfiguration struct {
+	Cell     int32 `json:"cell"`
+	Distance int32 `json:"distance"`
+}
+
+// ReadConfiguration reads, defaults and validates a configuration file. A
+// field it does not know is an error.
+func ReadConfiguration(path string) (*Configuration, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration: %w", err)
+	}
+	c := &Configuration{}
+	if err := yaml.UnmarshalStrict(data, c); err != nil {
+		return nil, fmt.Errorf("reading configuration %s: %w", path, err)
+	}
+	c.Default()
+	if errs := c.Validate(); len(errs) > 0 {
+		return nil, fmt.Errorf("reading configuration %s: %w", path, errs.ToAggregate())
+	}
+	return c, nil
+}
+
+// Default fills what was left out.
+func (c *Configuration) Default() {
+	for i := range c.Hosts {
+		h := &c.Hosts[i]
+		if h.LibvirtURI == "" && h.Simulated == nil {
+			h.LibvirtURI = DefaultLibvirtURI
+		}
+		if h.DomainType == "" {
+			h.DomainType = libvirt.DomainTypeAuto
+		}
+		if h.CPUOvercommit.IsZero() {
+			h.CPUOvercommit = resource.MustParse("1")
+		}
+	}
+}
+
+// Settings are the host's, as the capacity arithmetic takes them.
+func (h *HostConfiguration) Settings() capacity.Settings {
+	return capacity.Settings{
+		CPUOvercommit: h.CPUOvercommit.AsApproximateFloat64(),
+		Reserve:       capacity.Resources{CPU: h.Reserve.CPU.Value(), Memory: h.Reserve.Memory.Value()},
+	}
+}
+
+// Simulation is what the simulated host has.
+func (s *SimulatedConfiguration) Simulation() libvirt.Simulation {
+	out := libvirt.Simulation{CPUs: s.CPUs, Memory: s.Memory.Value()}
+	for _, c := range s.Cells {
+		cell := libvirt.Cell{
+			ID: c.ID, CPUs: c.CPUs, Memory: c.Memory.Value(),
+			Pages: libvirt.Pages{Size2Mi: c.Hugepages2Mi, Size1Gi: c.Hugepages1Gi},
+		}
+		for _, d := range c.Distances {
+			cell.Distances = append(cell.Distances, libvirt.Distance{Cell: d.Cell, Value: d.Distance})
+		}
+		out.Cells = append(out.Cells, cell)
+	}
+	return out
+}

@@ -1,0 +1,7 @@
+// Package executor looks after the guests of a host: it reports what the host
+// has, takes the VirtualMachines bound to it, and keeps libvirt's domains and
+// the VMs' status in step.
+//
+// What to do is decided by Plan, which is pure; everything else carries it out.
+// Silence is no failure: while the API server or libvirt is away, guests run on.
+package executor

@@ -1,0 +1,64 @@
+package executor
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// Reasons of the events that have none among the reasons of the API.
+const (
+	eventStarted          = "Started"
+	eventStopped          = "Stopped"
+	eventRejected         = "Rejected"
+	eventQuarantined      = "Quarantined"
+	eventLibvirtLost      = "LibvirtLost"
+	eventLibvirtConnected = "LibvirtConnected"
+)
+
+// teller tells people what happened, as Kubernetes events.
+type teller struct {
+	recorder events.EventRecorder
+	node     string
+}
+
+func (t teller) started(vm *v1alpha1.VirtualMachine) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStarted, "Start", "Started the guest on %s", t.node)
+}
+
+func (t teller) removed(vm *v1alpha1.VirtualMachine) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Undefine", "Removed the domain from %s", t.node)
+}
+
+func (t teller) failed(vm *v1alpha1.VirtualMachine, f Failure) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Start", "%s: %s", t.node, f.Message)
+}
+
+// reported is told when the host's state of a VM has changed.
+func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
+	switch r.State {
+	case v1alpha1.HostStopped:
+		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "The guest is switched off on %s", t.node)
+	case v1alpha1.HostRejected:
+		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventRejected, "Accept", "%s: %s", r.Reason, r.Message)
+	}
+}
+
+func (t teller) quarantined(d Observed, reason string) {
+	t.recorder.Eventf(t.hypervisor(), nil, corev1.EventTypeWarning, eventQuarantined, "Quarantine",
+		"Domain %s (%s) of VirtualMachine %s/%s is left as it is: %s", d.Name, d.UUID, d.Ownership.Owner.Namespace, d.Ownership.Owner.Name, reason)
+}
+
+func (t teller) lost() {
+	t.recorder.Eventf(t.hypervisor(), nil, corev1.EventTypeWarning, eventLibvirtLost, "Connect", "libvirt cannot be reached; guests run on")
+}
+
+func (t teller) connected() {
+	t.recorder.Eventf(t.hypervisor(), nil, corev1.EventTypeNormal, eventLibvirtConnected, "Connect", "Connected to libvirt")
+}
+
+func (t teller) hypervisor() *v1alpha1.Hypervisor {
+	return &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: t.node}}
+}

@@ -1,0 +1,180 @@
+package executor
+
+import (
+	"slices"
+	"time"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// settle is when to look again at a guest that is between two states.
+const settle = 2 * time.Second
+
+// Plan decides what to do next. It is pure. Its rules, the first that applies:
+//
+//   - A domain that is not provably this VM's binding is left alone.
+//   - A domain of a binding that has ended is stopped at once and removed.
+//   - A VM that is not bound here is not ours to act on.
+//   - A VM that is deleted or evicted is stopped gracefully and its domain
+//     removed.
+//   - A binding that was rejected or given up stays so until the epoch grows.
+//   - Otherwise the guest follows spec.powerState.
+func Plan(in Situation) Decision {
+	vm, d := in.VM, in.Domain
+	if d != nil {
+		if why := strange(in); why != "" {
+			decision := besideStrange(in)
+			if d.Owned {
+				decision.Quarantine = why
+			}
+			return decision
+		}
+	}
+	if vm == nil {
+		return Decision{}
+	}
+	here := vm.PlacedOn(in.Node)
+	if d != nil && d.Ownership.Owner.Epoch < vm.Status.Epoch {
+		// The binding ended without our confirmation: another host may run the
+		// guest already, so there is no time for grace.
+		return Decision{Steps: remove(d), Again: here}
+	}
+	if !here {
+		return Decision{}
+	}
+	host := hostStatus(vm)
+	ended := host != nil && (host.State == v1alpha1.HostRejected || host.State == v1alpha1.HostGone)
+	switch {
+	case vm.DeletionTimestamp != nil:
+		if d != nil {
+			return stop(in, true)
+		}
+		if slices.Contains(vm.Finalizers, v1alpha1.DomainFinalizer) {
+			return Decision{Steps: []Step{StepRemoveFinalizer}}
+		}
+		return Decision{}
+	case ended:
+		if d != nil {
+			return Decision{Steps: remove(d)}
+		}
+		return Decision{}
+	case vm.Status.Eviction != nil:
+		if d != nil {
+			return stop(in, true)
+		}
+		return Decision{Report: &Report{
+			State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted, Message: vm.Status.Eviction.Message,
+		}}
+	case vm.Spec.PowerState == v1alpha1.PowerStopped:
+		if d != nil && d.State.Active() {
+			return stop(in, false)
+		}
+		return Decision{Report: &Report{State: v1alpha1.HostStopped}}
+	}
+	return run(in, host)
+}
+
+// strange says why a domain is not provably the binding of the VM, now or in
+// the past; "" when it is.
+func strange(in Situation) string {
+	vm, d := in.VM, in.Domain
+	owner := d.Ownership.Owner
+	switch {
+	case !d.Owned:
+		return "it does not carry the mark of a VirtualMachine"
+	case d.Ownership.ClusterID != in.ClusterID:
+		return "it belongs to a VirtualMachine of another cluster"
+	case vm == nil:
+		return "its VirtualMachine does not exist any more"
+	case owner.UID != vm.UID:
+		return "its VirtualMachine was deleted, and another one created with the same name"
+	case owner.Namespace != vm.Namespace || owner.Name != vm.Name || d.UUID != vm.DomainUUID():
+		return "its UUID and its mark do not belong together"
+	case owner.Epoch > vm.Status.Epoch:
+		return "its VirtualMachine is at an earlier epoch: the API server's data may have been restored from a backup"
+	case owner.Epoch == vm.Status.Epoch && !vm.PlacedOn(in.Node):
+		return "its VirtualMachine is at the same epoch and not bound to this host"
+	}
+	return ""
+}
+
+// besideStrange decides about a VM whose UUID is taken by a domain that is not
+// its own: another host may take it.
+func besideStrange(in Situation) Decision {
+	vm := in.VM
+	if vm == nil || !vm.PlacedOn(in.Node) || vm.DomainUUID() != in.Domain.UUID {
+		return Decision{}
+	}
+	without := in
+	without.Domain = nil
+	decision := Plan(without)
+	if slices.Contains(decision.Steps, StepDefine) {
+		return Decision{Report: &Report{
+			State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
+			Message: "the host has a domain " + in.Domain.Name + " with the UUID " + in.Domain.UUID +
+				" that is not this VirtualMachine's: undefine it there if it is not needed",
+		}}
+	}
+	return decision
+}
+
+// hostStatus is what was reported of the VM's current binding, if anything.
+func hostStatus(vm *v1alpha1.VirtualMachine) *v1alpha1.HostStatus {
+	if h := vm.Status.Host; h != nil && h.Epoch == vm.Status.Epoch {
+		return h
+	}
+	return nil
+}
+
+func remove(d *Observed) []Step {
+	if d.State.Active() {
+		return []Step{StepDestroy, StepUndefine}
+	}
+	return []Step{StepUndefine}
+}
+
+// run makes the guest run.
+func run(in Situation, host *v1alpha1.HostStatus) Decision {
+	vm, d, m := in.VM, in.Domain, in.Memory
+	if d == nil {
+		if in.Now.Before(m.RetryAt) {
+			return waitToRetry(in)
+		}
+		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+	}
+	switch d.State {
+	case libvirt.StateRunning:
+		return Decision{Report: &Report{State: v1alpha1.HostRunning}}
+	case libvirt.StatePaused:
+		return Decision{Report: &Report{State: v1alpha1.HostPaused, Message: d.Reason}}
+	case libvirt.StateCrashed:
+		return Decision{Report: &Report{
+			State: v1alpha1.HostFailed, Reason: v1alpha1.ReasonGuestEnded,
+			Message: "the guest crashed and is kept as onCrash says: switch it off to have it started again",
+		}}
+	case libvirt.StateShutOff:
+	default: // on its way to another state
+		return Decision{RequeueAfter: settle}
+	}
+	ran := m.Expected || host != nil && (host.State == v1alpha1.HostRunning || host.State == v1alpha1.HostPaused) && m.Failures == 0
+	switch {
+	case ran:
+		return Decision{Steps: []Step{StepNoteEnd}, Again: true}
+	case in.Now.Before(m.RetryAt):
+		return waitToRetry(in)
+	case d.Ownership.Generation != vm.Generation:
+		// The spec was edited since the domain was defined: this is when it
+		// takes effect.
+		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+	}
+	return Decision{Steps: []Step{StepStart}, Again: true}
+}
+
+func waitToRetry(in Situation) Decision {
+	f := in.Memory.Failure
+	return Decision{
+		Report:       &Report{State: v1alpha1.HostFailed, Reason: f.Reason, Message: f.Message},
+		RequeueAfter: in.Memory.RetryAt.Sub(in.Now),
+	}
+}

@@ -1,0 +1,86 @@
+package executor
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// phases are the words for people; the states that are missing end the binding,
+// and the phase is the scheduler's again.
+var phases = map[v1alpha1.HostState]v1alpha1.Phase{
+	v1alpha1.HostRunning:  v1alpha1.PhaseRunning,
+	v1alpha1.HostPaused:   v1alpha1.PhasePaused,
+	v1alpha1.HostStopping: v1alpha1.PhaseStopping,
+	v1alpha1.HostStopped:  v1alpha1.PhaseStopped,
+	v1alpha1.HostFailed:   v1alpha1.PhaseFailed,
+}
+
+// apply writes r into the status of vm, into the fields that are the host's.
+// It is pure; applying it twice changes nothing.
+func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
+	vm, before := in.VM, hostStatus(in.VM)
+	host := &v1alpha1.HostStatus{Epoch: vm.Status.Epoch, State: r.State, Reason: r.Reason, Message: r.Message}
+	if before != nil {
+		host.StartedAt = before.StartedAt
+	}
+	switch r.State {
+	case v1alpha1.HostRejected, v1alpha1.HostGone:
+		// Nothing of it is defined here.
+	case v1alpha1.HostRunning:
+		host.DomainName, host.DomainUUID = vm.DomainName(), vm.DomainUUID()
+		host.StartedAt = startedAt(before, in)
+	default:
+		if in.Domain != nil {
+			host.DomainName, host.DomainUUID = vm.DomainName(), vm.DomainUUID()
+		}
+	}
+	status.Host = host
+
+	switch phase, known := phases[r.State]; {
+	case known:
+		status.Phase = phase
+	case r.Reason == v1alpha1.ReasonInvalidDomain:
+		status.Phase = v1alpha1.PhaseInvalid
+	}
+	// A running guest has what it was defined with; an edit since then has not
+	// been acted upon.
+	generation := vm.Generation
+	if r.State == v1alpha1.HostRunning && in.Domain != nil && in.Domain.Owned {
+		generation = in.Domain.Ownership.Generation
+	}
+	status.ObservedGeneration = max(status.ObservedGeneration, generation)
+
+	ready := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: r.Reason, Message: r.Message,
+		ObservedGeneration: status.ObservedGeneration, LastTransitionTime: metav1.NewTime(in.Now.Truncate(time.Second)),
+	}
+	if r.State == v1alpha1.HostRunning {
+		ready.Status = metav1.ConditionTrue
+	}
+	if ready.Reason == "" {
+		ready.Reason = string(r.State)
+	}
+	meta.SetStatusCondition(&status.Conditions, ready)
+}
+
+// startedAt is when the running guest was started: as this process remembers,
+// or as was reported before, or else now.
+func startedAt(before *v1alpha1.HostStatus, in Situation) *metav1.Time {
+	if !in.Memory.StartedAt.IsZero() {
+		return wholeSeconds(in.Memory.StartedAt)
+	}
+	if before != nil && before.StartedAt != nil {
+		return before.StartedAt
+	}
+	return wholeSeconds(in.Now)
+}
+
+// wholeSeconds cuts to what the API stores, or every report would differ.
+func wholeSeconds(t time.Time) *metav1.Time {
+	cut := metav1.NewTime(t.Truncate(time.Second))
+	return &cut
+}

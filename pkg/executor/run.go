@@ -1,0 +1,168 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+const (
+	// component is the name under which events are reported.
+	component = "vm-executor"
+	// An executor's requests come in bursts after a restart; the API server's
+	// own fairness limits it otherwise.
+	clientQPS, clientBurst = 50, 100
+)
+
+// Run looks after all hosts of the configuration until ctx ends. It returns an
+// error only for what cannot get better by waiting. version is the program's.
+func Run(ctx context.Context, config *Configuration, version string) error {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return fmt.Errorf("preparing the API's kinds: %w", err)
+	}
+	stateDir := config.StateDir
+	if stateDir == "" {
+		dir, err := os.MkdirTemp("", "vm-executor-")
+		if err != nil {
+			return fmt.Errorf("making a folder for state: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		stateDir = dir
+	}
+	var hosts []*hostRun
+	defer func() {
+		for _, h := range hosts {
+			h.host.Close()
+		}
+	}()
+	for i := range config.Hosts {
+		h, err := prepare(config.Hosts[i], scheme, stateDir, version)
+		if err != nil {
+			return fmt.Errorf("host %s: %w", config.Hosts[i].NodeName, err)
+		}
+		hosts = append(hosts, h)
+	}
+	stopServing, err := serve(config, func() error { return notReady(hosts) })
+	if err != nil {
+		return err
+	}
+	defer stopServing()
+
+	var running sync.WaitGroup
+	for _, h := range hosts {
+		running.Go(func() { h.run(ctx) })
+	}
+	running.Wait()
+	return nil
+}
+
+func notReady(hosts []*hostRun) error {
+	var errs []error
+	for _, h := range hosts {
+		if !h.agent.Ready() {
+			errs = append(errs, fmt.Errorf("host %s: the cluster or libvirt has not been reached", h.agent.config.NodeName))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hostRun is all there is of one host.
+type hostRun struct {
+	host      libvirt.Host
+	agent     *Agent
+	watch     *Watch
+	clientset kubernetes.Interface
+	broadcast events.EventBroadcaster
+}
+
+func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
+	restConfig, err := connection(config.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	live, err := client.New(restConfig, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the client: %w", err)
+	}
+	clientset, err := kubernetes.NewForConfig(restConfig)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the client: %w", err)
+	}
+	watch, err := NewWatch(restConfig, scheme, config.NodeName)
+	if err != nil {
+		return nil, err
+	}
+	if config.ConsoleLogDir != "" && config.Simulated == nil {
+		// What guests print is theirs alone.
+		if err := os.MkdirAll(config.ConsoleLogDir, 0o750); err != nil {
+			return nil, fmt.Errorf("making the folder of console logs: %w", err)
+		}
+	}
+	var host libvirt.Host
+	if config.Simulated != nil {
+		host, err = libvirt.Simulate(stateDir, config.NodeName, config.Simulated.Simulation())
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		host = libvirt.Connect(config.LibvirtURI)
+	}
+	broadcast := events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
+	return &hostRun{
+		host: host, watch: watch, clientset: clientset, broadcast: broadcast,
+		agent: NewAgent(Options{
+			Config: config, Host: host, Live: live, VMs: watch, Version: version,
+			Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
+		}),
+	}, nil
+}
+
+// connection finds the API server. The discovery that a mapper would do is not
+// needed: every kind used here is known.
+func connection(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	config.QPS, config.Burst = clientQPS, clientBurst
+	config.UserAgent = component
+	return config, nil
+}
+
+func (h *hostRun) run(ctx context.Context) {
+	logger := klog.FromContext(ctx).WithValues(keyNode, h.agent.config.NodeName)
+	logger.Info("Looking after a host", keyLibvirt, h.agent.config.LibvirtURI)
+	if err := h.broadcast.StartRecordingToSinkWithContext(ctx); err != nil {
+		logger.Error(err, "Events will not be reported")
+	}
+	defer h.broadcast.Shutdown()
+	var running sync.WaitGroup
+	running.Go(func() { h.agent.Run(ctx) })
+	running.Go(func() {
+		if err := h.watch.Run(ctx, h.agent); err != nil {
+			logger.Error(err, "The watch ended")
+		}
+	})
+	if lease := h.agent.Lease(h.clientset); lease != nil {
+		running.Go(func() { lease.Run(ctx) })
+	}
+	running.Wait()
+}

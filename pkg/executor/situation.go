@@ -1,0 +1,121 @@
+package executor
+
+import (
+	"time"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// Observed is a domain on the host together with its ownership mark.
+type Observed struct {
+	libvirt.Domain
+	// Owned is false for a domain without a (readable) mark: it is not ours
+	// and never touched.
+	Owned     bool
+	Ownership convert.Ownership
+}
+
+// Observe reads a domain's ownership mark. A mark that cannot be read is no
+// licence to touch the domain.
+func Observe(d libvirt.Domain) Observed {
+	mark, owned, err := convert.ParseOwnership(d.Metadata)
+	if err != nil || !owned {
+		return Observed{Domain: d}
+	}
+	return Observed{Domain: d, Owned: true, Ownership: mark}
+}
+
+// Memory is what the executor remembers of a VM between two looks. It is lost
+// with the process, which costs a guest no more than another grace period.
+type Memory struct {
+	// StopAskedAt is when the guest was first asked to shut down in the stop
+	// that is going on, and LastAskedAt when it was last asked: a guest that
+	// boots does not hear it.
+	StopAskedAt, LastAskedAt time.Time
+	// StartedAt is when this process last started the guest.
+	StartedAt time.Time
+	// Expected is true from a start until a stop is asked for: a guest that
+	// does not run then has ended by itself.
+	Expected bool
+	// Failures counts ends and failed starts in a row, RetryAt is when the next
+	// start is due, and Failure says what happened last.
+	Failures int
+	RetryAt  time.Time
+	Failure  Failure
+}
+
+// Failure is why a guest that shall run does not.
+type Failure struct{ Reason, Message string }
+
+// Situation is all that Plan decides by.
+type Situation struct {
+	// Node is this host and ClusterID this cluster.
+	Node, ClusterID string
+	// VM is nil when the API server, asked directly, says there is none.
+	VM *v1alpha1.VirtualMachine
+	// Domain is the domain that has, or should have, the VM's UUID; nil when
+	// libvirt says there is none.
+	Domain *Observed
+	Memory Memory
+	Now    time.Time
+}
+
+// Step is one thing to do to a domain or its VM. Every step may be repeated.
+type Step string
+
+// Steps.
+const (
+	// StepDefine checks the VM against policy, conversion and capacity, stores
+	// the finalizer, and then defines the domain.
+	StepDefine Step = "Define"
+	// StepStart starts the domain.
+	StepStart Step = "Start"
+	// StepAskShutdown asks the guest to shut down, without waiting.
+	StepAskShutdown Step = "AskShutdown"
+	// StepDestroy switches the guest off.
+	StepDestroy Step = "Destroy"
+	// StepUndefine removes the domain.
+	StepUndefine Step = "Undefine"
+	// StepRemoveFinalizer lets the VM go.
+	StepRemoveFinalizer Step = "RemoveFinalizer"
+	// StepNoteEnd remembers that the guest has ended by itself.
+	StepNoteEnd Step = "NoteEnd"
+)
+
+// Report is what to say in the VM's status.
+type Report struct {
+	State           v1alpha1.HostState
+	Reason, Message string
+}
+
+// Decision is what to do now.
+type Decision struct {
+	// Quarantine, when not empty, says why the domain is left alone for a
+	// person to decide about.
+	Quarantine string
+	// Steps in order; the first that fails ends it.
+	Steps []Step
+	// Report is written after the steps; nil leaves the status as it is.
+	Report *Report
+	// Again asks for another look right after the steps.
+	Again bool
+	// RequeueAfter, when positive, asks for another look then.
+	RequeueAfter time.Duration
+}
+
+// NeedsLive says whether the decision must be made on an object read from the
+// API server itself: it stops or starts something, or gives something up for
+// lost. A cache may be older than an unbinding.
+func (d Decision) NeedsLive() bool {
+	if d.Quarantine != "" {
+		return true
+	}
+	for _, s := range d.Steps {
+		if s != StepNoteEnd {
+			return true
+		}
+	}
+	return d.Report != nil && (d.Report.State == v1alpha1.HostRejected || d.Report.State == v1alpha1.HostGone)
+}

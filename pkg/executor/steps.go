@@ -1,0 +1,182 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/libvirt"
+	"domus.dev/domus/pkg/policy"
+)
+
+// do carries out one step. It returns a *Rejection when the binding cannot be
+// carried out here.
+func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error {
+	vm := in.VM
+	uuid := vm.DomainUUID()
+	change, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	switch step {
+	case StepDefine:
+		return a.define(ctx, w, in)
+	case StepStart:
+		return a.start(change, w, in)
+	case StepAskShutdown:
+		err := a.host.Shutdown(change, uuid)
+		if errors.Is(err, libvirt.ErrUnavailable) {
+			return err
+		}
+		if err != nil {
+			// A guest that cannot be asked is switched off when its time is over.
+			klog.FromContext(ctx).Info("The guest could not be asked to shut down", keyError, err.Error())
+		}
+		w.memory.LastAskedAt = in.Now
+		if w.memory.StopAskedAt.IsZero() {
+			w.memory.StopAskedAt = in.Now
+		}
+		w.memory.Expected = false
+		return nil
+	case StepDestroy:
+		w.memory.Expected = false
+		return a.host.Destroy(change, uuid)
+	case StepUndefine:
+		if err := a.host.Undefine(change, uuid); err != nil {
+			return err
+		}
+		a.registry.remove(uuid)
+		in.Domain = nil
+		w.memory = Memory{}
+		a.tell.removed(vm)
+		return nil
+	case StepRemoveFinalizer:
+		patch, err := removeFinalizer(vm)
+		if err != nil {
+			return err
+		}
+		if _, err := patchVM(ctx, a.live, vm, patch); err != nil {
+			return fmt.Errorf("removing the finalizer of VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
+		}
+		return nil
+	case StepNoteEnd:
+		f := Failure{Reason: v1alpha1.ReasonGuestEnded, Message: "the guest ended (" + in.Domain.Reason + ") and is started again after a while"}
+		w.memory.note(f, in.Now)
+		a.tell.failed(vm, f)
+		return nil
+	}
+	return fmt.Errorf("carrying out step %q: there is no such step", step)
+}
+
+// define checks and accepts the binding, stores the finalizer and defines the
+// domain, in this order: whatever interrupts it, the object cannot vanish while
+// a domain of it exists.
+func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
+	vm := in.VM
+	uuid, granted := vm.DomainUUID(), vm.Status.Placement.Granted
+	xml, err := a.convert(ctx, vm)
+	if err != nil {
+		return err
+	}
+	if rejection := checkShortages(a.registry.reserve(uuid, capacity.FromGranted(granted))); rejection != nil {
+		return rejection
+	}
+	defer a.registry.release(uuid) // from put on, the domain itself counts
+
+	look, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if granted.PageSize != "" && in.Domain == nil {
+		free, err := a.host.FreePages(look)
+		if err != nil {
+			return err
+		}
+		if rejection := checkFreePages(free, granted); rejection != nil {
+			return rejection
+		}
+	}
+	if !slices.Contains(vm.Finalizers, v1alpha1.DomainFinalizer) {
+		patch, err := addFinalizer(vm)
+		if err != nil {
+			return err
+		}
+		stored, err := patchVM(ctx, a.live, vm, patch)
+		if err != nil {
+			return fmt.Errorf("storing the finalizer of VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
+		}
+		in.VM, w.newest = stored, stored
+	}
+	if err := a.host.Define(look, xml); err != nil {
+		if rejection := defineFailure(err); rejection != nil {
+			return rejection
+		}
+		return err
+	}
+	in.Domain, err = a.look(ctx, uuid)
+	return err
+}
+
+// convert makes the domain's document, or says why it cannot be.
+func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine) (string, error) {
+	level, err := policyLevel(ctx, a.live, vm.Namespace)
+	if err != nil {
+		return "", err
+	}
+	if errs := policy.CheckVirtualMachine(vm, level); len(errs) > 0 {
+		return "", invalid("%v", errs.ToAggregate())
+	}
+	description, known := a.registry.described()
+	if !known {
+		return "", fmt.Errorf("defining a domain: %w", libvirt.ErrUnavailable)
+	}
+	kind, err := a.host.DomainType(ctx, a.config.DomainType)
+	if err != nil {
+		return "", err
+	}
+	defaults := convert.HostDefaults{DomainType: kind, Arch: description.Arch}
+	if dir := a.config.ConsoleLogDir; dir != "" && !description.Simulated {
+		// Kubernetes names have no underscore, so no two VMs share a file.
+		defaults.ConsoleLog = filepath.Join(dir, vm.Namespace+"_"+vm.Name+".log")
+	}
+	domain, err := convert.Domain(convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults})
+	var cannot *convert.InvalidError
+	switch {
+	case errors.As(err, &cannot):
+		return "", invalid("%v", cannot)
+	case err != nil:
+		return "", err
+	}
+	if rejection := checkDomainType(description.DomainTypes, domain); rejection != nil {
+		return "", rejection
+	}
+	return convert.Marshal(domain)
+}
+
+// start starts the domain. A failure that is to be tried again is remembered,
+// and no error.
+func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
+	err := a.host.Start(ctx, in.VM.DomainUUID())
+	now := a.clock.Now()
+	if err == nil {
+		w.memory.StartedAt, w.memory.Expected = now, true
+		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
+		a.tell.started(in.VM)
+		return nil
+	}
+	host := hostStatus(in.VM)
+	rejection, failure := startFailure(err, w.memory.Failures+1, host != nil && host.StartedAt != nil)
+	switch {
+	case rejection != nil:
+		return rejection
+	case failure != nil:
+		w.memory.note(*failure, now)
+		a.tell.failed(in.VM, *failure)
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,242 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/klog/v2"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+const (
+	// maxRounds bounds the looks of one turn; a start takes three.
+	maxRounds = 10
+	// lookTimeout is for calls that only read or that libvirt answers at once.
+	lookTimeout = 30 * time.Second
+	// changeTimeout is for starting and destroying: a guest with a lot of
+	// memory in hugepages takes minutes to start.
+	changeTimeout = 5 * time.Minute
+)
+
+// work is what the agent keeps for one VM between turns. Only the goroutine
+// that has the VM's turn uses it.
+type work struct {
+	memory Memory
+	// newest is the object as our last write left it: the cache may not have
+	// heard of that write yet, and would have us repeat it.
+	newest *v1alpha1.VirtualMachine
+}
+
+// turn brings one VM and its domain a step closer, and says when to look again.
+func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
+	if !a.isReady() {
+		return 0, nil // everything is looked at when libvirt has been listed
+	}
+	w := a.work(key)
+	vm, live := a.cachedVM(ctx, key, w), false
+	for range maxRounds {
+		if vm == nil && !live {
+			var err error
+			if vm, err = a.liveVM(ctx, key); err != nil {
+				return 0, err
+			}
+			live = true
+		}
+		others := a.others(key, vm)
+		if len(others) > 0 && !live {
+			vm = nil
+			continue
+		}
+		for _, uuid := range others {
+			if err := a.lookAtOther(ctx, vm, uuid); err != nil {
+				return 0, err
+			}
+		}
+		in, err := a.situation(ctx, w, vm)
+		if err != nil {
+			return 0, err
+		}
+		decision := Plan(in)
+		if decision.NeedsLive() && !live {
+			vm = nil
+			continue
+		}
+		if err := a.carryOut(ctx, w, &in, decision); err != nil {
+			if errors.Is(err, vmstatus.ErrStale) || apierrors.IsNotFound(err) {
+				w.newest = nil
+			}
+			return 0, err
+		}
+		if !decision.Again {
+			if vm == nil || !vm.PlacedOn(a.config.NodeName) {
+				a.forget(key)
+			}
+			return decision.RequeueAfter, nil
+		}
+		// What follows may use the object for a report, which is guarded by the
+		// epoch, but not for another start or stop.
+		vm, live = in.VM, false
+	}
+	return time.Second, nil
+}
+
+// situation looks at the VM's domain.
+func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine) (Situation, error) {
+	in := Situation{Node: a.config.NodeName, ClusterID: a.clusterID, VM: vm, Memory: w.memory, Now: a.clock.Now()}
+	if vm == nil {
+		return in, nil
+	}
+	var err error
+	in.Domain, err = a.look(ctx, vm.DomainUUID())
+	return in, err
+}
+
+// look asks libvirt for one domain and takes the answer over; nil when there is
+// none.
+func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	d, err := a.host.Domain(ctx, uuid)
+	if errors.Is(err, libvirt.ErrNotFound) {
+		a.registry.remove(uuid)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := Observe(d)
+	a.registry.put(o)
+	return &o, nil
+}
+
+// others lists the domains that carry the VM's name without being its domain.
+func (a *Agent) others(key types.NamespacedName, vm *v1alpha1.VirtualMachine) []string {
+	var uuids []string
+	for _, d := range a.registry.ownedBy(key) {
+		if vm == nil || d.UUID != vm.DomainUUID() {
+			uuids = append(uuids, d.UUID)
+		}
+	}
+	return uuids
+}
+
+// lookAtOther decides about such a domain; vm was read from the API server.
+func (a *Agent) lookAtOther(ctx context.Context, vm *v1alpha1.VirtualMachine, uuid string) error {
+	d, err := a.look(ctx, uuid)
+	if err != nil || d == nil {
+		return err
+	}
+	decision := Plan(Situation{Node: a.config.NodeName, ClusterID: a.clusterID, VM: vm, Domain: d, Now: a.clock.Now()})
+	a.setAside(ctx, *d, decision.Quarantine)
+	return nil
+}
+
+// setAside puts a domain into quarantine for the reason, or lifts that.
+func (a *Agent) setAside(ctx context.Context, d Observed, reason string) {
+	if !a.registry.quarantine(d.UUID, reason) {
+		return
+	}
+	klog.FromContext(ctx).Info("Quarantine changed", keyDomain, d.Name, keyUUID, d.UUID, keyReason, reason)
+	if reason != "" {
+		a.tell.quarantined(d, reason)
+	}
+	a.wakeHost()
+}
+
+// carryOut does what was decided, and keeps in.VM and in.Domain current.
+func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision Decision) error {
+	if in.Domain != nil && in.Domain.Owned {
+		a.setAside(ctx, *in.Domain, decision.Quarantine)
+	}
+	for _, step := range decision.Steps {
+		klog.FromContext(ctx).V(2).Info("Carrying out a step", keyStep, step)
+		err := a.do(ctx, step, w, in)
+		in.Memory = w.memory
+		var rejection *Rejection
+		if errors.As(err, &rejection) {
+			return a.reject(ctx, w, in, rejection)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if decision.Report == nil {
+		return nil
+	}
+	return a.report(ctx, w, *in, *decision.Report)
+}
+
+// reject leaves nothing of the VM on the host, and then says so: the scheduler
+// may place it elsewhere from then on.
+func (a *Agent) reject(ctx context.Context, w *work, in *Situation, r *Rejection) error {
+	if in.Domain != nil && !in.Domain.State.Active() {
+		if err := a.do(ctx, StepUndefine, w, in); err != nil {
+			return err
+		}
+	}
+	in.Domain = nil
+	return a.report(ctx, w, *in, Report{State: v1alpha1.HostRejected, Reason: r.Reason, Message: r.Message})
+}
+
+// report writes the VM's status where it differs.
+func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) error {
+	before := hostStatus(in.VM)
+	guard := vmstatus.Guard{}
+	if r.Reason == v1alpha1.ReasonInvalidDomain {
+		guard.Generation = in.VM.Generation // another spec may well be valid
+	}
+	stored, err := a.status.PatchGuarded(ctx, in.VM, guard, func(s *v1alpha1.VirtualMachineStatus) { r.apply(s, in) })
+	if err != nil {
+		return fmt.Errorf("reporting %s: %w", r.State, err)
+	}
+	w.newest = stored
+	switch r.State {
+	case v1alpha1.HostRunning:
+		w.memory.Expected = true
+		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
+	case v1alpha1.HostStopped, v1alpha1.HostGone, v1alpha1.HostRejected:
+		w.memory = Memory{}
+	}
+	if before == nil || before.State != r.State {
+		a.tell.reported(in.VM, r)
+	}
+	return nil
+}
+
+// cachedVM returns the VM as the watch or our own last write has it, whichever
+// is newer, and nil when the API server has to be asked.
+func (a *Agent) cachedVM(ctx context.Context, key types.NamespacedName, w *work) *v1alpha1.VirtualMachine {
+	vm := a.vms.Get(ctx, key)
+	if vm == nil {
+		return nil
+	}
+	if w.newest == nil || w.newest.UID != vm.UID {
+		return vm
+	}
+	if order, err := resourceversion.CompareResourceVersion(vm.ResourceVersion, w.newest.ResourceVersion); err != nil || order >= 0 {
+		w.newest = nil
+		return vm
+	}
+	return w.newest
+}
+
+// liveVM asks the API server itself; nil when there is no such VM.
+func (a *Agent) liveVM(ctx context.Context, key types.NamespacedName) (*v1alpha1.VirtualMachine, error) {
+	vm := &v1alpha1.VirtualMachine{}
+	err := a.live.Get(ctx, key, vm)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading VirtualMachine %s: %w", key, err)
+	}
+	return vm, nil
+}

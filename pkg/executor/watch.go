@@ -1,0 +1,108 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// Watch watches what concerns one host: the VMs bound to it, its Node and its
+// Hypervisor. It implements VMs.
+type Watch struct {
+	cache cache.Cache
+}
+
+// NewWatch prepares a watch of the host node's objects; Run starts it.
+func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch, error) {
+	itself := fields.OneTermEqualSelector("metadata.name", node)
+	c, err := cache.New(config, cache.Options{
+		Scheme:           scheme,
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.VirtualMachine{}: {Field: fields.OneTermEqualSelector("status.placement.nodeName", node)},
+			&v1alpha1.Hypervisor{}:     {Field: itself},
+			&corev1.Node{}:             {Field: itself},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the watch of host %s: %w", node, err)
+	}
+	return &Watch{cache: c}, nil
+}
+
+// Run watches until ctx ends and wakes the agent. An API server that is away is
+// tried again for as long as it takes.
+func (w *Watch) Run(ctx context.Context, a *Agent) error {
+	vms, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualMachine{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching VirtualMachines: %w", err)
+	}
+	if _, err := vms.AddEventHandler(whenever(func(key types.NamespacedName) { a.Enqueue(key) })); err != nil {
+		return fmt.Errorf("watching VirtualMachines: %w", err)
+	}
+	for _, o := range []client.Object{&corev1.Node{}, &v1alpha1.Hypervisor{}} {
+		informer, err := w.cache.GetInformer(ctx, o, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching the host's own objects: %w", err)
+		}
+		if _, err := informer.AddEventHandler(whenever(func(types.NamespacedName) { a.wakeHost() })); err != nil {
+			return fmt.Errorf("watching the host's own objects: %w", err)
+		}
+	}
+	if err := w.cache.Start(ctx); err != nil {
+		return fmt.Errorf("watching: %w", err)
+	}
+	return nil
+}
+
+// whenever calls f with the name of whatever appears, changes or goes.
+func whenever(f func(types.NamespacedName)) toolscache.ResourceEventHandler {
+	named := func(obj any) {
+		if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+			obj = gone.Obj
+		}
+		if o, ok := obj.(client.Object); ok {
+			f(client.ObjectKeyFromObject(o))
+		}
+	}
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc: named, DeleteFunc: named, UpdateFunc: func(_, obj any) { named(obj) },
+	}
+}
+
+// Get implements VMs.
+func (w *Watch) Get(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualMachine {
+	vm := &v1alpha1.VirtualMachine{}
+	if !w.cache.WaitForCacheSync(ctx) || w.cache.Get(ctx, key, vm) != nil {
+		return nil
+	}
+	return vm
+}
+
+// List implements VMs. VMs that the watch does not have yet will be enqueued
+// when it has them.
+func (w *Watch) List(ctx context.Context) []types.NamespacedName {
+	informer, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualMachine{}, cache.BlockUntilSynced(false))
+	if err != nil || !informer.HasSynced() {
+		return nil
+	}
+	list := &v1alpha1.VirtualMachineList{}
+	if w.cache.List(ctx, list) != nil {
+		return nil
+	}
+	var keys []types.NamespacedName
+	for i := range list.Items {
+		keys = append(keys, client.ObjectKeyFromObject(&list.Items[i]))
+	}
+	return keys
+}
