@@ -49,6 +49,11 @@ func TestUnschedulableSaysWhy(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
 	hosts(t, ns, 2, mid)
+	// Two VMs that do not share a host show that both hosts are known.
+	for _, name := range []string{"left", "right"} {
+		create(t, newVM(ns, name, 5, 1))
+		waitVM(t, ns, name, bound)
+	}
 	create(t, newVM(ns, "big", 64, 4))
 
 	waitVM(t, ns, "big", waiting("Unschedulable", "2 Insufficient cpu"))
