@@ -43,11 +43,17 @@ const maxSimulatedHosts = 999
 func (o Options) guestImage() string { return filepath.Join(o.Bin, "guest", "tiny.qcow2") }
 
 // nodes lists the Nodes that are to be.
-func (o Options) nodes() []string {
-	var nodes []string
-	if o.RealHost {
-		nodes = append(nodes, component.RealNode)
+func (o Options) nodes() []string { return append(o.realNodes(), o.simulatedNodes()...) }
+
+func (o Options) realNodes() []string {
+	if !o.RealHost {
+		return nil
 	}
+	return []string{component.RealNode}
+}
+
+func (o Options) simulatedNodes() []string {
+	var nodes []string
 	for i := 1; i <= o.SimulatedHosts; i++ {
 		nodes = append(nodes, component.SimulatedNode(i))
 	}

@@ -28,32 +28,42 @@ func newScheme() *runtime.Scheme {
 	return s
 }
 
-// waitHosts waits until each host's Hypervisor is Ready.
+// waitHosts waits until each host's Hypervisor is Ready, the real one first.
 func (u *upper) waitHosts(ctx context.Context) error {
-	name := component.ExecutorSimulated
-	if u.SimulatedHosts == 0 {
-		name = component.ExecutorReal
+	for _, executor := range []struct {
+		name  string
+		nodes []string
+	}{
+		{component.ExecutorReal, u.realNodes()},
+		{component.ExecutorSimulated, u.simulatedNodes()},
+	} {
+		if len(executor.nodes) == 0 {
+			continue
+		}
+		if err := u.waitNodes(ctx, executor.name, executor.nodes); err != nil {
+			return err
+		}
 	}
-	spec := u.build.Executor(name)
+	u.say.Say("hosts", "%d Ready", len(u.nodes()))
+	return nil
+}
+
+func (u *upper) waitNodes(ctx context.Context, executor string, nodes []string) error {
+	spec := u.build.Executor(executor)
 	r, err := proc.Load(spec.RecordFile)
 	if err != nil {
 		return err
 	}
-	err = until(ctx, spec, r, u.Timeout, func(ctx context.Context) error {
+	return until(ctx, spec, r, u.Timeout, func(ctx context.Context) error {
 		list := &v1alpha1.HypervisorList{}
 		if err := u.admin.List(ctx, list); err != nil {
 			return err
 		}
-		if missing := notReady(list.Items, u.nodes()); len(missing) > 0 {
+		if missing := notReady(list.Items, nodes); len(missing) > 0 {
 			return fmt.Errorf("hosts that are not Ready: %s", strings.Join(missing, ", "))
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	u.say.Say("hosts", "%d Ready", len(u.nodes()))
-	return nil
 }
 
 // notReady returns those of the wanted nodes that have no Ready Hypervisor.
