@@ -20,7 +20,12 @@ func (u *upper) certify() error {
 	if err != nil {
 		return err
 	}
+	frontProxy, err := pki.EnsureAuthority(dir, "front-proxy-ca")
+	if err != nil {
+		return err
+	}
 	f := &u.build.Files
+	f.FrontProxyCA = frontProxy.CertFile()
 	f.EtcdCA, f.ClusterCA = etcd.CertFile(), cluster.CertFile()
 	if f.EtcdCert, f.EtcdKey, err = etcd.EnsureServer("etcd"); err != nil {
 		return err

@@ -56,7 +56,7 @@ type Files struct {
 	EtcdCA, EtcdCert, EtcdKey              string
 	EtcdClientCert, EtcdClientKey          string
 	ClusterCA, APIServerCert, APIServerKey string
-	ServiceAccountKey                      string
+	FrontProxyCA, ServiceAccountKey        string
 }
 
 // Builder makes the processes' specifications.
@@ -106,6 +106,9 @@ func (b Builder) APIServer() proc.Spec {
 		"--etcd-servers=" + url(b.Ports.Etcd), "--etcd-cafile=" + f.EtcdCA,
 		"--etcd-certfile=" + f.EtcdClientCert, "--etcd-keyfile=" + f.EtcdClientKey,
 		"--client-ca-file=" + f.ClusterCA,
+		// No proxy stands in front; delegated authentication asks for its authority.
+		"--requestheader-client-ca-file=" + f.FrontProxyCA, "--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--tls-cert-file=" + f.APIServerCert, "--tls-private-key-file=" + f.APIServerKey,
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + f.ServiceAccountKey,
