@@ -1,0 +1,75 @@
+// Package version tells which versions of Domus are at work.
+package version
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// New returns `virtctl version`.
+func New(programVersion string, config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	var clientOnly bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of virtctl and of the executors on the hosts",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintln(streams.Out, "virtctl:", programVersion)
+			if clientOnly {
+				return nil
+			}
+			rest, err := config.ToRESTConfig()
+			if err != nil {
+				return fmt.Errorf("reading the kubeconfig (--client asks no cluster): %w", err)
+			}
+			scheme := runtime.NewScheme()
+			if err := v1alpha1.AddToScheme(scheme); err != nil {
+				return err
+			}
+			c, err := client.New(rest, client.Options{Scheme: scheme})
+			if err != nil {
+				return fmt.Errorf("connecting to the cluster (--client asks no cluster): %w", err)
+			}
+			hosts := &v1alpha1.HypervisorList{}
+			if err := c.List(cmd.Context(), hosts); err != nil {
+				return fmt.Errorf("listing hypervisors: %w", err)
+			}
+			for _, line := range summary(hosts.Items) {
+				fmt.Fprintln(streams.Out, line)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&clientOnly, "client", false, "Print the version of virtctl only.")
+	return cmd
+}
+
+// summary counts hosts by executor and libvirt version, a line each.
+func summary(hosts []v1alpha1.Hypervisor) []string {
+	count := map[string]int{}
+	for i := range hosts {
+		v := hosts[i].Status.Versions
+		count[fmt.Sprintf("vm-executor: %s, libvirt: %s", known(v.Executor), known(v.Libvirt))]++
+	}
+	var lines []string
+	for _, versions := range slices.Sorted(maps.Keys(count)) {
+		lines = append(lines, fmt.Sprintf("%s (hosts: %d)", versions, count[versions]))
+	}
+	return lines
+}
+
+func known(v string) string {
+	if v == "" {
+		return "unknown"
+	}
+	return v
+}

@@ -1,0 +1,55 @@
+// Package virtctl is the command line of Domus. Each folder beneath it holds a
+// verb, or verbs that differ by one word.
+package virtctl
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"domus.dev/domus/pkg/virtctl/power"
+	"domus.dev/domus/pkg/virtctl/version"
+)
+
+// NewCommand returns the root command. It understands kubectl's flags for
+// kubeconfig, context and namespace.
+func NewCommand(programVersion string, in io.Reader, out, errOut io.Writer) *cobra.Command {
+	config := genericclioptions.NewConfigFlags(true)
+	streams := genericiooptions.IOStreams{In: in, Out: out, ErrOut: errOut}
+	root := &cobra.Command{
+		Use:           "virtctl",
+		Short:         "Manage VirtualMachines",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetOut(out)
+	root.SetErr(errOut)
+	config.AddFlags(root.PersistentFlags())
+	root.AddCommand(
+		power.NewStart(config, streams),
+		power.NewStop(config, streams),
+		version.New(programVersion, config, streams),
+	)
+	wrap(root)
+	return root
+}
+
+// wrap makes each command print its own error: the caller only takes the exit
+// code.
+func wrap(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		wrap(sub)
+		if run := sub.RunE; run != nil {
+			sub.RunE = func(c *cobra.Command, args []string) error {
+				err := run(c, args)
+				if err != nil {
+					fmt.Fprintln(c.ErrOrStderr(), "virtctl:", err)
+				}
+				return err
+			}
+		}
+	}
+}
