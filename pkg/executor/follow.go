@@ -62,7 +62,6 @@ func (a *Agent) heard(ctx context.Context, uuid string) {
 		case d != nil && d.Owned:
 			a.enqueueOwner(*d)
 		}
-		a.wakeHost()
 	}()
 }
 

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -178,9 +179,28 @@ func (a *Agent) syncHypervisor(ctx context.Context, known *account) error {
 		if reflect.DeepEqual(old.Status, hv.Status) {
 			return nil
 		}
-		if err := a.live.Status().Patch(ctx, hv, client.MergeFromWithOptions(old, client.MergeFromWithOptimisticLock{})); err != nil {
-			return fmt.Errorf("writing status of Hypervisor %s: %w", a.config.NodeName, err)
-		}
-		return nil
+		return a.patchHypervisorStatus(ctx, hv)
 	})
+}
+
+// patchHypervisorStatus writes the status whole. A merge patch would leave out
+// amounts of 0, which the schema requires. The leader writes the same
+// conditions when the host is silent, so only what was read is replaced.
+func (a *Agent) patchHypervisorStatus(ctx context.Context, hv *v1alpha1.Hypervisor) error {
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/resourceVersion", "value": hv.ResourceVersion},
+		{"op": "add", "path": "/status", "value": hv.Status},
+	})
+	if err != nil {
+		return fmt.Errorf("writing status of Hypervisor %s: %w", hv.Name, err)
+	}
+	err = a.live.Status().Patch(ctx, hv, client.RawPatch(types.JSONPatchType, patch))
+	if apierrors.IsInvalid(err) {
+		// The test failed: somebody else has written.
+		return apierrors.NewConflict(v1alpha1.Resource("hypervisors"), hv.Name, err)
+	}
+	if err != nil {
+		return fmt.Errorf("writing status of Hypervisor %s: %w", hv.Name, err)
+	}
+	return nil
 }

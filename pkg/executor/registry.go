@@ -92,22 +92,35 @@ func (r *registry) touch(uuid string) {
 	r.touched[uuid] = r.clock
 }
 
-// put takes over a look at one domain.
-func (r *registry) put(d Observed) {
+// put takes over a look at one domain, and says whether what is allocatable may
+// have changed by it.
+func (r *registry) put(d Observed) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := r.unaccounted(d.UUID)
 	r.touch(d.UUID)
 	r.domains[d.UUID] = d
 	delete(r.reserved, d.UUID)
+	return before || r.unaccounted(d.UUID)
 }
 
-// remove forgets a domain that is not there any more.
-func (r *registry) remove(uuid string) {
+// remove forgets a domain that is not there any more, and says whether what is
+// allocatable has changed by it.
+func (r *registry) remove(uuid string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := r.unaccounted(uuid)
 	r.touch(uuid)
 	delete(r.domains, uuid)
 	delete(r.quarantined, uuid)
+	return before
+}
+
+// unaccounted says whether no VM accounts for the domain.
+func (r *registry) unaccounted(uuid string) bool {
+	d, known := r.domains[uuid]
+	_, quarantined := r.quarantined[uuid]
+	return known && (!d.Owned || quarantined)
 }
 
 // get returns the domain as last seen.

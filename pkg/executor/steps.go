@@ -48,12 +48,9 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		w.memory.Expected = false
 		return a.host.Destroy(change, uuid)
 	case StepUndefine:
-		if err := a.host.Undefine(change, uuid); err != nil {
+		if err := a.undefine(change, w, in); err != nil {
 			return err
 		}
-		a.registry.remove(uuid)
-		in.Domain = nil
-		w.memory = Memory{}
 		a.tell.removed(vm)
 		return nil
 	case StepRemoveFinalizer:
@@ -72,6 +69,17 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		return nil
 	}
 	return fmt.Errorf("carrying out step %q: there is no such step", step)
+}
+
+// undefine removes the domain.
+func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
+	uuid := in.VM.DomainUUID()
+	if err := a.host.Undefine(ctx, uuid); err != nil {
+		return err
+	}
+	a.registry.remove(uuid)
+	in.Domain, w.memory = nil, Memory{}
+	return nil
 }
 
 // define checks and accepts the binding, stores the finalizer and defines the

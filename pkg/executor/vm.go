@@ -106,14 +106,18 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 	defer cancel()
 	d, err := a.host.Domain(ctx, uuid)
 	if errors.Is(err, libvirt.ErrNotFound) {
-		a.registry.remove(uuid)
+		if a.registry.remove(uuid) {
+			a.wakeHost()
+		}
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	o := Observe(d)
-	a.registry.put(o)
+	if a.registry.put(o) {
+		a.wakeHost()
+	}
 	return &o, nil
 }
 
@@ -178,7 +182,7 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 // may place it elsewhere from then on.
 func (a *Agent) reject(ctx context.Context, w *work, in *Situation, r *Rejection) error {
 	if in.Domain != nil && !in.Domain.State.Active() {
-		if err := a.do(ctx, StepUndefine, w, in); err != nil {
+		if err := a.undefine(ctx, w, in); err != nil {
 			return err
 		}
 	}

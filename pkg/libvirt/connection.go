@@ -35,8 +35,14 @@ type connection struct {
 	why     string // why there is no session
 
 	busy  busy
+	slots chan struct{}
 	probe probe
 }
+
+// maxChanges is how many changes of domains run at once. libvirtd serves 5
+// calls of a client at a time by default (max_client_requests): one is left for
+// looking at the others.
+const maxChanges = 4
 
 // Connect returns a Host on the libvirt at uri, such as qemu:///system. It does
 // not wait: until libvirt answers, and whenever it goes away, calls fail with
@@ -46,7 +52,7 @@ func Connect(uri string) Host { return connect(uri) }
 
 func connect(uri string) *connection {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), why: "not connected yet"}
+	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), slots: make(chan struct{}, maxChanges), why: "not connected yet"}
 	go func() {
 		defer close(c.done)
 		c.keep(ctx)
@@ -200,9 +206,8 @@ func run[T any](ctx context.Context, s *session, doing string, fn func(*lv.Conne
 }
 
 // busy knows the domains that a call is changing. A domain whose monitor is
-// stuck holds such a call for long after the caller has given up, and libvirtd
-// serves only a few calls of a client at once (max_client_requests, 5 by
-// default): one per stuck domain is enough.
+// stuck holds such a call for long after the caller has given up: one per stuck
+// domain is enough.
 type busy struct {
 	mu    sync.Mutex
 	uuids map[string]string

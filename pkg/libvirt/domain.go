@@ -132,8 +132,18 @@ func (c *connection) change(ctx context.Context, uuid, doing string, fn func(*lv
 		s.release()
 		return err
 	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		c.busy.end(uuid)
+		s.release()
+		return timedOut(ctx, doing)
+	}
 	_, err = run(ctx, s, doing, func(conn *lv.Connect) (struct{}, error) {
-		defer c.busy.end(uuid)
+		defer func() {
+			<-c.slots
+			c.busy.end(uuid)
+		}()
 		d, err := conn.LookupDomainByUUIDString(uuid)
 		if err != nil {
 			return struct{}{}, err
