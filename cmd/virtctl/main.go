@@ -1,11 +1,8 @@
-// Command virtctl manages VirtualMachines from the command line. Named
-// kubectl-vm it is `kubectl vm`.
+// Command virtctl manages VirtualMachines from the command line.
 package main
 
 import (
 	"os"
-
-	"k8s.io/component-base/cli"
 
 	"domus.dev/domus/pkg/virtctl"
 )
@@ -13,4 +10,8 @@ import (
 // version is set when the program is linked.
 var version = "unknown"
 
-func main() { os.Exit(cli.RunNoErrOutput(virtctl.NewCommand(version, os.Stdin, os.Stdout, os.Stderr))) }
+func main() {
+	if err := virtctl.NewCommand(version, os.Stdin, os.Stdout, os.Stderr).Execute(); err != nil {
+		os.Exit(1)
+	}
+}

@@ -3,6 +3,7 @@ package podless
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 
@@ -21,9 +22,9 @@ func NewRecorder(r events.EventRecorderLogger) events.EventRecorderLogger {
 
 // Eventf implements events.EventRecorder.
 func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
-	if pod, ok := related.(*corev1.Pod); ok && reason == "Preempted" && IsProjected(pod.Name) {
+	if pod, ok := related.(podLike); ok && reason == "Preempted" && IsProjected(pod.GetName()) {
 		// The scheduler names the preemptor by its Pod UID, which nobody knows.
-		note, args = "Evicted to make room for VirtualMachine %s/%s, which has a higher priority", []any{pod.Namespace, VMName(pod.Name)}
+		note, args = "Evicted to make room for VirtualMachine %s/%s, which has a higher priority", []any{pod.GetNamespace(), VMName(pod.GetName())}
 	}
 	named := make([]any, len(args))
 	for i, arg := range args {
@@ -43,18 +44,26 @@ func (r *recorder) WithLogger(logger klog.Logger) events.EventRecorderLogger {
 	return &recorder{EventRecorderLogger: r.EventRecorderLogger.WithLogger(logger)}
 }
 
+// podLike is a Pod, or what the scheduler wraps around one.
+type podLike interface {
+	GetNamespace() string
+	GetName() string
+	GetUID() types.UID
+	GetResourceVersion() string
+}
+
 // reference returns a reference to the VM that obj stands for, and any other
 // object as it is.
 func reference(obj runtime.Object) runtime.Object {
-	pod, ok := obj.(*corev1.Pod)
-	if !ok || !IsProjected(pod.Name) {
+	pod, ok := obj.(podLike)
+	if !ok || !IsProjected(pod.GetName()) {
 		return obj
 	}
 	ref := &corev1.ObjectReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "VirtualMachine",
-		Namespace: pod.Namespace, Name: VMName(pod.Name), ResourceVersion: pod.ResourceVersion,
+		Namespace: pod.GetNamespace(), Name: VMName(pod.GetName()), ResourceVersion: pod.GetResourceVersion(),
 	}
-	if id, ok := ParsePod(pod.Namespace, pod.Name, pod.UID); ok {
+	if id, ok := ParsePod(pod.GetNamespace(), pod.GetName(), pod.GetUID()); ok {
 		ref.UID = id.UID
 	}
 	return ref

@@ -52,7 +52,9 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w W
 
 	cc := cfg.Complete()
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
-		func(name string) events.EventRecorderLogger { return NewRecorder(cc.EventBroadcaster.NewRecorder(name)) },
+		func(name string) events.EventRecorderLogger {
+			return NewRecorder(cc.EventBroadcaster.NewRecorder(name))
+		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),
 		scheduler.WithProfiles(cc.ComponentConfig.Profiles...),

@@ -3,7 +3,6 @@
 package virtctl
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -20,36 +19,18 @@ func NewCommand(programVersion string, in io.Reader, out, errOut io.Writer) *cob
 	config := genericclioptions.NewConfigFlags(true)
 	streams := genericiooptions.IOStreams{In: in, Out: out, ErrOut: errOut}
 	root := &cobra.Command{
-		Use:           "virtctl",
-		Short:         "Manage VirtualMachines",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:          "virtctl",
+		Short:        "Manage VirtualMachines",
+		SilenceUsage: true,
 	}
 	root.SetOut(out)
 	root.SetErr(errOut)
+	root.SetErrPrefix("virtctl:")
 	config.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		power.NewStart(config, streams),
 		power.NewStop(config, streams),
 		version.New(programVersion, config, streams),
 	)
-	wrap(root)
 	return root
-}
-
-// wrap makes each command print its own error: the caller only takes the exit
-// code.
-func wrap(cmd *cobra.Command) {
-	for _, sub := range cmd.Commands() {
-		wrap(sub)
-		if run := sub.RunE; run != nil {
-			sub.RunE = func(c *cobra.Command, args []string) error {
-				err := run(c, args)
-				if err != nil {
-					fmt.Fprintln(c.ErrOrStderr(), "virtctl:", err)
-				}
-				return err
-			}
-		}
-	}
 }

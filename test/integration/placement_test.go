@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 )
@@ -37,7 +39,7 @@ func TestPlace(t *testing.T) {
 		t.Errorf("event says %q", note)
 	}
 	pods := &corev1.PodList{}
-	if err := suite.client.List(t.Context(), pods); err != nil {
+	if err := suite.client.List(t.Context(), pods, client.InNamespace(ns)); err != nil {
 		t.Fatal(err)
 	}
 	if len(pods.Items) > 0 {

@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -72,6 +74,12 @@ func (f *faultyAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Unlock()
 	isStatus := r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/virtualmachines/") && strings.HasSuffix(r.URL.Path, "/status")
 	if hook != nil && isStatus {
+		// A server notices that its client has gone only once the body is read.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		return hook(r, func() (*http.Response, error) { return f.target.RoundTrip(r) })
 	}
 	return f.target.RoundTrip(r)
