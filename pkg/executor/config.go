@@ -1,10 +1,12 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/capacity"
@@ -97,7 +99,13 @@ func ReadConfiguration(path string) (*Configuration, error) {
 		return nil, fmt.Errorf("reading configuration: %w", err)
 	}
 	c := &Configuration{}
-	if err := yaml.UnmarshalStrict(data, c); err != nil {
+	doc, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration %s: %w", path, err)
+	}
+	// This decoder minds upper and lower case and says where an unknown field is.
+	unknown, err := json.UnmarshalStrict(doc, c)
+	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, fmt.Errorf("reading configuration %s: %w", path, err)
 	}
 	c.Default()

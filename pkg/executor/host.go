@@ -39,7 +39,7 @@ func (a *Agent) followHost(ctx context.Context) {
 	}
 	backoff := newBackoff()
 	next := a.clock.NewTimer(connectGrace)
-	began := a.clock.Now()
+	began, seen := a.clock.Now(), false
 	defer next.Stop()
 	for {
 		select {
@@ -48,7 +48,8 @@ func (a *Agent) followHost(ctx context.Context) {
 		case <-a.hostChanged:
 		case <-next.C():
 		}
-		if !a.isReady() && a.clock.Since(began) < connectGrace {
+		seen = seen || a.isReady()
+		if !seen && a.clock.Since(began) < connectGrace {
 			continue // next is still running
 		}
 		pause := wait.Jitter(heartbeatEvery, 0.05)

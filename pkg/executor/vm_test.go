@@ -1,0 +1,502 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// bound is a VM as the scheduler leaves it.
+func bound(change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
+	return placed(append([]func(*v1alpha1.VirtualMachine){func(vm *v1alpha1.VirtualMachine) {
+		vm.Finalizers = nil
+		vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 1, Memory: resource.MustParse("1Gi")}
+		vm.Status.Phase = v1alpha1.PhaseScheduled
+		vm.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonScheduled, LastTransitionTime: metav1.Time{Time: testNow},
+		}}
+	}}, change...)...)
+}
+
+func TestABoundVMIsStartedWithTwoWrites(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	s.mustTurn() // the events of our own doing come back
+
+	if diff := cmp.Diff([]string{"define", "start"}, s.host.done); diff != "" {
+		t.Errorf("on the host: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"patch *v1alpha1.VirtualMachine", "patch *v1alpha1.VirtualMachine status"}, s.writes); diff != "" {
+		t.Errorf("writes: %s", diff)
+	}
+	vm := s.vm()
+	if diff := cmp.Diff([]string{v1alpha1.DomainFinalizer}, vm.Finalizers); diff != "" {
+		t.Errorf("finalizers: %s", diff)
+	}
+	now := metav1.Time{Time: testNow}
+	want := v1alpha1.VirtualMachineStatus{
+		ObservedGeneration: 7, Phase: v1alpha1.PhaseRunning, Epoch: 3, Placement: bound().Status.Placement,
+		Host: &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRunning, DomainName: "default:guest", DomainUUID: testUID, StartedAt: &now},
+		Conditions: []metav1.Condition{
+			{Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonScheduled, LastTransitionTime: now},
+			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Running", ObservedGeneration: 7, LastTransitionTime: now},
+		},
+	}
+	if diff := cmp.Diff(want, vm.Status); diff != "" {
+		t.Errorf("status: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"Started"}, s.told()); diff != "" {
+		t.Errorf("events: %s", diff)
+	}
+}
+
+func TestARestartedExecutorLeavesARunningGuestAsItIs(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	before, writes, done := s.vm(), len(s.writes), len(s.host.done)
+	s.clock.Step(time.Hour)
+	s.restart()
+	s.mustTurn()
+	if diff := cmp.Diff(before, s.vm()); diff != "" {
+		t.Error(diff)
+	}
+	if len(s.writes) != writes || len(s.host.done) != done {
+		t.Errorf("it wrote %v and did %v", s.writes[writes:], s.host.done[done:])
+	}
+}
+
+var errCrash = errors.New("the process was killed")
+
+// scenario brings a VM from one settled state to the next.
+type scenario struct {
+	prepare func(*stage) // a settled stage
+	settled func(*stage) bool
+}
+
+// TestEveryStepSurvivesACrash kills the executor before and after each of its
+// changes to the host and to the API server, starts it again, and expects the
+// same end. All the while a domain exists only under a stored finalizer.
+func TestEveryStepSurvivesACrash(t *testing.T) {
+	running := func(s *stage) bool {
+		vm := s.vm()
+		return vm != nil && vm.Status.Host != nil && vm.Status.Host.State == v1alpha1.HostRunning && vm.Status.Host.Epoch == vm.Status.Epoch &&
+			s.host.domains[testUID].State == libvirt.StateRunning
+	}
+	start := func(s *stage) {
+		s.mustTurn()
+		if !running(s) {
+			s.t.Fatal("the guest does not run")
+		}
+	}
+	for name, c := range map[string]scenario{
+		"starting": {prepare: func(*stage) {}, settled: running},
+		"switching off": {
+			prepare: func(s *stage) { start(s); s.edit(switched) },
+			settled: func(s *stage) bool { return s.said().State == v1alpha1.HostStopped },
+		},
+		"deleting": {
+			prepare: func(s *stage) {
+				start(s)
+				if err := s.api.Delete(context.Background(), s.vm()); err != nil {
+					s.t.Fatal(err)
+				}
+			},
+			settled: func(s *stage) bool { return s.vm() == nil && len(s.host.domains) == 0 },
+		},
+		"evicting": {
+			prepare: func(s *stage) { start(s); s.edit(evicted) },
+			settled: func(s *stage) bool {
+				return s.said().State == v1alpha1.HostGone && len(s.host.domains) == 0 && slices.Contains(s.vm().Finalizers, v1alpha1.DomainFinalizer)
+			},
+		},
+		"binding anew": {
+			prepare: func(s *stage) { start(s); s.edit(epoch(4)) },
+			settled: running,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for crash := 1; ; crash++ {
+				for _, after := range []bool{false, true} {
+					s := newStage(t, bound())
+					c.prepare(s)
+					if survives(s, c, crash, after) {
+						continue
+					}
+					if crash == 1 {
+						t.Fatal("nothing was done")
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
+// survives runs the scenario with a crash at the nth change, and says whether
+// there was such a change.
+func survives(s *stage, c scenario, nth int, after bool) bool {
+	s.t.Helper()
+	n := 0
+	hook := func(string) (error, error) {
+		n++
+		switch {
+		case n != nth:
+			return nil, nil
+		case after:
+			return nil, errCrash
+		}
+		return errCrash, nil
+	}
+	s.host.step, s.refuse = hook, hook
+	for range 20 {
+		err := s.turn()
+		if vm := s.vm(); len(s.host.domains) > 0 && (vm == nil || !slices.Contains(vm.Finalizers, v1alpha1.DomainFinalizer)) {
+			s.t.Errorf("crash %d (after: %v): there is a domain and no finalizer", nth, after)
+		}
+		if errors.Is(err, errCrash) {
+			s.restart()
+			continue
+		}
+		if err != nil {
+			s.t.Fatalf("crash %d (after: %v): %v", nth, after, err)
+		}
+		if c.settled(s) {
+			return n >= nth
+		}
+		s.clock.Step(time.Second)
+	}
+	s.t.Fatalf("crash %d (after: %v): it never settled: %v, %v", nth, after, s.vm(), s.host.domains)
+	return false
+}
+
+func TestRejections(t *testing.T) {
+	privileged := func(s *stage) {
+		ns := &corev1.Namespace{}
+		if err := s.api.Get(context.Background(), types.NamespacedName{Name: "default"}, ns); err != nil {
+			s.t.Fatal(err)
+		}
+		ns.Labels = map[string]string{v1alpha1.PolicyLevelLabel: "privileged"}
+		if err := s.api.Update(context.Background(), ns); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	spec := func(domain string) func(*v1alpha1.VirtualMachine) {
+		return func(vm *v1alpha1.VirtualMachine) { vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(domain)} }
+	}
+	for name, c := range map[string]struct {
+		vm      *v1alpha1.VirtualMachine
+		prepare func(*stage)
+		reason  string
+		phase   v1alpha1.Phase
+		done    []string
+	}{
+		"a VM that is too big for what is left": {
+			vm:     bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.CPU = 5 }),
+			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
+		},
+		"a VM for hugepages that the host does not have": {
+			vm:     bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
+			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
+		},
+		"a VM for hugepages that somebody else uses": {
+			vm: bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
+			prepare: func(s *stage) {
+				s.host.description.Pages.Size2Mi, s.host.free.Size2Mi = 1024, 511
+				s.restart()
+			},
+			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
+		},
+		"a VM that names a host path in a restricted namespace": {
+			vm:     bound(spec(`{"os":{"kernel":"/boot/vmlinuz"}}`)),
+			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
+		},
+		"a VM that cannot be converted": {
+			vm: bound(spec(`{"nonsense":1}`)), prepare: privileged,
+			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
+		},
+		"a VM of another architecture": {
+			vm:     bound(spec(`{"os":{"type":{"arch":"aarch64","type":"hvm"}}}`)),
+			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
+		},
+		"a VM that asks for KVM where it does not work": {
+			vm: bound(spec(`{"type":"kvm"}`)), prepare: privileged,
+			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
+		},
+		"a VM that libvirt does not define": {
+			vm:      bound(),
+			prepare: func(s *stage) { s.host.defineErr = fmt.Errorf("no: %w", libvirt.ErrInvalidDomain) },
+			reason:  v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid, done: []string{"define"},
+		},
+		"a VM whose name another domain has": {
+			vm: bound(),
+			prepare: func(s *stage) {
+				s.host.domains["x"] = libvirt.Domain{Name: "default:guest", UUID: "x", State: libvirt.StateRunning}
+			},
+			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled, done: []string{"define"},
+		},
+		"a VM whose UUID a foreign domain has": {
+			vm: bound(),
+			prepare: func(s *stage) {
+				s.host.domains[testUID] = libvirt.Domain{Name: "theirs", UUID: testUID, State: libvirt.StateRunning}
+			},
+			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
+		},
+		"a VM whose network the host does not have": {
+			vm:      bound(),
+			prepare: func(s *stage) { s.host.startErr = fmt.Errorf("no: %w", libvirt.ErrMissingResource) },
+			reason:  v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled, done: []string{"define", "start", "undefine"},
+		},
+		"a VM that libvirt finds wrong when it starts": {
+			vm:      bound(),
+			prepare: func(s *stage) { s.host.startErr = fmt.Errorf("no: %w", libvirt.ErrInvalidDomain) },
+			reason:  v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid, done: []string{"define", "start", "undefine"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, c.vm)
+			if c.prepare != nil {
+				c.prepare(s)
+			}
+			theirs := len(s.host.domains)
+			s.mustTurn()
+			s.mustTurn() // it is not tried again
+			vm := s.vm()
+			if vm.Status.Host == nil || vm.Status.Host.Message == "" {
+				t.Fatalf("no message: %+v", vm.Status)
+			}
+			want := &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRejected, Reason: c.reason}
+			if diff := cmp.Diff(want, vm.Status.Host, cmpopts.IgnoreFields(v1alpha1.HostStatus{}, "Message")); diff != "" {
+				t.Error(diff)
+			}
+			if vm.Status.Phase != c.phase {
+				t.Errorf("phase %s", vm.Status.Phase)
+			}
+			if diff := cmp.Diff(c.done, s.host.done); diff != "" {
+				t.Error(diff)
+			}
+			if len(s.host.domains) != theirs {
+				t.Errorf("left on the host: %v", s.host.domains)
+			}
+			if len(s.agent.registry.reserved) != 0 {
+				t.Errorf("the rejected VM still holds %v", s.agent.registry.reserved)
+			}
+		})
+	}
+}
+
+func TestAGuestThatDoesNotStartIsTriedAgainAndThenGivenBack(t *testing.T) {
+	s := newStage(t, bound())
+	s.host.startErr = errors.New("internal error")
+	var waits []time.Duration
+	for range maxStarts - 1 {
+		after, err := s.agent.turn(context.Background(), guestKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := s.said(); h.State != v1alpha1.HostFailed || h.Reason != v1alpha1.ReasonStartFailed {
+			t.Fatalf("got %+v", h)
+		}
+		waits = append(waits, after)
+		s.mustTurn() // too early: nothing happens
+		s.clock.Step(after)
+	}
+	s.mustTurn()
+	if diff := cmp.Diff([]time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second}, waits); diff != "" {
+		t.Errorf("waits: %s", diff)
+	}
+	if h := s.said(); h.State != v1alpha1.HostRejected || h.Reason != v1alpha1.ReasonHostUnfit {
+		t.Errorf("got %+v", h)
+	}
+	if len(s.host.domains) != 0 {
+		t.Errorf("left on the host: %v", s.host.domains)
+	}
+}
+
+func TestAGuestThatEndsIsStartedAgainAfterAWhile(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	s.told()
+	for i, want := range []time.Duration{5 * time.Second, 10 * time.Second} {
+		_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
+		after, err := s.agent.turn(context.Background(), guestKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := s.said(); after != want || h.State != v1alpha1.HostFailed || h.Reason != v1alpha1.ReasonGuestEnded {
+			t.Fatalf("end %d: wait %s, %+v", i, after, h)
+		}
+		s.clock.Step(after)
+		s.mustTurn()
+		if h := s.said(); h.State != v1alpha1.HostRunning || !h.StartedAt.Time.Equal(s.clock.Now()) {
+			t.Fatalf("end %d: %+v", i, h)
+		}
+	}
+	if diff := cmp.Diff([]string{"GuestEnded", "Started", "GuestEnded", "Started"}, s.told()); diff != "" {
+		t.Errorf("events: %s", diff)
+	}
+	// A guest that ran long has its past forgotten.
+	s.clock.Step(steadyAfter)
+	_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
+	if after, err := s.agent.turn(context.Background(), guestKey); err != nil || after != 5*time.Second {
+		t.Errorf("after a long run: wait %s, %v", after, err)
+	}
+}
+
+func TestADeafGuestIsSwitchedOffAfterItsGrace(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	s.host.deaf = true
+	s.edit(evicted)
+	s.host.done = nil
+	for range 3 {
+		after, err := s.agent.turn(context.Background(), guestKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := s.said(); h.State != v1alpha1.HostStopping || after != 10*time.Second {
+			t.Fatalf("wait %s, %+v", after, h)
+		}
+		s.clock.Step(after)
+	}
+	s.mustTurn()
+	if diff := cmp.Diff([]string{"shutdown", "shutdown", "shutdown", "destroy", "undefine"}, s.host.done); diff != "" {
+		t.Error(diff)
+	}
+	if h := s.said(); h.State != v1alpha1.HostGone || h.Reason != v1alpha1.ReasonEvicted {
+		t.Errorf("got %+v", h)
+	}
+}
+
+// staleCache is a watch that is behind.
+type staleCache struct{ vm *v1alpha1.VirtualMachine }
+
+func (c staleCache) Get(context.Context, types.NamespacedName) *v1alpha1.VirtualMachine { return c.vm }
+func (c staleCache) List(context.Context) []types.NamespacedName                        { return nil }
+
+func TestAStaleWatchStopsAndStartsNothing(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	for name, stale := range map[string]*v1alpha1.VirtualMachine{
+		"an earlier binding elsewhere": bound(epoch(4), moved),
+		"a deletion":                   bound(deleted),
+		"a switch-off":                 bound(switched),
+		"no VM":                        nil,
+	} {
+		s.vms = staleCache{stale}
+		s.restart()
+		s.host.done = nil
+		s.mustTurn()
+		if len(s.host.done) != 0 {
+			t.Errorf("%s: it did %v", name, s.host.done)
+		}
+	}
+	// And the other way round: bound in the cache, gone in truth.
+	s = newStage(t)
+	s.vms = staleCache{bound()}
+	s.restart()
+	s.mustTurn()
+	if len(s.host.done) != 0 || len(s.writes) != 0 {
+		t.Errorf("a VM that is gone: it did %v and wrote %v", s.host.done, s.writes)
+	}
+}
+
+func TestADomainWithoutItsVMIsQuarantined(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	s.edit(func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = nil })
+	if err := s.api.Delete(context.Background(), s.vm()); err != nil {
+		t.Fatal(err)
+	}
+	s.host.done = nil
+	s.told()
+	s.mustTurn()
+	if len(s.host.done) != 0 {
+		t.Errorf("it did %v", s.host.done)
+	}
+	if err := s.agent.syncHost(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	hv := &v1alpha1.Hypervisor{}
+	if err := s.api.Get(context.Background(), types.NamespacedName{Name: testNode}, hv); err != nil {
+		t.Fatal(err)
+	}
+	want := []v1alpha1.QuarantinedDomain{{Name: "default:guest", UUID: testUID, Reason: "its VirtualMachine does not exist any more"}}
+	if diff := cmp.Diff(want, hv.Status.Quarantined); diff != "" {
+		t.Error(diff)
+	}
+	// No VM accounts for what it holds, so nothing may be granted in its place.
+	if diff := cmp.Diff(v1alpha1.HostCapacity{CPU: 3, Memory: 8<<30 - 1<<30 - 1<<27}, hv.Status.Allocatable); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"Quarantined"}, s.told()); diff != "" {
+		t.Error(diff)
+	}
+	// A person removes it.
+	delete(s.host.domains, testUID)
+	s.mustTurn()
+	if sum, _ := s.agent.registry.account(); len(sum.quarantined) != 0 {
+		t.Errorf("still quarantined: %v", sum.quarantined)
+	}
+}
+
+func TestWhileLibvirtIsAwayNothingIsDecided(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	before := s.vm()
+	s.host.away = true
+	if err := s.turn(); !errors.Is(err, libvirt.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if diff := cmp.Diff(before, s.vm()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnUnboundVMWhoseDomainStaysBehindIsStopped(t *testing.T) {
+	s := newStage(t, bound())
+	s.mustTurn()
+	s.edit(func(vm *v1alpha1.VirtualMachine) { epoch(4)(vm); unplaced(vm) })
+	s.host.done = nil
+	writes := len(s.writes)
+	s.mustTurn()
+	if diff := cmp.Diff([]string{"destroy", "undefine"}, s.host.done); diff != "" {
+		t.Error(diff)
+	}
+	if len(s.writes) != writes {
+		t.Errorf("it wrote about a VM that is not bound to it: %v", s.writes[writes:])
+	}
+}
+
+func TestTwoVMsDoNotShareWhatIsLeft(t *testing.T) {
+	other := bound(func(vm *v1alpha1.VirtualMachine) {
+		vm.Name, vm.UID = "other", "33333333-3333-4333-8333-333333333333"
+		vm.Status.Placement.Granted.CPU = 3
+	})
+	s := newStage(t, bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.CPU = 2 }), other)
+	s.mustTurn()
+	if _, err := s.agent.turn(context.Background(), client.ObjectKeyFromObject(other)); err != nil {
+		t.Fatal(err)
+	}
+	vm := &v1alpha1.VirtualMachine{}
+	if err := s.api.Get(context.Background(), client.ObjectKeyFromObject(other), vm); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("the host is full: need 3 of cpu, 2 free", vm.Status.Host.Message); diff != "" {
+		t.Error(diff)
+	}
+}
