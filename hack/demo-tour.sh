@@ -9,6 +9,7 @@ export KUBECONFIG=$dir/kubeconfig
 echo
 "$kubectl" get virtualmachines --all-namespaces -o wide
 echo
+echo "Pods:"
 "$kubectl" get pods --all-namespaces
 cat <<TOUR
 

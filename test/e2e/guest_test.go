@@ -130,3 +130,23 @@ func leavesNothing(t *testing.T, name string) {
 	g.Expect(qemu(vm.Status.Host.DomainUUID)).To(BeZero())
 	g.Expect(env.domains(t)).NotTo(ContainSubstring(vm.Status.Host.DomainUUID))
 }
+
+// TestAPowerCut ends the whole host at once, guests and libvirtd with it.
+func TestAPowerCut(t *testing.T) {
+	g := NewWithT(t)
+	const name = "cut"
+	boots(t, name)
+	before, err := get(t, name)()
+	g.Expect(err).NotTo(HaveOccurred())
+
+	env.kill(t, "host")
+	g.Eventually(func() int { return qemu(before.Status.Host.DomainUUID) }).WithTimeout(settleTime).Should(BeZero())
+	g.Expect(env.up()).To(Succeed())
+	g.Eventually(func() int { return strings.Count(env.console(namespace, name), banner) }).WithTimeout(bootTime).
+		Should(Equal(2), "the guest was not started again")
+	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
+	after, err := get(t, name)()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(after.Status.Placement).To(Equal(before.Status.Placement))
+	g.Expect(after.Status.Host.StartedAt).NotTo(Equal(before.Status.Host.StartedAt))
+}
