@@ -1,0 +1,100 @@
+package admission
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+)
+
+func newCluster(t *testing.T) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, admissionregistrationv1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{Webhooks: []admissionregistrationv1.ValidatingWebhook{{Name: "a"}, {Name: "b"}}}
+	configuration.Name = WebhookConfiguration
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(configuration).Build()
+}
+
+// trusted verifies what c serves against the caBundle, for every name by which
+// an API server may call.
+func trusted(t *testing.T, cluster client.Client, c *Certificate) []byte {
+	t.Helper()
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := cluster.Get(t.Context(), types.NamespacedName{Name: WebhookConfiguration}, configuration); err != nil {
+		t.Fatal(err)
+	}
+	served, err := c.Get(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(served.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range configuration.Webhooks {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(w.ClientConfig.CABundle)
+		for _, name := range []string{serviceName, "localhost", "127.0.0.1"} {
+			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: name}); err != nil {
+				t.Errorf("webhook %s called as %s: %v", w.Name, name, err)
+			}
+		}
+	}
+	return served.Certificate[0]
+}
+
+func TestCertificate(t *testing.T) {
+	cluster := newCluster(t)
+	clk := clocktesting.NewFakeClock(time.Now())
+	first, second := NewCertificate(cluster, clk), NewCertificate(cluster, clk)
+	if _, err := first.Get(&tls.ClientHelloInfo{}); err == nil {
+		t.Error("a certificate was served before there was one")
+	}
+	for _, c := range []*Certificate{first, second} {
+		if err := c.ensure(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := trusted(t, cluster, first)
+	if string(before) != string(trusted(t, cluster, second)) {
+		t.Error("two replicas serve two certificates")
+	}
+
+	t.Run("is renewed ahead of its end", func(t *testing.T) {
+		clk.Step(validFor - renewAhead + time.Hour)
+		if err := first.ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if string(before) == string(trusted(t, cluster, first)) {
+			t.Error("the certificate was not renewed")
+		}
+	})
+	t.Run("a broken Secret is made good", func(t *testing.T) {
+		secret := &corev1.Secret{}
+		if err := cluster.Get(t.Context(), types.NamespacedName{Namespace: SecretNamespace, Name: SecretName}, secret); err != nil {
+			t.Fatal(err)
+		}
+		secret.Data[corev1.TLSCertKey] = []byte("nonsense")
+		if err := cluster.Update(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		if err := first.ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		trusted(t, cluster, first)
+	})
+}
