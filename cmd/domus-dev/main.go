@@ -21,18 +21,22 @@ import (
 // version is set when the program is linked.
 var version = "unknown"
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	// controller-runtime's client wants a logger; what matters comes back as errors.
 	ctrl.SetLogger(logr.Discard())
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
-	if err := rootCommand().ExecuteContext(ctx); err != nil {
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			err = errors.New("interrupted; what was started runs on, domus-dev down ends it")
-		}
-		fmt.Fprintln(os.Stderr, "domus-dev:", err)
-		os.Exit(1) //nolint:gocritic // cancel has nothing left to do
+	err := rootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return 0
 	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = errors.New("interrupted; what was started runs on, domus-dev down ends it")
+	}
+	fmt.Fprintln(os.Stderr, "domus-dev:", err)
+	return 1
 }
 
 func rootCommand() *cobra.Command {

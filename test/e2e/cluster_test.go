@@ -48,8 +48,8 @@ func (c *cluster) end() error {
 			return fmt.Errorf("domus-dev down left pid %d: %s", pid, command)
 		}
 	}
-	if _, err := os.Stat(c.dir); !os.IsNotExist(err) {
-		return fmt.Errorf("domus-dev down --purge left %s (%v)", c.dir, err)
+	if _, err := os.Stat(c.dir); err == nil {
+		return fmt.Errorf("domus-dev down --purge left %s", c.dir)
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (c *cluster) domains(t *testing.T) string {
 }
 
 // console is all that a guest has written on its serial console.
-func (c *cluster) console(namespace, name string) string {
+func (c *cluster) console(name string) string {
 	content, err := os.ReadFile(filepath.Join(c.dir, "logs", "consoles", namespace+"_"+name+".log"))
 	if err != nil {
 		return ""

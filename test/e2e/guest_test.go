@@ -50,7 +50,7 @@ func TestAGuestsLife(t *testing.T) {
 			if vm, err := get(t, name)(); err == nil {
 				t.Logf("the VM's status: %+v", vm.Status)
 			}
-			t.Logf("its console:\n%s", env.console(namespace, name))
+			t.Logf("its console:\n%s", env.console(name))
 			t.FailNow()
 		}
 	}
@@ -61,7 +61,7 @@ func boots(t *testing.T, name string) {
 	create(t, newGuest(t, name))
 	g.Eventually(get(t, name)).WithTimeout(bootTime).Should(And(
 		WithTransform(phase, Equal(v1alpha1.PhaseRunning)), WithTransform(node, Equal("real-1"))))
-	g.Eventually(func() string { return env.console(namespace, name) }).WithTimeout(bootTime).Should(ContainSubstring(banner))
+	g.Eventually(func() string { return env.console(name) }).WithTimeout(bootTime).Should(ContainSubstring(banner))
 }
 
 // survives checks that a guest runs on through a fault, unchanged, and that
@@ -87,7 +87,7 @@ func survives(fault func(t *testing.T)) func(t *testing.T, name string) {
 		g.Expect(after.Status.Placement).To(Equal(before.Status.Placement))
 		g.Expect(after.Status.Epoch).To(Equal(before.Status.Epoch))
 		g.Expect(after.Status.Host.StartedAt).To(Equal(before.Status.Host.StartedAt))
-		g.Expect(strings.Count(env.console(namespace, name), banner)).To(Equal(1), "the guest has booted again")
+		g.Expect(strings.Count(env.console(name), banner)).To(Equal(1), "the guest has booted again")
 	}
 }
 
@@ -98,7 +98,7 @@ func stops(t *testing.T, name string) {
 	setPower(t, name, v1alpha1.PowerStopped)
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseStopped)))
 	g.Expect(qemu(before.Status.Host.DomainUUID)).To(BeZero())
-	g.Expect(env.console(namespace, name)).To(ContainSubstring(farewell), "it was switched off, not shut down")
+	g.Expect(env.console(name)).To(ContainSubstring(farewell), "it was switched off, not shut down")
 	// It keeps its host.
 	g.Consistently(get(t, name)).WithTimeout(stillTime).Should(And(
 		WithTransform(phase, Equal(v1alpha1.PhaseStopped)), WithTransform(node, Equal("real-1"))))
@@ -110,7 +110,7 @@ func startsAgain(t *testing.T, name string) {
 	g.Expect(err).NotTo(HaveOccurred())
 	setPower(t, name, v1alpha1.PowerRunning)
 	g.Eventually(get(t, name)).WithTimeout(bootTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
-	g.Eventually(func() int { return strings.Count(env.console(namespace, name), banner) }).WithTimeout(bootTime).Should(Equal(2))
+	g.Eventually(func() int { return strings.Count(env.console(name), banner) }).WithTimeout(bootTime).Should(Equal(2))
 	after, err := get(t, name)()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(after.Status.Host.DomainUUID).To(Equal(before.Status.Host.DomainUUID))
@@ -142,7 +142,7 @@ func TestAPowerCut(t *testing.T) {
 	env.kill(t, "host")
 	g.Eventually(func() int { return qemu(before.Status.Host.DomainUUID) }).WithTimeout(settleTime).Should(BeZero())
 	g.Expect(env.up()).To(Succeed())
-	g.Eventually(func() int { return strings.Count(env.console(namespace, name), banner) }).WithTimeout(bootTime).
+	g.Eventually(func() int { return strings.Count(env.console(name), banner) }).WithTimeout(bootTime).
 		Should(Equal(2), "the guest was not started again")
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
 	after, err := get(t, name)()

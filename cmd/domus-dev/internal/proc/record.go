@@ -119,14 +119,14 @@ func fingerprint(spec Spec) (string, error) {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%d %d\n%q\n", info.Size(), info.ModTime().UnixNano(), spec.argv())
+	// Writing to a hash never fails.
+	_, _ = fmt.Fprintf(sum, "%d %d\n%q\n", info.Size(), info.ModTime().UnixNano(), spec.argv())
 	for _, path := range spec.Inputs {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(sum, "%d\n", len(content))
-		sum.Write(content)
+		_, _ = fmt.Fprintf(sum, "%d\n%s", len(content), content)
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:8]), nil
 }
