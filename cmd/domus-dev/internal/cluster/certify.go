@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 
 	"domus.dev/domus/cmd/domus-dev/internal/component"
 	"domus.dev/domus/cmd/domus-dev/internal/pki"
@@ -57,4 +59,17 @@ func (u *upper) certify() error {
 		return fmt.Errorf("giving you the kubeconfig: %w", err)
 	}
 	return nil
+}
+
+// ownedBySudoUser gives the file to who called sudo, who wants to read it.
+func ownedBySudoUser(path string) error {
+	uid, err := strconv.Atoi(os.Getenv("SUDO_UID"))
+	if err != nil || os.Geteuid() != 0 {
+		return nil
+	}
+	gid, err := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if err != nil {
+		return nil
+	}
+	return os.Chown(path, uid, gid)
 }

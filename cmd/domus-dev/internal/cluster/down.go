@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"domus.dev/domus/cmd/domus-dev/internal/component"
@@ -42,6 +43,8 @@ func Down(l layout.Layout, purge bool, say *Progress) error {
 		if err := os.RemoveAll(l.SocketDir()); err != nil {
 			return fmt.Errorf("removing the sockets: %w", err)
 		}
+		// The folder above goes with the last cluster in it; until then this fails.
+		_ = os.Remove(filepath.Dir(l.SocketDir()))
 	}
 	if !purge {
 		say.Say("folder", "%s is kept: domus-dev up continues from it", l.Dir)

@@ -47,19 +47,21 @@ func until(ctx context.Context, spec proc.Spec, r *proc.Record, timeout time.Dur
 	}
 }
 
-// httpReady asks url for a 200. The certificate is not looked at: the answer
-// is all that is wanted, and it carries no secret.
-func httpReady(url string) func(context.Context) error {
-	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		DisableKeepAlives: true,
-	}}
+// insecurely asks a component that makes its certificate itself. It is not
+// looked at: the answer is all that is wanted, and the question has no secret.
+var insecurely = &http.Client{Transport: &http.Transport{
+	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+	DisableKeepAlives: true,
+}}
+
+// answersOK asks url for a 200.
+func answersOK(c *http.Client, url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return err
 		}
-		response, err := client.Do(request)
+		response, err := c.Do(request)
 		if err != nil {
 			return err
 		}
