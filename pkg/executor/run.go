@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -17,7 +17,6 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -32,9 +31,9 @@ const (
 // Run looks after all hosts of the configuration until ctx ends. It returns an
 // error only for what cannot get better by waiting. version is the program's.
 func Run(ctx context.Context, config *Configuration, version string) error {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return fmt.Errorf("preparing the API's kinds: %w", err)
+	scheme, err := newScheme()
+	if err != nil {
+		return err
 	}
 	stateDir := config.StateDir
 	if stateDir == "" {
@@ -96,7 +95,7 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 	if err != nil {
 		return nil, err
 	}
-	live, err := client.New(restConfig, client.Options{Scheme: scheme})
+	live, err := client.New(restConfig, client.Options{Scheme: scheme, Mapper: newMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("preparing the client: %w", err)
 	}
@@ -109,6 +108,10 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 		return nil, err
 	}
 	if config.ConsoleLogDir != "" && config.Simulated == nil {
+		// libvirt wants a whole path.
+		if config.ConsoleLogDir, err = filepath.Abs(config.ConsoleLogDir); err != nil {
+			return nil, fmt.Errorf("finding the folder of console logs: %w", err)
+		}
 		// What guests print is theirs alone.
 		if err := os.MkdirAll(config.ConsoleLogDir, 0o750); err != nil {
 			return nil, fmt.Errorf("making the folder of console logs: %w", err)
@@ -133,8 +136,7 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 	}, nil
 }
 
-// connection finds the API server. The discovery that a mapper would do is not
-// needed: every kind used here is known.
+// connection finds the API server.
 func connection(kubeconfig string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig

@@ -27,6 +27,7 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch,
 	itself := fields.OneTermEqualSelector("metadata.name", node)
 	c, err := cache.New(config, cache.Options{
 		Scheme:           scheme,
+		Mapper:           newMapper(),
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.VirtualMachine{}: {Field: fields.OneTermEqualSelector("status.placement.nodeName", node)},
