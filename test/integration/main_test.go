@@ -44,7 +44,7 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	suite.dir = dir
 
 	if err := buildScheduler(dir); err != nil {

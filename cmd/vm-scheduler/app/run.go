@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
@@ -69,7 +70,7 @@ func Run(ctx context.Context, opts *Options) error {
 	if managerErr := <-managed; managerErr != nil {
 		return fmt.Errorf("running controllers: %w", managerErr)
 	}
-	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return nil
 	}
 	return err

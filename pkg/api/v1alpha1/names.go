@@ -63,7 +63,7 @@ func HostResources() []corev1.ResourceName {
 type PolicyLevel string
 
 const (
-	// PolicyRestricted, the default, refuses whatever names a host path, a
+	// PolicyRestricted is the default: it refuses whatever names a host path, a
 	// program, a device or a socket.
 	PolicyRestricted PolicyLevel = "restricted"
 	// PolicyPrivileged allows every domain libvirt understands: its users are

@@ -25,6 +25,7 @@ const (
 // +kubebuilder:validation:Enum="2Mi";"1Gi"
 type PageSize string
 
+// Sizes of hugepages.
 const (
 	PageSize2Mi PageSize = "2Mi"
 	PageSize1Gi PageSize = "1Gi"
@@ -136,22 +137,22 @@ type VirtualMachineSpec struct {
 type Phase string
 
 const (
-	// PhasePending: no host has been chosen yet.
+	// PhasePending means that no host has been chosen yet.
 	PhasePending Phase = "Pending"
-	// PhaseScheduled: a host has been chosen and has not started the guest yet.
+	// PhaseScheduled means that a host has been chosen and has not started the guest yet.
 	PhaseScheduled Phase = "Scheduled"
-	// PhaseRunning: the guest runs.
+	// PhaseRunning means that the guest runs.
 	PhaseRunning Phase = "Running"
-	// PhasePaused: the guest exists and its CPUs stand still.
+	// PhasePaused means that the guest exists and its CPUs stand still.
 	PhasePaused Phase = "Paused"
-	// PhaseStopping: the guest has been asked to shut down.
+	// PhaseStopping means that the guest has been asked to shut down.
 	PhaseStopping Phase = "Stopping"
-	// PhaseStopped: there is no guest, as asked.
+	// PhaseStopped means that there is no guest, as asked.
 	PhaseStopped Phase = "Stopped"
-	// PhaseFailed: the guest ended or could not be started; it is tried again
+	// PhaseFailed means that the guest ended or could not be started; it is tried again
 	// with back-off.
 	PhaseFailed Phase = "Failed"
-	// PhaseInvalid: no host can run this spec; it is held until it changes.
+	// PhaseInvalid means that no host can run this spec; it is held until it changes.
 	PhaseInvalid Phase = "Invalid"
 )
 
@@ -216,16 +217,19 @@ type Hold struct {
 type HostState string
 
 const (
-	// HostRunning, HostPaused, HostStopping, HostStopped and HostFailed follow
-	// the domain's state.
-	HostRunning  HostState = "Running"
-	HostPaused   HostState = "Paused"
+	// HostRunning means that the guest runs.
+	HostRunning HostState = "Running"
+	// HostPaused means that the guest exists and its CPUs stand still.
+	HostPaused HostState = "Paused"
+	// HostStopping means that the guest has been asked to shut down.
 	HostStopping HostState = "Stopping"
-	HostStopped  HostState = "Stopped"
-	HostFailed   HostState = "Failed"
-	// HostRejected: the host will not run the VM; nothing of it is defined there.
+	// HostStopped means that there is no guest, as asked.
+	HostStopped HostState = "Stopped"
+	// HostFailed means that the guest ended or could not be started.
+	HostFailed HostState = "Failed"
+	// HostRejected means that the host will not run the VM; nothing of it is defined there.
 	HostRejected HostState = "Rejected"
-	// HostGone: the guest was stopped and undefined as the eviction asked.
+	// HostGone means that the guest was stopped and undefined as the eviction asked.
 	HostGone HostState = "Gone"
 )
 

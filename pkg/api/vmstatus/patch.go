@@ -48,7 +48,7 @@ var fields = []field{
 	}},
 	{name: "hold", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Hold) }},
 	{name: "host", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Host) }},
-	{name: "conditions", shared: true, value: func(s *v1alpha1.VirtualMachineStatus) any { return conditions(s) }},
+	{name: "conditions", shared: true, value: conditions},
 }
 
 func unsetZero[T comparable](v T) any {

@@ -77,7 +77,7 @@ func (e *encoder) object(v reflect.Value) error {
 	open := byte('{')
 	for _, m := range o.members {
 		f := v.FieldByIndex(m.index)
-		if !present(f) && !(m.always && isNumber(f)) {
+		if !present(f) && (!m.always || !isNumber(f)) {
 			continue
 		}
 		if m.variant {

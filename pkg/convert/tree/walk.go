@@ -45,8 +45,9 @@ func walk(v reflect.Value, pattern string, at *field.Path, visit func(string, *f
 type LeafKind string
 
 const (
-	// LeafString and LeafNumber are scalars.
+	// LeafString is a string.
 	LeafString LeafKind = "string"
+	// LeafNumber is a number.
 	LeafNumber LeafKind = "number"
 	// LeafFlag is an element that holds nothing, written true.
 	LeafFlag LeafKind = "flag"

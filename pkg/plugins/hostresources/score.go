@@ -42,11 +42,11 @@ func leastAllocated(total, used, need capacity.Resources) int64 {
 		count++
 		if t, u := total.Of(name), used.Of(name); t > 0 && u < t {
 			// Bytes times 100 stay far below the 63 bits there are.
-			sum += (t - max(u, 0)) * fwk.MaxNodeScore / t
+			sum += (t - max(u, 0)) * fwk.MaxScore / t
 		}
 	}
 	if count == 0 {
-		return fwk.MaxNodeScore
+		return fwk.MaxScore
 	}
 	return sum / count
 }

@@ -53,7 +53,9 @@ func newCommand(v verb, config *genericclioptions.ConfigFlags, streams genericio
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(streams.Out, "virtualmachine/%s %s\n", name, said)
+				if _, err := fmt.Fprintf(streams.Out, "virtualmachine/%s %s\n", name, said); err != nil {
+					return err
+				}
 			}
 			return nil
 		},

@@ -3,8 +3,10 @@ package version
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -23,9 +25,9 @@ func New(programVersion string, config *genericclioptions.ConfigFlags, streams g
 		Short: "Print the version of virtctl and of the executors on the hosts",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintln(streams.Out, "virtctl:", programVersion)
+			lines := []string{"virtctl: " + programVersion}
 			if clientOnly {
-				return nil
+				return print(streams.Out, lines)
 			}
 			rest, err := config.ToRESTConfig()
 			if err != nil {
@@ -43,14 +45,16 @@ func New(programVersion string, config *genericclioptions.ConfigFlags, streams g
 			if err := c.List(cmd.Context(), hosts); err != nil {
 				return fmt.Errorf("listing hypervisors: %w", err)
 			}
-			for _, line := range summary(hosts.Items) {
-				fmt.Fprintln(streams.Out, line)
-			}
-			return nil
+			return print(streams.Out, append(lines, summary(hosts.Items)...))
 		},
 	}
 	cmd.Flags().BoolVar(&clientOnly, "client", false, "Print the version of virtctl only.")
 	return cmd
+}
+
+func print(out io.Writer, lines []string) error {
+	_, err := fmt.Fprintln(out, strings.Join(lines, "\n"))
+	return err
 }
 
 // summary counts hosts by executor and libvirt version, a line each.
