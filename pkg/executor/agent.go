@@ -201,9 +201,7 @@ func (a *Agent) forget(key types.NamespacedName) {
 
 // Ready says whether the host is looked after: the cluster is known and libvirt
 // has been listed.
-func (a *Agent) Ready() bool { return a.isReady() }
-
-func (a *Agent) isReady() bool {
+func (a *Agent) Ready() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.ready

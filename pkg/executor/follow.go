@@ -140,10 +140,10 @@ func (a *Agent) refresh(ctx context.Context) error {
 func usable(types []libvirt.DomainType, kind string) ([]libvirt.DomainType, error) {
 	var first, rest []libvirt.DomainType
 	for _, t := range types {
-		switch {
-		case t.Type == kind:
+		switch t.Type {
+		case kind:
 			first = append(first, t)
-		case t.Type == libvirt.DomainTypeKVM:
+		case libvirt.DomainTypeKVM:
 		default:
 			rest = append(rest, t)
 		}

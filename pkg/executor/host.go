@@ -48,7 +48,7 @@ func (a *Agent) followHost(ctx context.Context) {
 		case <-a.hostChanged:
 		case <-next.C():
 		}
-		seen = seen || a.isReady()
+		seen = seen || a.Ready()
 		if !seen && a.clock.Since(began) < connectGrace {
 			continue // next is still running
 		}
@@ -176,7 +176,7 @@ func (a *Agent) syncHypervisor(ctx context.Context, known *account) error {
 		}
 		old := hv.DeepCopy()
 		versions := v1alpha1.Versions{Executor: a.version, Kernel: kernelVersion(known != nil && known.description.Simulated)}
-		wantHypervisor(&hv.Status, a.config, known, a.isReady(), versions, hv.Generation, a.clock.Now())
+		wantHypervisor(&hv.Status, a.config, known, a.Ready(), versions, hv.Generation, a.clock.Now())
 		if reflect.DeepEqual(old.Status, hv.Status) {
 			return nil
 		}

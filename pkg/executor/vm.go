@@ -37,7 +37,7 @@ type work struct {
 
 // turn brings one VM and its domain a step closer, and says when to look again.
 func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Duration, error) {
-	if !a.isReady() {
+	if !a.Ready() {
 		return 0, nil // everything is looked at when libvirt has been listed
 	}
 	w := a.work(key)

@@ -48,12 +48,12 @@ func simulate(t *testing.T) (libvirt.Host, <-chan libvirt.Event, context.Context
 	}
 	t.Cleanup(func() { host.Close(); cancel() })
 	events := host.Events(ctx)
-	next(t, ctx, events, libvirt.EventConnected)
+	next(ctx, t, events, libvirt.EventConnected)
 	return host, events, ctx
 }
 
 // next waits for an event of the kind and returns it; others are passed over.
-func next(t *testing.T, ctx context.Context, events <-chan libvirt.Event, kind libvirt.EventKind) libvirt.Event {
+func next(ctx context.Context, t *testing.T, events <-chan libvirt.Event, kind libvirt.EventKind) libvirt.Event {
 	t.Helper()
 	for {
 		select {
@@ -102,11 +102,11 @@ func TestADomainLivesAndDiesOnASimulatedHost(t *testing.T) {
 	}
 
 	must(host.Define(ctx, guest))
-	next(t, ctx, events, libvirt.EventDefined)
+	next(ctx, t, events, libvirt.EventDefined)
 	must(host.Define(ctx, guest)) // once more is no error
 
 	must(host.Start(ctx, guestUUID))
-	started := next(t, ctx, events, libvirt.EventStarted)
+	started := next(ctx, t, events, libvirt.EventStarted)
 	if diff := cmp.Diff(libvirt.Event{Kind: libvirt.EventStarted, UUID: guestUUID, Name: "default:guest"}, started); diff != "" {
 		t.Error(diff)
 	}
@@ -131,7 +131,7 @@ func TestADomainLivesAndDiesOnASimulatedHost(t *testing.T) {
 	}
 
 	must(host.Shutdown(ctx, guestUUID))
-	next(t, ctx, events, libvirt.EventStopped)
+	next(ctx, t, events, libvirt.EventStopped)
 	d, err := host.Domain(ctx, guestUUID)
 	must(err)
 	if d.State != libvirt.StateShutOff || d.Reason != libvirt.ReasonShutDown {
@@ -142,7 +142,7 @@ func TestADomainLivesAndDiesOnASimulatedHost(t *testing.T) {
 	must(host.Destroy(ctx, guestUUID))
 	must(host.Destroy(ctx, guestUUID))
 	must(host.Undefine(ctx, guestUUID))
-	next(t, ctx, events, libvirt.EventUndefined)
+	next(ctx, t, events, libvirt.EventUndefined)
 	must(host.Undefine(ctx, guestUUID))
 	must(host.Destroy(ctx, guestUUID))
 	if err := host.Start(ctx, guestUUID); !errors.Is(err, libvirt.ErrNotFound) {
