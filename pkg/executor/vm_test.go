@@ -3,17 +3,13 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -182,121 +178,6 @@ func survives(s *stage, c scenario, nth int, after bool) bool {
 	}
 	s.t.Fatalf("crash %d (after: %v): it never settled: %v, %v", nth, after, s.vm(), s.host.domains)
 	return false
-}
-
-func TestRejections(t *testing.T) {
-	privileged := func(s *stage) {
-		ns := &corev1.Namespace{}
-		if err := s.api.Get(context.Background(), types.NamespacedName{Name: "default"}, ns); err != nil {
-			s.t.Fatal(err)
-		}
-		ns.Labels = map[string]string{v1alpha1.PolicyLevelLabel: "privileged"}
-		if err := s.api.Update(context.Background(), ns); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	spec := func(domain string) func(*v1alpha1.VirtualMachine) {
-		return func(vm *v1alpha1.VirtualMachine) { vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(domain)} }
-	}
-	for name, c := range map[string]struct {
-		vm      *v1alpha1.VirtualMachine
-		prepare func(*stage)
-		reason  string
-		phase   v1alpha1.Phase
-		done    []string
-	}{
-		"a VM that is too big for what is left": {
-			vm:     bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.CPU = 5 }),
-			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
-		},
-		"a VM for hugepages that the host does not have": {
-			vm:     bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
-			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
-		},
-		"a VM for hugepages that somebody else uses": {
-			vm: bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
-			prepare: func(s *stage) {
-				s.host.description.Pages.Size2Mi, s.host.free.Size2Mi = 1024, 511
-				s.restart()
-			},
-			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
-		},
-		"a VM that names a host path in a restricted namespace": {
-			vm:     bound(spec(`{"os":{"kernel":"/boot/vmlinuz"}}`)),
-			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
-		},
-		"a VM that cannot be converted": {
-			vm: bound(spec(`{"nonsense":1}`)), prepare: privileged,
-			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
-		},
-		"a VM of another architecture": {
-			vm:     bound(spec(`{"os":{"type":{"arch":"aarch64","type":"hvm"}}}`)),
-			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
-		},
-		"a VM that asks for KVM where it does not work": {
-			vm: bound(spec(`{"type":"kvm"}`)), prepare: privileged,
-			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
-		},
-		"a VM that libvirt does not define": {
-			vm:      bound(),
-			prepare: func(s *stage) { s.host.defineErr = fmt.Errorf("no: %w", libvirt.ErrInvalidDomain) },
-			reason:  v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid, done: []string{"define"},
-		},
-		"a VM whose name another domain has": {
-			vm: bound(),
-			prepare: func(s *stage) {
-				s.host.domains["x"] = libvirt.Domain{Name: "default:guest", UUID: "x", State: libvirt.StateRunning}
-			},
-			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled, done: []string{"define"},
-		},
-		"a VM whose UUID a foreign domain has": {
-			vm: bound(),
-			prepare: func(s *stage) {
-				s.host.domains[testUID] = libvirt.Domain{Name: "theirs", UUID: testUID, State: libvirt.StateRunning}
-			},
-			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
-		},
-		"a VM whose network the host does not have": {
-			vm:      bound(),
-			prepare: func(s *stage) { s.host.startErr = fmt.Errorf("no: %w", libvirt.ErrMissingResource) },
-			reason:  v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled, done: []string{"define", "start", "undefine"},
-		},
-		"a VM that libvirt finds wrong when it starts": {
-			vm:      bound(),
-			prepare: func(s *stage) { s.host.startErr = fmt.Errorf("no: %w", libvirt.ErrInvalidDomain) },
-			reason:  v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid, done: []string{"define", "start", "undefine"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newStage(t, c.vm)
-			if c.prepare != nil {
-				c.prepare(s)
-			}
-			theirs := len(s.host.domains)
-			s.mustTurn()
-			s.mustTurn() // it is not tried again
-			vm := s.vm()
-			if vm.Status.Host == nil || vm.Status.Host.Message == "" {
-				t.Fatalf("no message: %+v", vm.Status)
-			}
-			want := &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRejected, Reason: c.reason}
-			if diff := cmp.Diff(want, vm.Status.Host, cmpopts.IgnoreFields(v1alpha1.HostStatus{}, "Message")); diff != "" {
-				t.Error(diff)
-			}
-			if vm.Status.Phase != c.phase {
-				t.Errorf("phase %s", vm.Status.Phase)
-			}
-			if diff := cmp.Diff(c.done, s.host.done); diff != "" {
-				t.Error(diff)
-			}
-			if len(s.host.domains) != theirs {
-				t.Errorf("left on the host: %v", s.host.domains)
-			}
-			if len(s.agent.registry.reserved) != 0 {
-				t.Errorf("the rejected VM still holds %v", s.agent.registry.reserved)
-			}
-		})
-	}
 }
 
 func TestAGuestThatDoesNotStartIsTriedAgainAndThenGivenBack(t *testing.T) {
