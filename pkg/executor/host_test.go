@@ -105,7 +105,7 @@ func TestAHostWithoutAKubeletIsRegistered(t *testing.T) {
 	wantStatus := v1alpha1.HypervisorStatus{
 		Capacity:    v1alpha1.HostCapacity{CPU: 4, Memory: 6 << 30, Hugepages2Mi: 1 << 30, Hugepages1Gi: 1 << 30},
 		Allocatable: v1alpha1.HostCapacity{CPU: 6, Memory: 5 << 30, Hugepages2Mi: 1 << 30, Hugepages1Gi: 1 << 30},
-		Summary:     v1alpha1.HostSummary{Memory: "5Gi", Hugepages: "2Mi:1Gi,1Gi:1Gi"}, CPUOvercommit: "2",
+		Summary:     v1alpha1.HostSummary{Memory: "5Gi", Hugepages: "2Mi:1Gi,1Gi:1Gi", Cells: 1}, CPUOvercommit: "2",
 		Cells: []v1alpha1.Cell{{CPUs: "0-3", Memory: 8 << 30, Hugepages: []v1alpha1.PagePool{
 			{Size: v1alpha1.PageSize2Mi, Total: 512}, {Size: v1alpha1.PageSize1Gi, Total: 1},
 		}}},

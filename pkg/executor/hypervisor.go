@@ -27,6 +27,7 @@ func wantHypervisor(status *v1alpha1.HypervisorStatus, config HostConfiguration,
 		status.Simulated = d.Simulated
 		status.Capacity, status.Allocatable = a.physical.Host(), a.allocatable.Host()
 		status.Summary = a.allocatable.Summary()
+		status.Summary.Cells = int32(len(d.Cells))
 		status.CPUOvercommit = config.CPUOvercommit.String()
 		status.Cells = cells(d.Cells)
 		status.DomainTypes = domainTypes(d.DomainTypes)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -54,6 +53,9 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		a.tell.removed(vm)
 		return nil
 	case StepRemoveFinalizer:
+		if err := a.removeConsoleLog(vm); err != nil {
+			return err
+		}
 		patch, err := removeFinalizer(vm)
 		if err != nil {
 			return err
@@ -147,9 +149,8 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine) (strin
 		return "", err
 	}
 	defaults := convert.HostDefaults{DomainType: kind, Arch: description.Arch}
-	if dir := a.config.ConsoleLogDir; dir != "" && !description.Simulated {
-		// Kubernetes names have no underscore, so no two VMs share a file.
-		defaults.ConsoleLog = filepath.Join(dir, vm.Namespace+"_"+vm.Name+".log")
+	if !description.Simulated {
+		defaults.ConsoleLog = a.consoleLog(vm)
 	}
 	domain, err := convert.Domain(convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults})
 	var cannot *convert.InvalidError

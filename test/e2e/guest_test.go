@@ -129,6 +129,7 @@ func leavesNothing(t *testing.T, name string) {
 	}).WithTimeout(bootTime).Should(BeTrue())
 	g.Expect(qemu(vm.Status.Host.DomainUUID)).To(BeZero())
 	g.Expect(env.domains(t)).NotTo(ContainSubstring(vm.Status.Host.DomainUUID))
+	g.Expect(env.console(name)).To(BeEmpty(), "its console log is still there")
 }
 
 // TestAPowerCut ends the whole host at once, guests and libvirtd with it.

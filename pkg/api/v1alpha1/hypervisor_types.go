@@ -71,7 +71,7 @@ type HostCapacity struct {
 	Hugepages1Gi int64 `json:"hugepages1Gi"`
 }
 
-// HostSummary is allocatable in words, for people.
+// HostSummary is the host in words, for people.
 type HostSummary struct {
 	// memory such as 15.6Gi.
 	// +optional
@@ -79,6 +79,9 @@ type HostSummary struct {
 	// hugepages such as 2Mi:1Gi,1Gi:4Gi; empty when the host has no pool.
 	// +optional
 	Hugepages string `json:"hugepages,omitempty"`
+	// cells is the number of NUMA cells.
+	// +optional
+	Cells int32 `json:"cells,omitempty"`
 }
 
 // QuarantinedDomain is a domain that carries our ownership mark and whose
@@ -115,7 +118,7 @@ type HypervisorStatus struct {
 	// allocatable is what VMs may be granted in sum.
 	// +optional
 	Allocatable HostCapacity `json:"allocatable,omitempty"`
-	// summary is allocatable in words.
+	// summary is the host in words: allocatable amounts and the cells.
 	// +optional
 	Summary HostSummary `json:"summary,omitempty"`
 	// cpuOvercommit is the ratio of virtual to physical CPUs, such as "4".
@@ -157,7 +160,7 @@ type HypervisorStatus struct {
 // +kubebuilder:printcolumn:name="CPU",type=integer,JSONPath=`.status.allocatable.cpu`
 // +kubebuilder:printcolumn:name="Memory",type=string,JSONPath=`.status.summary.memory`
 // +kubebuilder:printcolumn:name="Hugepages",type=string,JSONPath=`.status.summary.hugepages`
-// +kubebuilder:printcolumn:name="Cells",type=string,JSONPath=`.status.cells[*].id`
+// +kubebuilder:printcolumn:name="Cells",type=integer,JSONPath=`.status.summary.cells`
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.status.domainTypes[0].type`
 // +kubebuilder:printcolumn:name="Simulated",type=boolean,JSONPath=`.status.simulated`,priority=1
 // +kubebuilder:printcolumn:name="Libvirt",type=string,JSONPath=`.status.versions.libvirt`,priority=1
