@@ -247,6 +247,31 @@ func TestLostWatchesAreMadeGood(t *testing.T) {
 	waitVM(t, ns, "second", boundTo(host))
 }
 
+func TestExpiredWatchIsRelisted(t *testing.T) {
+	api, s := behindFaultyAPI(t)
+	ns := namespace(t, nil)
+	host := hosts(t, ns, 1, mid)[0]
+	first := newVM(ns, "vm", 8, 1)
+	create(t, first)
+	waitVM(t, ns, "vm", boundTo(host))
+	create(t, newVM(ns, "second", 8, 1))
+	waitVM(t, ns, "second", waiting("Unschedulable", "Insufficient cpu"))
+
+	// The watch ends, cannot be resumed, and what happens meanwhile is never
+	// told: one goes, and another of the same name comes.
+	api.expireWatches(2)
+	if api.breakWatches() == 0 {
+		t.Fatal("no watch was open")
+	}
+	remove(first)
+	waitGone(t, ns, "vm")
+	create(t, newVM(ns, "vm", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.SchedulerName = "none" }))
+	waitVM(t, ns, "second", boundTo(host))
+	if n := api.leftToExpire(); n != 0 {
+		t.Errorf("%d watches were never refused: nothing was relisted\n%s", n, s.tail(2000))
+	}
+}
+
 func TestRealPodOfTheSameName(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)

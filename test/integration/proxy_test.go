@@ -25,6 +25,9 @@ type faultyAPI struct {
 	// onStatus sees each write of a VM's status. It may wait, forward, or fail.
 	onStatus func(r *http.Request, forward func() (*http.Response, error)) (*http.Response, error)
 	watches  map[*http.Request]context.CancelFunc
+	// expired is how many watches of VMs are still to be told that their
+	// version is too old, which makes the watcher list anew.
+	expired int
 }
 
 func newFaultyAPI(t *testing.T, cfg *rest.Config) *faultyAPI {
@@ -63,6 +66,9 @@ func newFaultyAPI(t *testing.T, cfg *rest.Config) *faultyAPI {
 // RoundTrip implements http.RoundTripper.
 func (f *faultyAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Query().Get("watch") != "" {
+		if f.takeExpired(r) {
+			return gone(r), nil
+		}
 		ctx, cancel := context.WithCancel(r.Context())
 		r = r.WithContext(ctx)
 		f.mu.Lock()
@@ -90,6 +96,38 @@ func (f *faultyAPI) interceptStatus(hook func(*http.Request, func() (*http.Respo
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.onStatus = hook
+}
+
+// expireWatches makes the next n watches of VMs fail as too old.
+func (f *faultyAPI) expireWatches(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.expired = n
+}
+
+// leftToExpire is how many of them have not been asked for yet.
+func (f *faultyAPI) leftToExpire() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.expired
+}
+
+func (f *faultyAPI) takeExpired(r *http.Request) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.expired == 0 || !strings.HasSuffix(r.URL.Path, "/virtualmachines") {
+		return false
+	}
+	f.expired--
+	return true
+}
+
+func gone(r *http.Request) *http.Response {
+	body := `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410,"message":"too old resource version"}`
+	return &http.Response{
+		StatusCode: http.StatusGone, Status: "410 Gone", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+		Header: http.Header{"Content-Type": []string{"application/json"}}, Body: io.NopCloser(strings.NewReader(body)),
+	}
 }
 
 // breakWatches ends every watch that is open.
