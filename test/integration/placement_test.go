@@ -193,6 +193,25 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+func TestProfilesSpreadAndPack(t *testing.T) {
+	startScheduler(t, schedulerOptions{})
+	for profile, want := range map[string]int{"vm-scheduler": 2, "vm-packing": 1} {
+		t.Run(profile, func(t *testing.T) {
+			ns := namespace(t, nil)
+			hosts(t, ns, 2, mid)
+			used := map[string]bool{}
+			for i := range 4 {
+				name := fmt.Sprintf("vm-%d", i)
+				create(t, newVM(ns, name, 2, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.SchedulerName = profile }))
+				used[waitVM(t, ns, name, bound).Status.Placement.NodeName] = true
+			}
+			if len(used) != want {
+				t.Errorf("4 VMs sit on %d hosts, want %d", len(used), want)
+			}
+		})
+	}
+}
+
 func TestMoreVMsThanAKubeletTakesPods(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)

@@ -1,11 +1,10 @@
 // Package hostresources keeps VMs within what hosts report: CPU, memory and
 // hugepages. Filter turns away hosts where a VM does not fit; Score prefers
-// hosts that stay emptier, so that load spreads.
+// among the others as the scoring strategy says.
 package hostresources
 
 import (
 	"context"
-	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,7 +27,9 @@ const (
 	reasonShort      = "Insufficient "
 )
 
-type plugin struct{}
+type plugin struct {
+	scorer scorer
+}
 
 var (
 	_ fwk.PreFilterPlugin   = &plugin{}
@@ -38,12 +39,14 @@ var (
 	_ fwk.SignPlugin        = &plugin{}
 )
 
-// New makes the plugin. It takes no arguments.
-func New(_ context.Context, args runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
-	if unknown, ok := args.(*runtime.Unknown); args != nil && (!ok || len(unknown.Raw) > 0) {
-		return nil, errors.New("pluginConfig for " + Name + ": this plugin takes no arguments, remove them")
+// New makes the plugin from its Args. Wrong arguments are an error that names
+// the field.
+func New(_ context.Context, obj runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
+	args, err := decode(obj)
+	if err != nil {
+		return nil, err
 	}
-	return &plugin{}, nil
+	return &plugin{scorer: newScorer(args.ScoringStrategy)}, nil
 }
 
 // Name implements framework.Plugin.

@@ -2,12 +2,14 @@ package hostresources
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -78,7 +80,7 @@ func TestFilter(t *testing.T) {
 		"what a shrunk host lacks elsewhere": {projected("vm", ""), info(host(capacity.Resources{CPU: 8, Memory: 64 * gib}), projected("other", "host", huge)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, cs := &plugin{}, framework.NewCycleState()
+			p, cs := newPlugin(t, ""), framework.NewCycleState()
 			if _, status := p.PreFilter(t.Context(), cs, test.vm, nil); !status.IsSuccess() {
 				t.Fatal(status)
 			}
@@ -89,21 +91,41 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-func TestScorePrefersTheEmptierHost(t *testing.T) {
+func newPlugin(t testing.TB, args string) *plugin {
+	t.Helper()
+	var obj runtime.Object
+	if args != "" {
+		obj = &runtime.Unknown{Raw: []byte(args)}
+	}
+	p, err := New(t.Context(), obj, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.(*plugin)
+}
+
+func TestScore(t *testing.T) {
 	total := capacity.Resources{CPU: 4, Memory: 4 * (gib + overhead)}
+	most := `{"scoringStrategy":{"type":"MostAllocated"}}`
 	for name, test := range map[string]struct {
+		args string
 		node fwk.NodeInfo
 		want int64
 	}{
 		// One of four quarters is asked for: 75 of cpu and 75 of memory.
-		"empty":     {info(host(total)), 75},
-		"one there": {info(host(total), projected("a", "host")), 50},
-		"full":      {info(host(total), projected("a", "host"), projected("b", "host"), projected("c", "host")), 0},
-		// 50 of cpu, 75 of memory.
-		"less cpu": {info(host(capacity.Resources{CPU: 2, Memory: 4 * (gib + overhead)})), 62},
+		"an empty host":              {"", info(host(total)), 75},
+		"one VM there":               {"", info(host(total), projected("a", "host")), 50},
+		"full with this VM":          {"", info(host(total), projected("a", "host"), projected("b", "host"), projected("c", "host")), 0},
+		"less cpu: 50, and 75":       {"", info(host(capacity.Resources{CPU: 2, Memory: 4 * (gib + overhead)})), 62},
+		"packing an empty host":      {most, info(host(total)), 25},
+		"packing with this VM":       {most, info(host(total), projected("a", "host"), projected("b", "host"), projected("c", "host")), 100},
+		"cpu counts three times":     {`{"scoringStrategy":{"resources":[{"name":"cpu","weight":3},{"name":"memory"}]}}`, info(host(capacity.Resources{CPU: 2, Memory: 4 * (gib + overhead)})), 56},
+		"memory does not count":      {`{"scoringStrategy":{"resources":[{"name":"cpu"}]}}`, info(host(capacity.Resources{CPU: 2, Memory: 4 * (gib + overhead)})), 50},
+		"pages count for who asks":   {`{"scoringStrategy":{"resources":[{"name":"hugepages-1Gi"}]}}`, info(host(total)), 100},
+		"a shape: 25 is half way up": {`{"scoringStrategy":{"type":"RequestedToCapacityRatio","requestedToCapacityRatio":{"shape":[{"utilization":0,"score":0},{"utilization":50,"score":10}]}}}`, info(host(total)), 50},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, cs, vm := &plugin{}, framework.NewCycleState(), projected("vm", "")
+			p, cs, vm := newPlugin(t, test.args), framework.NewCycleState(), projected("vm", "")
 			p.PreFilter(t.Context(), cs, vm, nil)
 			got, status := p.Score(t.Context(), cs, vm, test.node)
 			if !status.IsSuccess() || got != test.want {
@@ -115,7 +137,7 @@ func TestScorePrefersTheEmptierHost(t *testing.T) {
 
 func TestQueueingHints(t *testing.T) {
 	small, large := capacity.Resources{CPU: 1, Memory: gib}, capacity.Resources{CPU: 2, Memory: 4 * gib}
-	p := &plugin{}
+	p := newPlugin(t, "")
 	for name, test := range map[string]struct {
 		hint     fwk.QueueingHintFn
 		old, new any
@@ -146,7 +168,7 @@ func BenchmarkFilterAndScore(b *testing.B) {
 	for i := range 50 {
 		pods = append(pods, projected(fmt.Sprintf("vm-%d", i), "host"))
 	}
-	p, cs, vm, node := &plugin{}, framework.NewCycleState(), projected("vm", ""), info(host(total), pods...)
+	p, cs, vm, node := newPlugin(b, ""), framework.NewCycleState(), projected("vm", ""), info(host(total), pods...)
 	p.PreFilter(b.Context(), cs, vm, nil)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -155,6 +177,24 @@ func BenchmarkFilterAndScore(b *testing.B) {
 		}
 		if _, status := p.Score(b.Context(), cs, vm, node); !status.IsSuccess() {
 			b.Fatal(status)
+		}
+	}
+}
+
+func TestWrongArgumentsNameTheField(t *testing.T) {
+	for args, want := range map[string]string{
+		`{"scoringStrategy":{"type":"Best"}}`:                               `pluginConfig[HostResources].args.scoringStrategy.type: Unsupported value: "Best"`,
+		`{"scoringStrategy":{"resources":[{"name":"disk"}]}}`:               `args.scoringStrategy.resources[0].name: Unsupported value: "disk"`,
+		`{"scoringStrategy":{"resources":[{"name":"cpu"},{"name":"cpu"}]}}`: `args.scoringStrategy.resources[1].name: Duplicate value: "cpu"`,
+		`{"scoringStrategy":{"resources":[{"name":"cpu","weight":101}]}}`:   `args.scoringStrategy.resources[0].weight: Invalid value: 101`,
+		`{"scoringStrategy":{"type":"RequestedToCapacityRatio"}}`:           `args.scoringStrategy.requestedToCapacityRatio.shape: Required value`,
+		`{"scoringStrategy":{"requestedToCapacityRatio":{"shape":[]}}}`:     `args.scoringStrategy.requestedToCapacityRatio: Forbidden`,
+		`{"scoringStrategy":{"type":"RequestedToCapacityRatio","requestedToCapacityRatio":{"shape":[{"utilization":9,"score":1},{"utilization":9,"score":11}]}}}`: `shape[1].score: Invalid value: 11`,
+		`{"scoringStrategie":{}}`: `pluginConfig[HostResources].args`,
+	} {
+		_, err := New(t.Context(), &runtime.Unknown{Raw: []byte(args)}, nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", args, err, want)
 		}
 	}
 }
