@@ -132,10 +132,10 @@ func TestInvalidDomainIsHeldUntilTheSpecChanges(t *testing.T) {
 func TestDeletedVMThatNoHostHoldsGoes(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
-	vm := newVM(ns, "vm", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = []string{v1alpha1.DomainFinalizer} })
+	vm := newVM(ns, "orphan", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = []string{v1alpha1.DomainFinalizer} })
 	create(t, vm)
 	if err := suite.client.Delete(t.Context(), vm); err != nil {
 		t.Fatal(err)
 	}
-	waitGone(t, ns, "vm")
+	waitGone(t, ns, "orphan")
 }
