@@ -25,6 +25,11 @@ type Cell struct {
 	// cpus is the set of the host's logical CPUs in this cell, in Linux list
 	// format: 0-3,8-11.
 	CPUs string `json:"cpus"`
+	// siblings are the cell's cores with more than one hardware thread, each as
+	// a set in Linux list format: 0,8. A CPU in none of them is a core alone.
+	// +listType=atomic
+	// +optional
+	Siblings []string `json:"siblings,omitempty"`
 	// memory is the cell's memory in bytes, hugepage pools included.
 	Memory int64 `json:"memory"`
 	// hugepages are the cell's pools.

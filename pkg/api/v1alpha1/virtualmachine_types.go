@@ -40,6 +40,7 @@ type Hugepages struct {
 // VirtualMachineResources is what the guest sees. What QEMU itself needs on
 // top is added by Domus.
 // +kubebuilder:validation:XValidation:rule="!has(self.hugepages) || !quantity(string(self.memory)).isInteger() || quantity(string(self.memory)).asInteger() % (self.hugepages.pageSize == '1Gi' ? 1073741824 : 2097152) == 0",fieldPath=".memory",message="must be a multiple of hugepages.pageSize: round memory up to whole pages, or choose a smaller page size"
+// +kubebuilder:validation:XValidation:rule="!has(self.threads) || (has(self.cpuPolicy) && self.cpuPolicy == 'dedicated')",fieldPath=".threads",message="is only for dedicated CPUs: set cpuPolicy to dedicated, or leave threads out"
 type VirtualMachineResources struct {
 	// cpu is the number of virtual CPUs, whole and at least 1.
 	// +kubebuilder:validation:Minimum=1
@@ -56,6 +57,22 @@ type VirtualMachineResources struct {
 	// taken from ordinary memory instead.
 	// +optional
 	Hugepages *Hugepages `json:"hugepages,omitempty"`
+
+	// numa says how the guest lies on the host's NUMA cells. Default none: on
+	// any of them, as the host's kernel decides.
+	// +optional
+	NUMA NUMAPolicy `json:"numa,omitempty"`
+
+	// cpuPolicy says whom host CPUs are shared with. Default shared: with other
+	// guests; dedicated pins each vCPU to a host CPU of its own.
+	// +optional
+	CPUPolicy CPUPolicy `json:"cpuPolicy,omitempty"`
+
+	// threads says which hardware threads dedicated CPUs are, and needs
+	// cpuPolicy dedicated. Default together: all threads of a core before the
+	// next core; apart takes one of each core and leaves its siblings idle.
+	// +optional
+	Threads ThreadPolicy `json:"threads,omitempty"`
 }
 
 // VirtualMachineSpec is what the user wants. Only users write it.
@@ -177,6 +194,13 @@ type Placement struct {
 	NodeName string `json:"nodeName"`
 	// granted is what the VM may use there until its next placement.
 	Granted GrantedResources `json:"granted"`
+	// cells are the NUMA cells that hold the VM, by ascending id. What of
+	// granted lies in none of them is bound to no cell.
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Cells []PlacedCell `json:"cells,omitempty"`
 }
 
 // Eviction asks the host to stop the guest and give its slot back.
