@@ -1,0 +1,75 @@
+package numa
+
+import (
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
+)
+
+// Request is what a VM asks of a host.
+type Request struct {
+	// Granted is what the placement shall hold: vCPUs, bytes of guest memory
+	// and of QEMU's own, and the size of pages.
+	Granted v1alpha1.GrantedResources
+	// NUMA, CPUPolicy and Threads are the policies; empty is their default.
+	NUMA      v1alpha1.NUMAPolicy
+	CPUPolicy v1alpha1.CPUPolicy
+	Threads   v1alpha1.ThreadPolicy
+}
+
+// RequestOf is what a VM of this spec asks for.
+func RequestOf(spec *v1alpha1.VirtualMachineSpec) Request {
+	return Request{
+		Granted:   capacity.Desired(spec),
+		NUMA:      spec.Resources.NUMA,
+		CPUPolicy: spec.Resources.CPUPolicy,
+		Threads:   spec.Resources.Threads,
+	}
+}
+
+// Placement is the request granted on the node, lying as a says.
+func (r *Request) Placement(node string, a Assignment) v1alpha1.Placement {
+	return v1alpha1.Placement{NodeName: node, Granted: r.Granted, Cells: a.Cells}
+}
+
+// need is what the request takes of the host's totals. Dedicated CPUs are not in
+// it: they are held against Usage.pinnable.
+func (r *Request) need() capacity.Resources {
+	n := capacity.FromGranted(r.Granted)
+	if r.dedicated() {
+		n.CPU = 0
+	}
+	return n
+}
+
+func (r *Request) dedicated() bool { return r.CPUPolicy == v1alpha1.CPUDedicated }
+
+func (r *Request) apart() bool { return r.dedicated() && r.Threads == v1alpha1.ThreadsApart }
+
+// bindsMemory says whether guest memory lies in cells; otherwise it floats.
+func (r *Request) bindsMemory() bool { return r.NUMA != "" && r.NUMA != v1alpha1.NUMANone }
+
+// floats says whether the request binds nothing to a cell.
+func (r *Request) floats() bool { return !r.bindsMemory() && !r.dedicated() }
+
+// unknown names in words what of the request this package cannot count with,
+// and is empty when there is nothing.
+func (r *Request) unknown() string {
+	p, known := poolOf(r.Granted.PageSize)
+	switch {
+	case !known:
+		return "the page size is not known: use 2Mi or 1Gi"
+	case r.Granted.CPU < 1 || r.Granted.Memory < 1:
+		return "a VM needs at least one CPU and some memory"
+	case p != ordinary && r.Granted.Memory%p.grain() != 0:
+		return "guest memory is not a multiple of the page size: round it up to whole pages"
+	case r.CPUPolicy != "" && r.CPUPolicy != v1alpha1.CPUShared && r.CPUPolicy != v1alpha1.CPUDedicated:
+		return "the CPU policy is not known: use shared or dedicated"
+	case r.Threads != "" && r.Threads != v1alpha1.ThreadsTogether && r.Threads != v1alpha1.ThreadsApart:
+		return "the thread policy is not known: use together or apart"
+	}
+	switch r.NUMA {
+	case "", v1alpha1.NUMANone, v1alpha1.NUMASingleCell, v1alpha1.NUMARestricted, v1alpha1.NUMASpread:
+		return ""
+	}
+	return "the NUMA policy is not known: use none, single-cell, restricted or spread"
+}
