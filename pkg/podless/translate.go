@@ -1,6 +1,8 @@
 package podless
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
@@ -65,7 +67,8 @@ func (t *translator) priority(vm *v1alpha1.VirtualMachine, old *corev1.Pod) Prio
 // else. A Pod's spec is immutable and plugins' queueing hints build on that, so
 // such a VM leaves the queue and enters it anew.
 func respecified(old, pod *corev1.Pod) bool {
-	return old.Spec.NodeName == "" && pod.Spec.NodeName == "" && !equality.Semantic.DeepEqual(&old.Spec, &pod.Spec)
+	return old.Spec.NodeName == "" && pod.Spec.NodeName == "" &&
+		(!equality.Semantic.DeepEqual(&old.Spec, &pod.Spec) || !maps.Equal(old.Annotations, pod.Annotations))
 }
 
 // same says whether the scheduler could tell the two apart.

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -210,6 +211,27 @@ func TestProfilesSpreadAndPack(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestKindOfGuest(t *testing.T) {
+	startScheduler(t, schedulerOptions{})
+	ns := namespace(t, nil)
+	names := hosts(t, ns, 2, mid)
+	describe := func(name, kind string) {
+		hv := &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		create(t, hv)
+		hv.Status.DomainTypes = []v1alpha1.DomainType{{Type: kind, Arch: "x86_64"}}
+		if err := suite.client.Status().Update(t.Context(), hv); err != nil {
+			t.Fatal(err)
+		}
+	}
+	describe(names[0], "qemu")
+	create(t, newVM(ns, "fast", 1, 1, func(vm *v1alpha1.VirtualMachine) {
+		vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"type":"kvm"}`)}
+	}))
+	waitVM(t, ns, "fast", waiting("Unschedulable", "2 host(s) run no kvm guests"))
+	describe(names[1], "kvm")
+	waitVM(t, ns, "fast", boundTo(names[1]))
 }
 
 func TestMoreVMsThanAKubeletTakesPods(t *testing.T) {

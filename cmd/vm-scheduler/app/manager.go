@@ -21,6 +21,7 @@ import (
 
 	"domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/podless"
 )
 
 func newScheme() (*runtime.Scheme, error) {
@@ -68,7 +69,7 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&v1alpha1.VirtualMachine{}: {Transform: withoutDomain},
+				&v1alpha1.VirtualMachine{}: {Transform: trim},
 				&coordinationv1.Lease{}:    {Namespaces: map[string]cache.Config{v1alpha1.LeaseNamespace: {}}},
 				&corev1.Node{}:             {Transform: onlyTaints},
 			},
@@ -86,13 +87,10 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 	return m, live, nil
 }
 
-// withoutDomain keeps VMs small in memory: nobody here looks at the domain,
-// which is most of a VM.
-func withoutDomain(obj any) (any, error) {
+// trim keeps VMs small in memory.
+func trim(obj any) (any, error) {
 	if vm, ok := obj.(*v1alpha1.VirtualMachine); ok {
-		vm.ManagedFields = nil
-		vm.Annotations = nil
-		vm.Spec.Domain = nil
+		podless.Trim(vm)
 	}
 	return obj, nil
 }

@@ -39,6 +39,10 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return fmt.Errorf("making the informer of VirtualMachines: %w", err)
 	}
+	hypervisors, err := m.GetCache().GetInformer(ctx, &v1alpha1.Hypervisor{})
+	if err != nil {
+		return fmt.Errorf("making the informer of Hypervisors: %w", err)
+	}
 	binder := binding.New(m.GetCache(), live, clock.RealClock{})
 
 	lead := newLeadership()
@@ -50,7 +54,7 @@ func Run(ctx context.Context, opts *Options) error {
 	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}); err != nil {
 		return err
 	}
-	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder))
+	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hypervisors))
 	if err != nil {
 		return err
 	}
