@@ -38,6 +38,8 @@ func TestBadVirtualMachinesAreRefused(t *testing.T) {
 		"memory beyond any host":             {"{resources: {cpu: 1, memory: 100Ti}}", []string{"spec.resources.memory", "at most 64Ti"}},
 		"pages that do not divide memory":    {"{resources: {cpu: 1, memory: 1500Mi, hugepages: {pageSize: 1Gi}}}", []string{"spec.resources.memory", "multiple of hugepages.pageSize"}},
 		"a page size nobody has":             {"{resources: {cpu: 1, memory: 1Gi, hugepages: {pageSize: 4Ki}}}", []string{"spec.resources.hugepages.pageSize", `"2Mi"`}},
+		"a NUMA policy that is not placed":   {"{resources: {cpu: 1, memory: 1Gi, numa: single-cell}}", []string{"spec.resources.numa", `"none"`}},
+		"dedicated CPUs, not placed either":  {"{resources: {cpu: 1, memory: 1Gi, cpuPolicy: dedicated}}", []string{"spec.resources.cpuPolicy", `"shared"`}},
 		"a power state that is none":         {"{resources: {cpu: 1, memory: 1Gi}, powerState: Sleeping}", []string{"spec.powerState", `"Running"`}},
 		"a malformed domain":                 {"{resources: {cpu: 1, memory: 1Gi}, domain: {devices: {disks: {device: disk}}}}", []string{"spec.domain.devices.disks"}},
 		"an unknown key in the domain":       {"{resources: {cpu: 1, memory: 1Gi}, domain: {devices: {disk: []}}}", []string{"spec.domain.devices.disk", "disks"}},
