@@ -18,8 +18,9 @@ const (
 	NUMASpread NUMAPolicy = "spread"
 )
 
-// CPUPolicy says whom a VM shares host CPUs with. Empty means CPUShared.
-// +kubebuilder:validation:Enum=shared;dedicated
+// CPUPolicy says whom a VM shares host CPUs with. Empty means CPUShared. The
+// schema accepts what vm-scheduler places and hosts apply.
+// +kubebuilder:validation:Enum=shared
 type CPUPolicy string
 
 // Policies for host CPUs.
