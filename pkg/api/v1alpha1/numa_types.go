@@ -1,8 +1,9 @@
 package v1alpha1
 
 // NUMAPolicy says how a VM lies on the NUMA cells of its host. Empty means
-// NUMANone.
-// +kubebuilder:validation:Enum=none;single-cell;restricted;spread
+// NUMANone. The schema accepts what vm-scheduler places and hosts apply; the
+// arithmetic of the others is in pkg/capacity/numa.
+// +kubebuilder:validation:Enum=none
 type NUMAPolicy string
 
 // Policies for NUMA cells.
