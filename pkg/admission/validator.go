@@ -1,5 +1,6 @@
 // Package admission refuses VirtualMachines that could never run, at kubectl
-// apply, with the path of what is wrong: a malformed or forbidden domain, a
+// apply, with the path of what is wrong: a malformed or forbidden domain, affinity
+// or tolerations that mean nothing, a
 // document that is too large, a priority class that does not exist. What only a
 // schema can tell is in the CRD; what only libvirt can tell, the host says.
 package admission
@@ -77,8 +78,12 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 	if err != nil {
 		return nil, err
 	}
+	placement, err := checkPlacement(vm)
+	if err != nil {
+		return nil, err
+	}
 	domain, err := v.checkDomain(ctx, vm)
-	return append(errs, domain...), err
+	return append(append(errs, placement...), domain...), err
 }
 
 // checkSize measures the document as a user writes it: without what the API

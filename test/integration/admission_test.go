@@ -27,19 +27,24 @@ func TestBadVirtualMachinesAreRefused(t *testing.T) {
 		spec string
 		want []string
 	}{
-		"an unknown field":                   {"{resources: {cpu: 1, memory: 1Gi}, memmory: 2Gi}", []string{`unknown field "spec.memmory"`}},
-		"no resources":                       {"{}", []string{"spec.resources", "Required value"}},
-		"zero CPUs":                          {"{resources: {cpu: 0, memory: 1Gi}}", []string{"spec.resources.cpu", "greater than or equal to 1"}},
-		"negative CPUs":                      {"{resources: {cpu: -2, memory: 1Gi}}", []string{"spec.resources.cpu", "greater than or equal to 1"}},
-		"half a CPU":                         {"{resources: {cpu: 0.5, memory: 1Gi}}", []string{"spec.resources.cpu"}},
-		"zero memory":                        {"{resources: {cpu: 1, memory: 0}}", []string{"spec.resources.memory", "at least 1Mi"}},
-		"negative memory":                    {"{resources: {cpu: 1, memory: -1Gi}}", []string{"spec.resources.memory", "at least 1Mi"}},
-		"memory that is no quantity":         {"{resources: {cpu: 1, memory: lots}}", []string{"spec.resources.memory"}},
-		"memory beyond any host":             {"{resources: {cpu: 1, memory: 100Ti}}", []string{"spec.resources.memory", "at most 64Ti"}},
-		"pages that do not divide memory":    {"{resources: {cpu: 1, memory: 1500Mi, hugepages: {pageSize: 1Gi}}}", []string{"spec.resources.memory", "multiple of hugepages.pageSize"}},
-		"a page size nobody has":             {"{resources: {cpu: 1, memory: 1Gi, hugepages: {pageSize: 4Ki}}}", []string{"spec.resources.hugepages.pageSize", `"2Mi"`}},
-		"a NUMA policy that is not placed":   {"{resources: {cpu: 1, memory: 1Gi, numa: single-cell}}", []string{"spec.resources.numa", `"none"`}},
-		"dedicated CPUs, not placed either":  {"{resources: {cpu: 1, memory: 1Gi, cpuPolicy: dedicated}}", []string{"spec.resources.cpuPolicy", `"shared"`}},
+		"an unknown field":                  {"{resources: {cpu: 1, memory: 1Gi}, memmory: 2Gi}", []string{`unknown field "spec.memmory"`}},
+		"no resources":                      {"{}", []string{"spec.resources", "Required value"}},
+		"zero CPUs":                         {"{resources: {cpu: 0, memory: 1Gi}}", []string{"spec.resources.cpu", "greater than or equal to 1"}},
+		"negative CPUs":                     {"{resources: {cpu: -2, memory: 1Gi}}", []string{"spec.resources.cpu", "greater than or equal to 1"}},
+		"half a CPU":                        {"{resources: {cpu: 0.5, memory: 1Gi}}", []string{"spec.resources.cpu"}},
+		"zero memory":                       {"{resources: {cpu: 1, memory: 0}}", []string{"spec.resources.memory", "at least 1Mi"}},
+		"negative memory":                   {"{resources: {cpu: 1, memory: -1Gi}}", []string{"spec.resources.memory", "at least 1Mi"}},
+		"memory that is no quantity":        {"{resources: {cpu: 1, memory: lots}}", []string{"spec.resources.memory"}},
+		"memory beyond any host":            {"{resources: {cpu: 1, memory: 100Ti}}", []string{"spec.resources.memory", "at most 64Ti"}},
+		"pages that do not divide memory":   {"{resources: {cpu: 1, memory: 1500Mi, hugepages: {pageSize: 1Gi}}}", []string{"spec.resources.memory", "multiple of hugepages.pageSize"}},
+		"a page size nobody has":            {"{resources: {cpu: 1, memory: 1Gi, hugepages: {pageSize: 4Ki}}}", []string{"spec.resources.hugepages.pageSize", `"2Mi"`}},
+		"a NUMA policy that is not placed":  {"{resources: {cpu: 1, memory: 1Gi, numa: single-cell}}", []string{"spec.resources.numa", `"none"`}},
+		"dedicated CPUs, not placed either": {"{resources: {cpu: 1, memory: 1Gi, cpuPolicy: dedicated}}", []string{"spec.resources.cpuPolicy", `"shared"`}},
+		"a toleration that means nothing":   {"{resources: {cpu: 1, memory: 1Gi}, tolerations: [{key: a, operator: Perhaps, effect: Nope}]}", []string{"spec.tolerations[0].operator", "spec.tolerations[0].effect", `"NoSchedule"`}},
+		"a spread that means nothing":       {"{resources: {cpu: 1, memory: 1Gi}, topologySpreadConstraints: [{maxSkew: -1, topologyKey: '', whenUnsatisfiable: Maybe}]}", []string{"spec.topologySpreadConstraints[0].maxSkew", "spec.topologySpreadConstraints[0].topologyKey", "spec.topologySpreadConstraints[0].whenUnsatisfiable"}},
+		"a label that cannot be":            {"{resources: {cpu: 1, memory: 1Gi}, nodeSelector: {a b c: x y}}", []string{"spec.nodeSelector"}},
+		"an operator that is none": {"{resources: {cpu: 1, memory: 1Gi}, affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Bogus, values: [b]}]}]}}}}",
+			[]string{"spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].operator"}},
 		"a power state that is none":         {"{resources: {cpu: 1, memory: 1Gi}, powerState: Sleeping}", []string{"spec.powerState", `"Running"`}},
 		"a malformed domain":                 {"{resources: {cpu: 1, memory: 1Gi}, domain: {devices: {disks: {device: disk}}}}", []string{"spec.domain.devices.disks"}},
 		"an unknown key in the domain":       {"{resources: {cpu: 1, memory: 1Gi}, domain: {devices: {disk: []}}}", []string{"spec.domain.devices.disk", "disks"}},
@@ -140,6 +145,10 @@ func TestStatusRules(t *testing.T) {
 	}
 	refusedBecause(t, "binding twice in an epoch", write(place("b")), "once per epoch")
 	refusedBecause(t, "unbinding within an epoch", write(func(s *v1alpha1.VirtualMachineStatus) { s.Placement = nil }), "once per epoch")
+	resized := &v1alpha1.VirtualMachine{}
+	get(t, types.NamespacedName{Namespace: ns, Name: "vm"}, resized)
+	resized.Spec.Resources.CPU = 2
+	refusedBecause(t, "other resources while bound", suite.client.Update(t.Context(), resized), "spec.resources")
 	if err := write(func(s *v1alpha1.VirtualMachineStatus) { s.Placement, s.Epoch = nil, s.Epoch+1 }); err != nil {
 		t.Errorf("unbinding with a new epoch: %v", err)
 	}
@@ -147,6 +156,12 @@ func TestStatusRules(t *testing.T) {
 
 	live := &v1alpha1.VirtualMachine{}
 	get(t, types.NamespacedName{Namespace: ns, Name: "vm"}, live)
+	live.Spec.Resources.CPU = 2
+	if err := suite.client.Update(t.Context(), live); err != nil {
+		t.Errorf("other resources while it waits: %v", err)
+	}
+	long := newVM(ns, strings.Repeat("x", 181), 1, 1)
+	refusedBecause(t, "a name too long for a file", suite.client.Create(t.Context(), long), "at most 180 characters")
 	live.Spec.SchedulerName = "other"
 	refusedBecause(t, "another schedulerName", suite.client.Update(t.Context(), live), "immutable")
 	live.Spec.SchedulerName, live.Spec.UUID = "none", "00000000-0000-0000-0000-000000000001"

@@ -369,6 +369,8 @@ type VirtualMachineStatus struct {
 }
 
 // VirtualMachine is a libvirt domain placed by kube-scheduler.
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 180",message="metadata.name must be at most 180 characters: hosts name files after the VirtualMachine and its namespace"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status.placement) || self.spec.resources == oldSelf.spec.resources",fieldPath=".spec.resources",message="cannot change while the VirtualMachine is bound to a host: delete it and create it anew with other resources"
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=vm,categories=all
 // +kubebuilder:subresource:status
