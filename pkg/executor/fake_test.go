@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -36,6 +37,10 @@ type fakeHost struct {
 	done        []string
 	step        func(what string) (before, after error)
 	events      chan libvirt.Event
+	// destroyErr is what destroying fails with, stuck keeps requests to shut
+	// down unanswered.
+	destroyErr error
+	stuck      bool
 	// deaf guests do not react to ACPI.
 	deaf bool
 }
@@ -145,8 +150,14 @@ func (h *fakeHost) Start(_ context.Context, uuid string) error {
 	})
 }
 
-func (h *fakeHost) Shutdown(_ context.Context, uuid string) error {
+func (h *fakeHost) Shutdown(ctx context.Context, uuid string) error {
 	return h.change("shutdown", func() error {
+		if h.stuck {
+			if end, limited := ctx.Deadline(); !limited || time.Until(end) > askTimeout {
+				return errors.New("the request would be waited for too long")
+			}
+			return libvirt.ErrTimeout
+		}
 		if h.deaf {
 			return nil
 		}
@@ -156,6 +167,9 @@ func (h *fakeHost) Shutdown(_ context.Context, uuid string) error {
 
 func (h *fakeHost) Destroy(_ context.Context, uuid string) error {
 	return h.change("destroy", func() error {
+		if h.destroyErr != nil {
+			return h.destroyErr
+		}
 		_ = h.set(uuid, libvirt.StateShutOff, "destroyed")
 		return nil
 	})

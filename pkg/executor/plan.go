@@ -44,7 +44,6 @@ func Plan(in Situation) Decision {
 		return Decision{}
 	}
 	host := hostStatus(vm)
-	ended := host != nil && (host.State == v1alpha1.HostRejected || host.State == v1alpha1.HostGone)
 	switch {
 	case vm.DeletionTimestamp != nil:
 		if d != nil {
@@ -54,7 +53,7 @@ func Plan(in Situation) Decision {
 			return Decision{Steps: []Step{StepRemoveFinalizer}}
 		}
 		return Decision{}
-	case ended:
+	case ended(host):
 		if d != nil {
 			return Decision{Steps: remove(d)}
 		}
@@ -125,6 +124,11 @@ func hostStatus(vm *v1alpha1.VirtualMachine) *v1alpha1.HostStatus {
 		return h
 	}
 	return nil
+}
+
+// ended says whether the binding was reported to be over.
+func ended(host *v1alpha1.HostStatus) bool {
+	return host != nil && (host.State == v1alpha1.HostRejected || host.State == v1alpha1.HostGone)
 }
 
 func remove(d *Observed) []Step {

@@ -29,7 +29,9 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 	case StepStart:
 		return a.start(change, w, in)
 	case StepAskShutdown:
-		err := a.host.Shutdown(change, uuid)
+		ask, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		err := a.host.Shutdown(ask, uuid)
 		if errors.Is(err, libvirt.ErrUnavailable) {
 			return err
 		}
@@ -45,7 +47,9 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		return nil
 	case StepDestroy:
 		w.memory.Expected = false
-		return a.host.Destroy(change, uuid)
+		destroy, cancel := context.WithTimeout(ctx, destroyTimeout)
+		defer cancel()
+		return a.host.Destroy(destroy, uuid)
 	case StepUndefine:
 		if err := a.undefine(change, w, in); err != nil {
 			return err

@@ -21,9 +21,15 @@ const (
 	maxRounds = 10
 	// lookTimeout is for calls that only read or that libvirt answers at once.
 	lookTimeout = 30 * time.Second
-	// changeTimeout is for starting and destroying: a guest with a lot of
-	// memory in hugepages takes minutes to start.
+	// changeTimeout is for starting: a guest with a lot of memory in hugepages
+	// takes minutes.
 	changeTimeout = 5 * time.Minute
+	// askTimeout is for asking a guest to shut down: a QEMU that hangs does not
+	// answer at all, and its grace period is running.
+	askTimeout = 10 * time.Second
+	// destroyTimeout is for switching a guest off, which libvirt does by force
+	// after 10 s; others may be before it.
+	destroyTimeout = time.Minute
 )
 
 // work is what the agent keeps for one VM between turns. Only the goroutine
@@ -169,13 +175,24 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 			return a.reject(ctx, w, in, rejection)
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, a.reportStopFailure(ctx, w, *in, step, err))
 		}
 	}
 	if decision.Report == nil {
 		return nil
 	}
 	return a.report(ctx, w, *in, *decision.Report)
+}
+
+// reportStopFailure tells the owner of a guest that it cannot be got rid of.
+func (a *Agent) reportStopFailure(ctx context.Context, w *work, in Situation, step Step, err error) error {
+	if step != StepDestroy && step != StepUndefine || errors.Is(err, libvirt.ErrUnavailable) {
+		return nil
+	}
+	if !in.VM.PlacedOn(in.Node) || ended(hostStatus(in.VM)) {
+		return nil // its status is not ours to write, or is final
+	}
+	return a.report(ctx, w, in, Report{State: v1alpha1.HostStopping, Message: "stopping the guest failed and is tried again: " + err.Error()})
 }
 
 // reject leaves nothing of the VM on the host, and then says so: the scheduler

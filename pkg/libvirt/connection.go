@@ -3,7 +3,6 @@ package libvirt
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -35,14 +34,9 @@ type connection struct {
 	why     string // why there is no session
 
 	busy  busy
-	slots chan struct{}
+	slots slots
 	probe probe
 }
-
-// maxChanges is how many changes of domains run at once. libvirtd serves 5
-// calls of a client at a time by default (max_client_requests): one is left for
-// looking at the others.
-const maxChanges = 4
 
 // Connect returns a Host on the libvirt at uri, such as qemu:///system. It does
 // not wait: until libvirt answers, and whenever it goes away, calls fail with
@@ -52,7 +46,7 @@ func Connect(uri string) Host { return connect(uri) }
 
 func connect(uri string) *connection {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), slots: make(chan struct{}, maxChanges), why: "not connected yet"}
+	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), slots: newSlots(), why: "not connected yet"}
 	go func() {
 		defer close(c.done)
 		c.keep(ctx)
@@ -203,31 +197,4 @@ func run[T any](ctx context.Context, s *session, doing string, fn func(*lv.Conne
 		var zero T
 		return zero, timedOut(ctx, doing)
 	}
-}
-
-// busy knows the domains that a call is changing. A domain whose monitor is
-// stuck holds such a call for long after the caller has given up: one per stuck
-// domain is enough.
-type busy struct {
-	mu    sync.Mutex
-	uuids map[string]string
-}
-
-func (b *busy) begin(uuid, doing string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if earlier, is := b.uuids[uuid]; is {
-		return &Error{Doing: doing, Message: fmt.Sprintf("%v: still %s", ErrTimeout, earlier), kind: ErrTimeout}
-	}
-	if b.uuids == nil {
-		b.uuids = map[string]string{}
-	}
-	b.uuids[uuid] = doing
-	return nil
-}
-
-func (b *busy) end(uuid string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.uuids, uuid)
 }

@@ -74,14 +74,14 @@ func (c *connection) define(ctx context.Context, xml string, flags lv.DomainDefi
 
 // Start implements Host.
 func (c *connection) Start(ctx context.Context, uuid string) error {
-	return c.change(ctx, uuid, "starting domain "+uuid, func(d *lv.Domain) error {
+	return c.change(ctx, altering, uuid, "starting domain "+uuid, func(d *lv.Domain) error {
 		return unlessActive(d, true, d.Create)
 	})
 }
 
 // Shutdown implements Host.
 func (c *connection) Shutdown(ctx context.Context, uuid string) error {
-	return c.change(ctx, uuid, "shutting down domain "+uuid, func(d *lv.Domain) error {
+	return c.change(ctx, asking, uuid, "shutting down domain "+uuid, func(d *lv.Domain) error {
 		return unlessActive(d, false, func() error {
 			err := d.ShutdownFlags(lv.DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 			var e lv.Error
@@ -93,9 +93,10 @@ func (c *connection) Shutdown(ctx context.Context, uuid string) error {
 	})
 }
 
-// Destroy implements Host.
+// Destroy implements Host. It is what frees a domain whose monitor is stuck, so
+// it waits for no other kind of change.
 func (c *connection) Destroy(ctx context.Context, uuid string) error {
-	err := c.change(ctx, uuid, "destroying domain "+uuid, func(d *lv.Domain) error {
+	err := c.change(ctx, destroying, uuid, "destroying domain "+uuid, func(d *lv.Domain) error {
 		return unlessActive(d, false, d.Destroy)
 	})
 	if errors.Is(err, ErrNotFound) {
@@ -106,7 +107,7 @@ func (c *connection) Destroy(ctx context.Context, uuid string) error {
 
 // Undefine implements Host.
 func (c *connection) Undefine(ctx context.Context, uuid string) error {
-	err := c.change(ctx, uuid, "undefining domain "+uuid, func(d *lv.Domain) error {
+	err := c.change(ctx, altering, uuid, "undefining domain "+uuid, func(d *lv.Domain) error {
 		all := lv.DOMAIN_UNDEFINE_MANAGED_SAVE | lv.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
 			lv.DOMAIN_UNDEFINE_NVRAM | lv.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 		err := d.UndefineFlags(all)
@@ -119,38 +120,6 @@ func (c *connection) Undefine(ctx context.Context, uuid string) error {
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	return err
-}
-
-// change runs fn on one domain, and no other change of it meanwhile.
-func (c *connection) change(ctx context.Context, uuid, doing string, fn func(*lv.Domain) error) error {
-	s, err := c.acquire(doing)
-	if err != nil {
-		return err
-	}
-	if err := c.busy.begin(uuid, doing); err != nil {
-		s.release()
-		return err
-	}
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		c.busy.end(uuid)
-		s.release()
-		return timedOut(ctx, doing)
-	}
-	_, err = run(ctx, s, doing, func(conn *lv.Connect) (struct{}, error) {
-		defer func() {
-			<-c.slots
-			c.busy.end(uuid)
-		}()
-		d, err := conn.LookupDomainByUUIDString(uuid)
-		if err != nil {
-			return struct{}{}, err
-		}
-		defer func() { _ = d.Free() }()
-		return struct{}{}, fn(d)
-	})
 	return err
 }
 
