@@ -61,7 +61,8 @@ func defineFailure(err error) *Rejection {
 	case errors.Is(err, libvirt.ErrInvalidDomain):
 		return invalid("libvirt does not accept the domain: %v", err)
 	case errors.Is(err, libvirt.ErrAlreadyExists):
-		return unfit("another domain has this name or UUID: undefine it on the host if it is not needed: %v", err)
+		// libvirt names that domain, which may be another namespace's.
+		return unfit("another domain has this name or UUID: undefine it on the host if it is not needed")
 	case errors.Is(err, libvirt.ErrMissingResource), errors.Is(err, libvirt.ErrUnsupported):
 		return unfit("the host cannot define it: %v", err)
 	}

@@ -13,7 +13,8 @@ const settle = 2 * time.Second
 
 // Plan decides what to do next. It is pure. Its rules, the first that applies:
 //
-//   - A domain that is not provably this VM's binding is left alone.
+//   - A domain that is not provably this VM's binding is left alone. Whether
+//     it is put into quarantine is decided in the turn of the VM its mark names.
 //   - A domain of a binding that has ended is stopped at once and removed.
 //   - A VM that is not bound here is not ours to act on.
 //   - A VM that is deleted or evicted is stopped gracefully and its domain
@@ -25,7 +26,7 @@ func Plan(in Situation) Decision {
 	if d != nil {
 		if why := strange(in); why != "" {
 			decision := besideStrange(in)
-			if d.Owned {
+			if d.judgedBy(vm) {
 				decision.Quarantine = why
 			}
 			return decision
@@ -111,8 +112,8 @@ func besideStrange(in Situation) Decision {
 	if slices.Contains(decision.Steps, StepDefine) {
 		return Decision{Report: &Report{
 			State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-			Message: "the host has a domain " + in.Domain.Name + " with the UUID " + in.Domain.UUID +
-				" that is not this VirtualMachine's: undefine it there if it is not needed",
+			// It may be another namespace's: nothing more is said of it.
+			Message: "the host has another domain with this UUID: choose another spec.uuid",
 		}}
 	}
 	return decision

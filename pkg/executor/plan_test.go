@@ -77,6 +77,7 @@ func domain(state libvirt.State, change ...func(*Observed)) *Observed {
 func ofEpoch(e int64) func(*Observed)     { return func(d *Observed) { d.Ownership.Owner.Epoch = e } }
 func ofCluster(id string) func(*Observed) { return func(d *Observed) { d.Ownership.ClusterID = id } }
 func recreated(d *Observed)               { d.Ownership.Owner.UID = "22222222-2222-4222-8222-222222222222" }
+func ofAnother(d *Observed)               { d.Ownership.Owner.Namespace = "other" }
 func foreign(d *Observed)                 { d.Owned, d.Ownership = false, convert.Ownership{} }
 
 func TestPlan(t *testing.T) {
@@ -120,7 +121,7 @@ func TestPlan(t *testing.T) {
 				Quarantine: "it belongs to a VirtualMachine of another cluster",
 				Report: &Report{
 					State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-					Message: "the host has a domain default:guest with the UUID " + testUID + " that is not this VirtualMachine's: undefine it there if it is not needed",
+					Message: "the host has another domain with this UUID: choose another spec.uuid",
 				},
 			},
 		},
@@ -128,8 +129,18 @@ func TestPlan(t *testing.T) {
 			vm: placed(), domain: domain(libvirt.StateRunning, foreign),
 			want: Decision{Report: &Report{
 				State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-				Message: "the host has a domain default:guest with the UUID " + testUID + " that is not this VirtualMachine's: undefine it there if it is not needed",
+				Message: "the host has another domain with this UUID: choose another spec.uuid",
 			}},
+		},
+		"a VM that claims the UUID of another VM's domain is rejected, the domain not judged": {
+			vm: placed(), domain: domain(libvirt.StateRunning, ofAnother),
+			want: Decision{Report: &Report{
+				State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
+				Message: "the host has another domain with this UUID: choose another spec.uuid",
+			}},
+		},
+		"a VM bound elsewhere that claims the UUID of another VM's domain changes nothing": {
+			vm: placed(moved), domain: domain(libvirt.StateRunning, ofAnother),
 		},
 		"a deleted VM whose UUID a foreign domain has may go": {
 			vm: placed(deleted), domain: domain(libvirt.StateRunning, foreign),
@@ -325,7 +336,7 @@ func TestPlanNeverTouchesWhatIsNotOurs(t *testing.T) {
 			vms[name+" at "+string(rune('0'+e))] = placed(append([]func(*v1alpha1.VirtualMachine){epoch(e)}, change...)...)
 		}
 	}
-	strangers := map[string]func(*Observed){"foreign": foreign, "other cluster": ofCluster("cluster-2"), "other UID": recreated}
+	strangers := map[string]func(*Observed){"foreign": foreign, "other cluster": ofCluster("cluster-2"), "other UID": recreated, "other VM": ofAnother}
 	touching := map[Step]bool{StepDefine: true, StepStart: true, StepAskShutdown: true, StepDestroy: true, StepUndefine: true}
 	for vmName, vm := range vms {
 		for strangerName, change := range strangers {

@@ -27,6 +27,14 @@ func Observe(d libvirt.Domain) Observed {
 	return Observed{Domain: d, Owned: true, Ownership: mark}
 }
 
+// judgedBy says whether the domain's mark names the VM (by namespace and name),
+// so that its turn is the one to judge the domain. Any VM may claim a UUID. nil
+// stands for the VM that the mark names and that is not there.
+func (o Observed) judgedBy(vm *v1alpha1.VirtualMachine) bool {
+	owner := o.Ownership.Owner
+	return o.Owned && (vm == nil || owner.Namespace == vm.Namespace && owner.Name == vm.Name)
+}
+
 // Memory is what the executor remembers of a VM between two looks. It is lost
 // with the process, which costs a guest no more than another grace period.
 type Memory struct {

@@ -62,7 +62,7 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 			continue
 		}
 		for _, uuid := range others {
-			if err := a.lookAtOther(ctx, vm, uuid); err != nil {
+			if err := a.lookAtOther(ctx, key, vm, uuid); err != nil {
 				return 0, err
 			}
 		}
@@ -139,10 +139,13 @@ func (a *Agent) others(key types.NamespacedName, vm *v1alpha1.VirtualMachine) []
 }
 
 // lookAtOther decides about such a domain; vm was read from the API server.
-func (a *Agent) lookAtOther(ctx context.Context, vm *v1alpha1.VirtualMachine, uuid string) error {
+func (a *Agent) lookAtOther(ctx context.Context, key types.NamespacedName, vm *v1alpha1.VirtualMachine, uuid string) error {
 	d, err := a.look(ctx, uuid)
 	if err != nil || d == nil {
 		return err
+	}
+	if o := d.Ownership.Owner; !d.Owned || o.Namespace != key.Namespace || o.Name != key.Name {
+		return nil // its mark was changed since
 	}
 	decision := Plan(Situation{Node: a.config.NodeName, ClusterID: a.clusterID, VM: vm, Domain: d, Now: a.clock.Now()})
 	a.setAside(ctx, *d, decision.Quarantine)
@@ -163,7 +166,7 @@ func (a *Agent) setAside(ctx context.Context, d Observed, reason string) {
 
 // carryOut does what was decided, and keeps in.VM and in.Domain current.
 func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision Decision) error {
-	if in.Domain != nil && in.Domain.Owned {
+	if in.Domain != nil && in.Domain.judgedBy(in.VM) {
 		a.setAside(ctx, *in.Domain, decision.Quarantine)
 	}
 	for _, step := range decision.Steps {
