@@ -54,19 +54,27 @@ func invalid(format string, args ...any) *Rejection {
 	return &Rejection{Reason: v1alpha1.ReasonInvalidDomain, Message: fmt.Sprintf(format, args...)}
 }
 
-// defineFailure says what an error of libvirt's Define means for the binding;
-// nil when it says nothing about it and defining is to be tried again.
-func defineFailure(err error) *Rejection {
+// errNoted ends a turn's steps after a failure that was noted and waits for its
+// time to be tried again.
+var errNoted = errors.New("noted, to be tried again")
+
+// defineFailure says what an error of libvirt's Define means for the binding.
+// Parameters and results are startFailure's.
+func defineFailure(err error, failures int, ran bool) (*Rejection, *Failure) {
 	switch {
+	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrTimeout):
+		return nil, nil
 	case errors.Is(err, libvirt.ErrInvalidDomain):
-		return invalid("libvirt does not accept the domain: %v", err)
+		return invalid("libvirt does not accept the domain: %v", err), nil
 	case errors.Is(err, libvirt.ErrAlreadyExists):
 		// libvirt names that domain, which may be another namespace's.
-		return unfit("another domain has this name or UUID: undefine it on the host if it is not needed")
+		return unfit("another domain has this name or UUID: undefine it on the host if it is not needed"), nil
 	case errors.Is(err, libvirt.ErrMissingResource), errors.Is(err, libvirt.ErrUnsupported):
-		return unfit("the host cannot define it: %v", err)
+		return unfit("the host cannot define it: %v", err), nil
+	case !ran && failures >= maxStarts:
+		return unfit("it could not be defined in %d attempts: %v", failures, err), nil
 	}
-	return nil
+	return nil, &Failure{Reason: v1alpha1.ReasonStartFailed, Message: err.Error()}
 }
 
 // startFailure says what an error of libvirt's Start means. failures counts

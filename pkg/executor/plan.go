@@ -162,9 +162,9 @@ func run(in Situation, host *v1alpha1.HostStatus) Decision {
 	default: // on its way to another state
 		return Decision{RequeueAfter: settle}
 	}
-	ran := m.Expected || host != nil && (host.State == v1alpha1.HostRunning || host.State == v1alpha1.HostPaused) && m.Failures == 0
+	endedItself := m.Expected || host != nil && (host.State == v1alpha1.HostRunning || host.State == v1alpha1.HostPaused) && m.Failures == 0
 	switch {
-	case ran:
+	case endedItself:
 		return Decision{Steps: []Step{StepNoteEnd}, Again: true}
 	case in.Now.Before(m.RetryAt):
 		return waitToRetry(in)

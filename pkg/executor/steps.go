@@ -126,13 +126,25 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 		in.VM, w.newest = stored, stored
 	}
 	if err := a.host.Define(look, xml); err != nil {
-		if rejection := defineFailure(err); rejection != nil {
+		rejection, failure := defineFailure(err, w.memory.Failures+1, ran(vm))
+		switch {
+		case rejection != nil:
 			return rejection
+		case failure != nil:
+			w.memory.note(*failure, a.clock.Now())
+			a.tell.failed(vm, *failure)
+			return errNoted
 		}
 		return err
 	}
 	in.Domain, err = a.look(ctx, uuid)
 	return err
+}
+
+// ran says whether the guest has run in its present binding.
+func ran(vm *v1alpha1.VirtualMachine) bool {
+	host := hostStatus(vm)
+	return host != nil && host.StartedAt != nil
 }
 
 // convert makes the domain's document, or says why it cannot be.
@@ -181,8 +193,7 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 		a.tell.started(in.VM)
 		return nil
 	}
-	host := hostStatus(in.VM)
-	rejection, failure := startFailure(err, w.memory.Failures+1, host != nil && host.StartedAt != nil)
+	rejection, failure := startFailure(err, w.memory.Failures+1, ran(in.VM))
 	switch {
 	case rejection != nil:
 		return rejection

@@ -173,6 +173,9 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 		klog.FromContext(ctx).V(2).Info("Carrying out a step", keyStep, step)
 		err := a.do(ctx, step, w, in)
 		in.Memory = w.memory
+		if errors.Is(err, errNoted) {
+			return nil
+		}
 		var rejection *Rejection
 		if errors.As(err, &rejection) {
 			return a.reject(ctx, w, in, rejection)
