@@ -48,6 +48,9 @@ func (s *search) largestEven(sizes *[MaxCells]int64, most int, besideCPU bool) i
 		for rest := set; rest != 0; rest &= rest - 1 {
 			each = min(each, sizes[rest.first()])
 		}
+		if each == 0 {
+			continue // a cell that holds nothing is none of the guest's
+		}
 		for rest := set; rest != 0 && sizes[rest.first()] > each; rest &= rest - 1 {
 			more++
 		}
@@ -69,7 +72,7 @@ func (s *search) holdsVCPUs(set cellSet, k int) bool {
 // kth is the k-th largest size, of any cells or of those with room for the
 // largest share of the vCPUs.
 func (s *search) kth(sizes *[MaxCells]int64, k int, besideCPU bool) int64 {
-	vcpus, _ := s.split.largest(k)
+	vcpus, _ := s.largest(k)
 	sorted := *sizes
 	for i := range s.cells() {
 		if besideCPU && s.rooms[i].vcpus < vcpus {

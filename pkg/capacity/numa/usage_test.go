@@ -86,12 +86,15 @@ func TestACPUGivenAwayTwiceIsFreeWhenBothVMsAreGone(t *testing.T) {
 	for _, step := range []struct {
 		remove *v1alpha1.Placement
 		want   string
-	}{{&one, "0,4"}, {&two, ""}} {
-		if err := u.Remove(step.remove); err != nil {
-			t.Fatal(err)
+		free   int64
+	}{{nil, "0,4", 6}, {&one, "0,4", 6}, {&two, "", 8}} {
+		if step.remove != nil {
+			if err := u.Remove(step.remove); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if got := u.Taken(0).String(); got != step.want {
-			t.Errorf("CPUs %q are taken, want %q", got, step.want)
+		if got, free := u.Taken(0).String(), u.Free().CPU; got != step.want || free != step.free {
+			t.Errorf("CPUs %q are taken and %d free, want %q and %d", got, free, step.want, step.free)
 		}
 	}
 }
