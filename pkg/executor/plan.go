@@ -141,7 +141,7 @@ func remove(d *Observed) []Step {
 
 // run makes the guest run.
 func run(in Situation, host *v1alpha1.HostStatus) Decision {
-	vm, d, m := in.VM, in.Domain, in.Memory
+	d, m := in.Domain, in.Memory
 	if d == nil {
 		if in.Now.Before(m.RetryAt) {
 			return waitToRetry(in)
@@ -168,12 +168,10 @@ func run(in Situation, host *v1alpha1.HostStatus) Decision {
 		return Decision{Steps: []Step{StepNoteEnd}, Again: true}
 	case in.Now.Before(m.RetryAt):
 		return waitToRetry(in)
-	case d.Ownership.Generation != vm.Generation:
-		// The spec was edited since the domain was defined: this is when it
-		// takes effect.
-		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
 	}
-	return Decision{Steps: []Step{StepStart}, Again: true}
+	// Always defined anew: the spec may have been edited since, which takes
+	// effect now, and so may the domain, behind our back.
+	return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
 }
 
 func waitToRetry(in Situation) Decision {

@@ -260,8 +260,8 @@ func TestPlan(t *testing.T) {
 		"a guest that is shutting down is looked at again": {
 			vm: placed(), domain: domain(libvirt.StateShuttingDown), want: Decision{RequeueAfter: 2 * time.Second},
 		},
-		"a domain that was defined and never started is started": {
-			vm: placed(), domain: domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepStart}, Again: true},
+		"a domain that was defined and never started is defined anew and started": {
+			vm: placed(), domain: domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepDefine, StepStart}, Again: true},
 		},
 		"a domain whose VM was edited is defined anew before it starts": {
 			vm:     placed(said(v1alpha1.HostStopped)),
@@ -292,7 +292,7 @@ func TestPlan(t *testing.T) {
 		"a guest that has waited is started again": {
 			vm: placed(said(v1alpha1.HostFailed)), domain: domain(libvirt.StateShutOff),
 			memory: Memory{Failures: 1, RetryAt: testNow},
-			want:   Decision{Steps: []Step{StepStart}, Again: true},
+			want:   Decision{Steps: []Step{StepDefine, StepStart}, Again: true},
 		},
 		"a stopped VM's guest is asked to shut down and its domain kept": {
 			vm: placed(switched), domain: domain(libvirt.StateRunning),
@@ -312,7 +312,7 @@ func TestPlan(t *testing.T) {
 		},
 		"a stopped VM that shall run again is started at once": {
 			vm: placed(said(v1alpha1.HostStopped)), domain: domain(libvirt.StateShutOff),
-			want: Decision{Steps: []Step{StepStart}, Again: true},
+			want: Decision{Steps: []Step{StepDefine, StepStart}, Again: true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

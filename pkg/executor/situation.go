@@ -75,8 +75,9 @@ type Step string
 
 // Steps.
 const (
-	// StepDefine checks the VM against policy, conversion and capacity, stores
-	// the finalizer, and then defines the domain.
+	// StepDefine checks the VM against policy and conversion, and against
+	// capacity where there is no domain yet, stores the finalizer, and then
+	// defines the domain.
 	StepDefine Step = "Define"
 	// StepStart starts the domain.
 	StepStart Step = "Start"

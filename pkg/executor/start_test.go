@@ -68,3 +68,32 @@ func TestALibvirtThatDoesNotAnswerADefineSaysNothingOfTheGuest(t *testing.T) {
 		}
 	}
 }
+
+func TestADomainThatWasChangedBehindOurBackIsDefinedAnewBeforeItStarts(t *testing.T) {
+	s := newStage(t, bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }))
+	s.host.description.Pages.Size2Mi, s.host.free.Size2Mi = 512, 512
+	s.restart()
+	s.mustTurn()
+	defined := s.host.domains[testUID]
+	s.edit(switched)
+	s.mustTurn()
+	s.mustTurn()
+	changed := s.host.domains[testUID]
+	changed.CPU, changed.Memory = 64, 64<<30
+	s.host.domains[testUID] = changed
+	// Neither the host's pages nor what is left of it are asked for twice.
+	s.host.description.Pages.Size2Mi, s.host.free.Size2Mi = 0, 0
+	s.restart()
+	s.host.done = nil
+	s.edit(func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerRunning })
+	s.mustTurn()
+	if diff := cmp.Diff([]string{"define", "start"}, s.host.done); diff != "" {
+		t.Errorf("on the host: %s", diff)
+	}
+	if diff := cmp.Diff(defined, s.host.domains[testUID]); diff != "" {
+		t.Errorf("the domain: %s", diff)
+	}
+	if h := s.said(); h.State != v1alpha1.HostRunning {
+		t.Errorf("got %+v", h)
+	}
+}

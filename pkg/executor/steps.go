@@ -93,25 +93,17 @@ func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
 // a domain of it exists.
 func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	vm := in.VM
-	uuid, granted := vm.DomainUUID(), vm.Status.Placement.Granted
+	uuid := vm.DomainUUID()
 	xml, err := a.convert(ctx, vm)
 	if err != nil {
 		return err
 	}
-	if rejection := checkShortages(a.registry.reserve(uuid, capacity.FromGranted(granted))); rejection != nil {
-		return rejection
-	}
-	defer a.registry.release(uuid) // from put on, the domain itself counts
-
 	look, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	if granted.PageSize != "" && in.Domain == nil {
-		free, err := a.host.FreePages(look)
-		if err != nil {
+	if in.Domain == nil { // a domain that is there holds its share already
+		defer a.registry.release(uuid) // from put on, the domain itself counts
+		if err := a.accept(look, uuid, vm.Status.Placement.Granted); err != nil {
 			return err
-		}
-		if rejection := checkFreePages(free, granted); rejection != nil {
-			return rejection
 		}
 	}
 	if !slices.Contains(vm.Finalizers, v1alpha1.DomainFinalizer) {
@@ -139,6 +131,24 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	}
 	in.Domain, err = a.look(ctx, uuid)
 	return err
+}
+
+// accept reserves the grant for the domain, or says what the host lacks for it.
+func (a *Agent) accept(ctx context.Context, uuid string, granted v1alpha1.GrantedResources) error {
+	if rejection := checkShortages(a.registry.reserve(uuid, capacity.FromGranted(granted))); rejection != nil {
+		return rejection
+	}
+	if granted.PageSize == "" {
+		return nil
+	}
+	free, err := a.host.FreePages(ctx)
+	if err != nil {
+		return err
+	}
+	if rejection := checkFreePages(free, granted); rejection != nil {
+		return rejection
+	}
+	return nil
 }
 
 // ran says whether the guest has run in its present binding.
