@@ -1,0 +1,223 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Phase is a VM's life in one word, for people; programs read conditions.
+type Phase string
+
+const (
+	// PhasePending means that no host has been chosen yet.
+	PhasePending Phase = "Pending"
+	// PhaseScheduled means that a host has been chosen and has not started the guest yet.
+	PhaseScheduled Phase = "Scheduled"
+	// PhaseRunning means that the guest runs.
+	PhaseRunning Phase = "Running"
+	// PhasePaused means that the guest exists and its CPUs stand still.
+	PhasePaused Phase = "Paused"
+	// PhaseStopping means that the guest has been asked to shut down.
+	PhaseStopping Phase = "Stopping"
+	// PhaseStopped means that there is no guest, as asked.
+	PhaseStopped Phase = "Stopped"
+	// PhaseFailed means that the guest ended or could not be started; it is tried again
+	// with back-off.
+	PhaseFailed Phase = "Failed"
+	// PhaseInvalid means that no host can run this spec; it is held until it changes.
+	PhaseInvalid Phase = "Invalid"
+)
+
+// GrantedResources is what a placement holds on its host.
+type GrantedResources struct {
+	// cpu is the number of virtual CPUs.
+	CPU int32 `json:"cpu"`
+	// memory is the guest's memory in bytes.
+	Memory int64 `json:"memory"`
+	// overhead is the ordinary memory in bytes granted to QEMU itself.
+	Overhead int64 `json:"overhead"`
+	// pageSize is set when memory lies in hugepages of that size.
+	// +optional
+	PageSize PageSize `json:"pageSize,omitempty"`
+}
+
+// Placement is the scheduler's decision. It is written once per epoch.
+type Placement struct {
+	// nodeName is the chosen host.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	NodeName string `json:"nodeName"`
+	// granted is what the VM may use there until its next placement.
+	Granted GrantedResources `json:"granted"`
+	// cells are the NUMA cells that hold the VM, by ascending id. What of
+	// granted lies in none of them is bound to no cell.
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Cells []PlacedCell `json:"cells,omitempty"`
+}
+
+// Eviction asks the host to stop the guest and give its slot back.
+type Eviction struct {
+	// reason is a CamelCase word: Preempted.
+	Reason string `json:"reason"`
+	// message says to a person why.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// requestedAt is when the scheduler asked.
+	RequestedAt metav1.Time `json:"requestedAt"`
+}
+
+// HostExclusion keeps a VM off a host that refused it, for a while.
+type HostExclusion struct {
+	// nodeName is the host.
+	NodeName string `json:"nodeName"`
+	// message is what the host said.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// until is when the host is tried again.
+	Until metav1.Time `json:"until"`
+}
+
+// Hold keeps a VM out of the queue until its spec changes.
+type Hold struct {
+	// generation is the metadata.generation that is held.
+	Generation int64 `json:"generation"`
+	// reason is InvalidDomain.
+	Reason string `json:"reason"`
+	// message is what the host said.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// HostState is what the executor has done with the VM in an epoch.
+// +kubebuilder:validation:Enum=Running;Paused;Stopping;Stopped;Failed;Rejected;Gone
+type HostState string
+
+const (
+	// HostRunning means that the guest runs.
+	HostRunning HostState = "Running"
+	// HostPaused means that the guest exists and its CPUs stand still.
+	HostPaused HostState = "Paused"
+	// HostStopping means that the guest has been asked to shut down.
+	HostStopping HostState = "Stopping"
+	// HostStopped means that there is no guest, as asked.
+	HostStopped HostState = "Stopped"
+	// HostFailed means that the guest ended or could not be started.
+	HostFailed HostState = "Failed"
+	// HostRejected means that the host will not run the VM; nothing of it is defined there.
+	HostRejected HostState = "Rejected"
+	// HostGone means that the guest was stopped and undefined as the eviction asked.
+	HostGone HostState = "Gone"
+)
+
+// Reasons in status.host.reason.
+const (
+	// ReasonHostUnfit: this host cannot run the VM now; another may.
+	ReasonHostUnfit = "HostUnfit"
+	// ReasonInvalidDomain: no host can run this spec.
+	ReasonInvalidDomain = "InvalidDomain"
+	// ReasonEvicted: the guest was stopped because the scheduler asked for it.
+	ReasonEvicted = "Evicted"
+	// ReasonStartFailed: libvirt refused to start the domain; tried again.
+	ReasonStartFailed = "StartFailed"
+	// ReasonGuestEnded: the guest ended by itself; started again with back-off.
+	ReasonGuestEnded = "GuestEnded"
+)
+
+// HostStatus is written by the executor of the host in status.placement alone.
+type HostStatus struct {
+	// epoch is the epoch this report is about.
+	Epoch int64 `json:"epoch"`
+	// state is what the host has done.
+	State HostState `json:"state"`
+	// reason is a CamelCase word for the state.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// message says it to a person, with the remedy.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// domainName is the libvirt domain's name on the host.
+	// +optional
+	DomainName string `json:"domainName,omitempty"`
+	// domainUUID is the libvirt domain's UUID.
+	// +optional
+	DomainUUID string `json:"domainUUID,omitempty"`
+	// startedAt is when the guest was last started.
+	// +optional
+	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+}
+
+// Condition types and reasons of a VirtualMachine.
+const (
+	// ConditionScheduled is True when a host holds the VM. Written by vm-scheduler.
+	ConditionScheduled = "Scheduled"
+	// ReasonScheduled, ReasonUnschedulable, ReasonSchedulerError and
+	// ReasonPreempted, ReasonHostRejected are reasons of ConditionScheduled,
+	// and so is ReasonInvalidDomain.
+	ReasonScheduled      = "Scheduled"
+	ReasonUnschedulable  = "Unschedulable"
+	ReasonSchedulerError = "SchedulerError"
+	ReasonPreempted      = "Preempted"
+	ReasonHostRejected   = "HostRejected"
+
+	// ConditionReady is True while the guest runs. Written by the executor; its
+	// reasons are the HostState words and the reasons of status.host.
+	ConditionReady = "Ready"
+)
+
+// VirtualMachineStatus is what Domus knows. Each field has one writer: the
+// vm-scheduler's leader, or the executor of the host in placement.
+// +kubebuilder:validation:XValidation:rule="self.epoch >= oldSelf.epoch",fieldPath=".epoch",message="never falls: each epoch is one binding of the VM to a host"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.placement) || self.epoch > oldSelf.epoch || (has(self.placement) && self.placement == oldSelf.placement)",fieldPath=".placement",message="is written once per epoch: the VM is bound already"
+type VirtualMachineStatus struct {
+	// observedGeneration is the metadata.generation that the placement, and
+	// after it the host, has acted upon. Writer: as phase.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// phase is the VM's life in one word. Writer: vm-scheduler while there is
+	// no placement and when it binds; the host in placement afterwards.
+	// +kubebuilder:default=Pending
+	// +optional
+	Phase Phase `json:"phase,omitempty"`
+
+	// epoch counts the VM's bindings that have ended. It grows when a placement
+	// is cleared and never falls. Writer: vm-scheduler.
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:Minimum=0
+	Epoch int64 `json:"epoch"`
+
+	// placement is where the VM is bound. Writer: vm-scheduler.
+	// +optional
+	Placement *Placement `json:"placement,omitempty"`
+
+	// nominatedNodeName is the host where room is being made. Writer: vm-scheduler.
+	// +optional
+	NominatedNodeName string `json:"nominatedNodeName,omitempty"`
+
+	// eviction asks the host in placement to give the VM up. Writer: vm-scheduler.
+	// +optional
+	Eviction *Eviction `json:"eviction,omitempty"`
+
+	// excludedHosts are hosts that refused this VM lately. Writer: vm-scheduler.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	ExcludedHosts []HostExclusion `json:"excludedHosts,omitempty"`
+
+	// hold keeps the VM out of the queue until its spec changes. Writer: vm-scheduler.
+	// +optional
+	Hold *Hold `json:"hold,omitempty"`
+
+	// host is what the host says. Writer: the executor of the host in placement.
+	// +optional
+	Host *HostStatus `json:"host,omitempty"`
+
+	// conditions: Scheduled is vm-scheduler's, all others the executor's.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:default={}
+	// +optional
+	Conditions []metav1.Condition `json:"conditions"`
+}
