@@ -40,8 +40,7 @@ demo-down: ## End the demo and remove all of it.
 
 .PHONY: build
 build: ## Build the programs into bin/.
-	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/domus-dev ./cmd/virtctl
-	go build -trimpath -tags $(TAGS) -ldflags '-X $(K8S_VERSION_PACKAGE).gitVersion=$(VERSION)' -o $(BIN)/ ./cmd/vm-executor
+	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/domus-dev ./cmd/vm-executor ./cmd/virtctl
 	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' -o $(BIN)/ ./cmd/vm-scheduler
 
 .PHONY: guest

@@ -12,8 +12,6 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 	logsapi "k8s.io/component-base/logs/api/v1"
-	"k8s.io/component-base/version"
-	"k8s.io/component-base/version/verflag"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -35,7 +33,7 @@ var hostFlags = []string{
 	"reserve-memory", "domain-type", "console-log-dir", "metrics-bind-address", "health-bind-address",
 }
 
-func newCommand() *cobra.Command {
+func newCommand(version string) *cobra.Command {
 	o := &options{}
 	logs := logsapi.NewLoggingConfiguration()
 	cmd := &cobra.Command{
@@ -46,10 +44,10 @@ VirtualMachines bound to the host as libvirt domains.
 
 The flags describe one host, usually this machine; --config names a file that
 describes any number of them. Guests run on when it is stopped.`,
+		Version:      version,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			verflag.PrintAndExitIfRequested()
 			if err := logsapi.ValidateAndApply(logs, nil); err != nil {
 				return err
 			}
@@ -62,12 +60,11 @@ describes any number of them. Guests run on when it is stopped.`,
 			defer stop()
 			// A second signal ends the process at once; guests run on either way.
 			context.AfterFunc(ctx, stop)
-			return executor.Run(ctx, config, version.Get().GitVersion)
+			return executor.Run(ctx, config, version)
 		},
 	}
 	o.addFlags(cmd.Flags())
 	logsapi.AddFlags(logs, cmd.Flags())
-	verflag.AddFlags(cmd.Flags())
 	return cmd
 }
 

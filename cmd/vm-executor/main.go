@@ -9,6 +9,9 @@ import (
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
 )
 
+// version is set when the program is linked.
+var version = "unknown"
+
 func main() {
-	os.Exit(cli.Run(newCommand()))
+	os.Exit(cli.Run(newCommand(version)))
 }

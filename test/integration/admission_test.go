@@ -215,7 +215,7 @@ func TestAnExecutorWritesItsOwnHostOnly(t *testing.T) {
 	if err := patch(func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = []string{v1alpha1.DomainFinalizer} }); err != nil {
 		t.Errorf("storing its finalizer: %v", err)
 	}
-	forbidden("changing a spec", patch(func(vm *v1alpha1.VirtualMachine) { vm.Spec.Resources.Memory = resource.MustParse("2Gi") }))
+	forbidden("changing a spec", patch(func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped }))
 	forbidden("changing labels", patch(func(vm *v1alpha1.VirtualMachine) { vm.Labels = map[string]string{"a": "b"} }))
 
 	for i, name := range names {
