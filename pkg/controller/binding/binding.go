@@ -52,9 +52,22 @@ func (b *Binder) observed(ctx context.Context, vm v1alpha1.Owner) (*v1alpha1.Vir
 		return nil, fmt.Errorf("reading VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
 	}
 	if obj.UID != vm.UID || obj.Status.Epoch != vm.Epoch {
-		return nil, apierrors.NewNotFound(v1alpha1.Resource("virtualmachines"), vm.Name)
+		return nil, gone(vm)
 	}
 	return obj, nil
+}
+
+func gone(vm v1alpha1.Owner) error {
+	return apierrors.NewNotFound(v1alpha1.Resource("virtualmachines"), vm.Name)
+}
+
+// goneIfStale says NotFound of a VM that has moved on, as the scheduler expects
+// of a Pod that is no more.
+func goneIfStale(err error, vm v1alpha1.Owner) error {
+	if errors.Is(err, vmstatus.ErrStale) {
+		return gone(vm)
+	}
+	return err
 }
 
 // Bind places the VM on node, decided on the spec of generation. It is one
@@ -131,10 +144,7 @@ func (b *Binder) Pending(ctx context.Context, vm v1alpha1.Owner, scheduled *meta
 			meta.SetStatusCondition(&s.Conditions, *scheduled)
 		}
 	})
-	if errors.Is(err, vmstatus.ErrStale) {
-		return apierrors.NewNotFound(v1alpha1.Resource("virtualmachines"), vm.Name)
-	}
-	return err
+	return goneIfStale(err, vm)
 }
 
 // Evict asks the VM's host to stop the guest and give its slot back. It is not
@@ -153,8 +163,5 @@ func (b *Binder) Evict(ctx context.Context, vm v1alpha1.Owner, reason, message s
 		}
 		s.Eviction = &v1alpha1.Eviction{Reason: reason, Message: message, RequestedAt: metav1.NewTime(b.clock.Now()).Rfc3339Copy()}
 	})
-	if errors.Is(err, vmstatus.ErrStale) {
-		return apierrors.NewNotFound(v1alpha1.Resource("virtualmachines"), vm.Name)
-	}
-	return err
+	return goneIfStale(err, vm)
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/util/taints"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -104,7 +105,7 @@ func (c *Controller) taint(ctx context.Context, name string, silent bool) error 
 	if err := c.cached.Get(ctx, types.NamespacedName{Name: name}, node); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if tainted(node) == silent {
+	if taints.TaintKeyExists(node.Spec.Taints, v1alpha1.ExecutorUnreachableTaint) == silent {
 		return nil
 	}
 	changed := node.DeepCopy()
@@ -112,32 +113,13 @@ func (c *Controller) taint(ctx context.Context, name string, silent bool) error 
 		now := metav1.NewTime(c.clock.Now())
 		changed.Spec.Taints = append(changed.Spec.Taints, corev1.Taint{Key: v1alpha1.ExecutorUnreachableTaint, Effect: corev1.TaintEffectNoSchedule, TimeAdded: &now})
 	} else {
-		changed.Spec.Taints = without(changed.Spec.Taints, v1alpha1.ExecutorUnreachableTaint)
+		changed.Spec.Taints, _ = taints.DeleteTaintsByKey(changed.Spec.Taints, v1alpha1.ExecutorUnreachableTaint)
 	}
 	// Taints are one list with many writers: the resource version guards it.
 	if err := c.live.Patch(ctx, changed, client.MergeFromWithOptions(node, client.MergeFromWithOptimisticLock{})); err != nil {
 		return fmt.Errorf("tainting Node %s: %w", name, err)
 	}
 	return nil
-}
-
-func tainted(node *corev1.Node) bool {
-	for _, t := range node.Spec.Taints {
-		if t.Key == v1alpha1.ExecutorUnreachableTaint {
-			return true
-		}
-	}
-	return false
-}
-
-func without(taints []corev1.Taint, key string) []corev1.Taint {
-	var left []corev1.Taint
-	for _, t := range taints {
-		if t.Key != key {
-			left = append(left, t)
-		}
-	}
-	return left
 }
 
 // say writes Ready=Unknown. The executor writes what it finds when it is back.

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/kubernetes/pkg/util/taints"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -51,7 +52,7 @@ func TestASilentHostIsTaintedUntilItIsHeardAgain(t *testing.T) {
 		if len(node.Spec.Taints) == 0 || node.Spec.Taints[0] != own {
 			t.Errorf("another's taint is gone: %v", node.Spec.Taints)
 		}
-		return result, tainted(node), meta.FindStatusCondition(hv.Status.Conditions, v1alpha1.HypervisorReady)
+		return result, taints.TaintKeyExists(node.Spec.Taints, v1alpha1.ExecutorUnreachableTaint), meta.FindStatusCondition(hv.Status.Conditions, v1alpha1.HypervisorReady)
 	}
 
 	clk.SetTime(start.Add(10 * time.Second))

@@ -88,14 +88,15 @@ func (*plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, node 
 	if !ok {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, ReasonNoExecutor)
 	}
-	if capacity.Fits(total.Sub(podless.Used(node)), s.need) {
+	free := total.Sub(podless.Used(node))
+	if capacity.Fits(free, s.need) {
 		return nil
 	}
 	if short := capacity.Shortages(total, s.need); short != nil {
 		// Not even an empty host would do: evicting its VMs is in vain.
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reasons(short)...)
 	}
-	return fwk.NewStatus(fwk.Unschedulable, reasons(capacity.Shortages(total.Sub(podless.Used(node)), s.need))...)
+	return fwk.NewStatus(fwk.Unschedulable, reasons(capacity.Shortages(free, s.need))...)
 }
 
 // reasons names resources without amounts, so that equal reasons of many hosts

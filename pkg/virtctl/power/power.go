@@ -7,13 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
 )
 
 // verb is a word for a power state.
@@ -44,7 +44,11 @@ func newCommand(v verb, config *genericclioptions.ConfigFlags, streams genericio
 		Short: v.short,
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			c, namespace, err := connect(config)
+			namespace, _, err := config.ToRawKubeConfigLoader().Namespace()
+			if err != nil {
+				return fmt.Errorf("reading the kubeconfig: %w", err)
+			}
+			c, err := cluster.Connect(config)
 			if err != nil {
 				return err
 			}
@@ -60,26 +64,6 @@ func newCommand(v verb, config *genericclioptions.ConfigFlags, streams genericio
 			return nil
 		},
 	}
-}
-
-func connect(config *genericclioptions.ConfigFlags) (client.Client, string, error) {
-	namespace, _, err := config.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return nil, "", fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	rest, err := config.ToRESTConfig()
-	if err != nil {
-		return nil, "", fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, "", err
-	}
-	c, err := client.New(rest, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, "", fmt.Errorf("connecting to the cluster: %w", err)
-	}
-	return c, namespace, nil
 }
 
 // set writes the power state and returns what to say about it.

@@ -9,12 +9,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
 )
 
 // New returns `virtctl version`.
@@ -29,17 +28,9 @@ func New(programVersion string, config *genericclioptions.ConfigFlags, streams g
 			if clientOnly {
 				return print(streams.Out, lines)
 			}
-			rest, err := config.ToRESTConfig()
+			c, err := cluster.Connect(config)
 			if err != nil {
-				return fmt.Errorf("reading the kubeconfig (--client asks no cluster): %w", err)
-			}
-			scheme := runtime.NewScheme()
-			if err := v1alpha1.AddToScheme(scheme); err != nil {
-				return err
-			}
-			c, err := client.New(rest, client.Options{Scheme: scheme})
-			if err != nil {
-				return fmt.Errorf("connecting to the cluster (--client asks no cluster): %w", err)
+				return fmt.Errorf("%w (--client asks no cluster)", err)
 			}
 			hosts := &v1alpha1.HypervisorList{}
 			if err := c.List(cmd.Context(), hosts); err != nil {
