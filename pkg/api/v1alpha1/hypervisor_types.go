@@ -42,7 +42,38 @@ type Cell struct {
 	// +listMapKey=cell
 	// +optional
 	Distances []CellDistance `json:"distances,omitempty"`
+	// foreign is what domains that are not ours have bound to this cell.
+	// +optional
+	Foreign *ForeignUse `json:"foreign,omitempty"`
 }
+
+// ForeignUse is what domains that Domus does not own take of a cell. What they
+// take without being bound to a cell lowers allocatable alone.
+type ForeignUse struct {
+	// cpus are the CPUs to which their vCPUs are pinned, in Linux list format:
+	// no VM gets them for itself.
+	// +optional
+	CPUs string `json:"cpus,omitempty"`
+	// memory is their ordinary memory there in bytes.
+	// +optional
+	Memory int64 `json:"memory,omitempty"`
+	// hugepages2Mi and hugepages1Gi are their pages there.
+	// +optional
+	Hugepages2Mi int64 `json:"hugepages2Mi,omitempty"`
+	// +optional
+	Hugepages1Gi int64 `json:"hugepages1Gi,omitempty"`
+}
+
+// HostMode says how a host is shared between VMs and pods.
+// +kubebuilder:validation:Enum=Dedicated;Partitioned
+type HostMode string
+
+const (
+	// ModeDedicated: the host is for VMs alone; its Node is tainted against pods.
+	ModeDedicated HostMode = "Dedicated"
+	// ModePartitioned: VMs own a fixed share of the host, the kubelet the rest.
+	ModePartitioned HostMode = "Partitioned"
+)
 
 // DomainType is one kind of virtualization the host offers for an architecture.
 type DomainType struct {
@@ -54,6 +85,21 @@ type DomainType struct {
 	// +listType=atomic
 	// +optional
 	Machines []string `json:"machines,omitempty"`
+	// cpuModels are the named CPU models that guests can have here.
+	// +listType=atomic
+	// +optional
+	CPUModels []string `json:"cpuModels,omitempty"`
+	// cpuFeatures are the CPU features that guests can have here.
+	// +listType=atomic
+	// +optional
+	CPUFeatures []string `json:"cpuFeatures,omitempty"`
+	// firmware lists what guests can boot with: bios, efi.
+	// +listType=atomic
+	// +optional
+	Firmware []string `json:"firmware,omitempty"`
+	// secureBoot is true when efi firmware with Secure Boot is there.
+	// +optional
+	SecureBoot bool `json:"secureBoot,omitempty"`
 }
 
 // Versions names the software on the host.
@@ -106,6 +152,23 @@ const (
 	ReasonLibvirtConnected    = "LibvirtConnected"
 	ReasonLibvirtUnavailable  = "LibvirtUnavailable"
 	ReasonExecutorUnreachable = "ExecutorUnreachable"
+
+	// HypervisorConsistent is False while the host's Hypervisor and its Node
+	// contradict each other; vm-scheduler counts on the smaller amounts, and
+	// writes the condition.
+	HypervisorConsistent = "Consistent"
+	// ReasonReportsAgree, ReasonReportsDiffer and ReasonReportUnreadable are its
+	// reasons.
+	ReasonReportsAgree     = "ReportsAgree"
+	ReasonReportsDiffer    = "ReportsDiffer"
+	ReasonReportUnreadable = "ReportUnreadable"
+
+	// HypervisorPartitioned says, on a host in mode Partitioned, whether the
+	// kubelet leaves the VMs their share.
+	HypervisorPartitioned = "Partitioned"
+	// ReasonShareReserved and ReasonShareNotReserved are its reasons.
+	ReasonShareReserved    = "ShareReserved"
+	ReasonShareNotReserved = "ShareNotReserved"
 )
 
 // HypervisorSpec is empty: a host is described, not asked for.
@@ -117,7 +180,11 @@ type HypervisorStatus struct {
 	// simulated is true when no guest really runs here.
 	// +optional
 	Simulated bool `json:"simulated,omitempty"`
-	// capacity is what the host physically has.
+	// mode says whether the host is for VMs alone.
+	// +optional
+	Mode HostMode `json:"mode,omitempty"`
+	// capacity is what the host physically has; in mode Partitioned, the share
+	// of it that is the VMs'.
 	// +optional
 	Capacity HostCapacity `json:"capacity,omitempty"`
 	// allocatable is what VMs may be granted in sum.
@@ -138,6 +205,12 @@ type HypervisorStatus struct {
 	// +listType=atomic
 	// +optional
 	DomainTypes []DomainType `json:"domainTypes,omitempty"`
+	// devices are the PCI devices that guests may be given.
+	// +listType=map
+	// +listMapKey=address
+	// +kubebuilder:validation:MaxItems=512
+	// +optional
+	Devices []HostDevice `json:"devices,omitempty"`
 	// versions of what runs there.
 	// +optional
 	Versions Versions `json:"versions,omitempty"`
@@ -150,7 +223,7 @@ type HypervisorStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Quarantined []QuarantinedDomain `json:"quarantined,omitempty"`
-	// conditions: Ready.
+	// conditions: Ready, Partitioned; and Consistent, which vm-scheduler writes.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

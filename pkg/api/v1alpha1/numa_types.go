@@ -1,8 +1,7 @@
 package v1alpha1
 
 // NUMAPolicy says how a VM lies on the NUMA cells of its host. Empty means
-// NUMANone. The schema accepts what vm-scheduler places and hosts apply; the
-// arithmetic of the others is in pkg/capacity/numa.
+// NUMANone. Its arithmetic is in pkg/capacity/numa.
 // +kubebuilder:validation:Enum=none
 type NUMAPolicy string
 
@@ -19,8 +18,7 @@ const (
 	NUMASpread NUMAPolicy = "spread"
 )
 
-// CPUPolicy says whom a VM shares host CPUs with. Empty means CPUShared. The
-// schema accepts what vm-scheduler places and hosts apply.
+// CPUPolicy says whom a VM shares host CPUs with. Empty means CPUShared.
 // +kubebuilder:validation:Enum=shared
 type CPUPolicy string
 

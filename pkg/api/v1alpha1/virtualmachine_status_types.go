@@ -55,6 +55,12 @@ type Placement struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Cells []PlacedCell `json:"cells,omitempty"`
+	// devices are the host devices that the VM is given, by ascending address.
+	// +listType=map
+	// +listMapKey=address
+	// +kubebuilder:validation:MaxItems=1024
+	// +optional
+	Devices []PlacedDevice `json:"devices,omitempty"`
 }
 
 // Eviction asks the host to stop the guest and give its slot back.

@@ -73,6 +73,21 @@ type VirtualMachineResources struct {
 	// next core; apart takes one of each core and leaves its siblings idle.
 	// +optional
 	Threads ThreadPolicy `json:"threads,omitempty"`
+
+	// overhead is the ordinary memory in bytes that QEMU itself is granted on
+	// top of the guest's. Default: computed from cpu, memory and the devices in
+	// domain. Less than that is for privileged namespaces.
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('0')) >= 0 && quantity(string(self)).compareTo(quantity('64Ti')) <= 0",message="must be a whole number of bytes, at most 64Ti, written like 300Mi"
+	// +optional
+	Overhead *resource.Quantity `json:"overhead,omitempty"`
+
+	// devices are host devices passed through to the guest. With a numa policy
+	// they are near the guest's cells.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Devices []DeviceRequest `json:"devices,omitempty"`
 }
 
 // VirtualMachineSpec is what the user wants. Only users write it.
