@@ -105,6 +105,11 @@ func (r Resources) Host() v1alpha1.HostCapacity {
 	return v1alpha1.HostCapacity{CPU: r.CPU, Memory: r.Memory, Hugepages2Mi: r.Hugepages2Mi, Hugepages1Gi: r.Hugepages1Gi}
 }
 
+// FromHost reads what a Hypervisor says.
+func FromHost(h v1alpha1.HostCapacity) Resources {
+	return Resources{CPU: h.CPU, Memory: h.Memory, Hugepages2Mi: h.Hugepages2Mi, Hugepages1Gi: h.Hugepages1Gi}
+}
+
 // Summary says r in words, for a Hypervisor's printer columns.
 func (r Resources) Summary() v1alpha1.HostSummary {
 	var pools []string

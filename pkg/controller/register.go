@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"domus.dev/domus/pkg/controller/consistency"
 	"domus.dev/domus/pkg/controller/exclusion"
 	"domus.dev/domus/pkg/controller/finalizer"
 	"domus.dev/domus/pkg/controller/heartbeat"
@@ -24,6 +25,7 @@ func Register(m manager.Manager, live client.Client, clk clock.PassiveClock) err
 		exclusion.New(cached, live, clk),
 		finalizer.New(cached, live),
 		heartbeat.New(cached, live, clk),
+		consistency.New(cached, live, clk),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

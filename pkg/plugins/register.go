@@ -4,19 +4,26 @@ package plugins
 import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
+	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
 	"domus.dev/domus/pkg/plugins/vmbinder"
 	"domus.dev/domus/pkg/plugins/vmpreemption"
 )
 
-// Registry returns every plugin's factory by name. VMs are bound through b, and
-// hosts described by hypervisors.
-func Registry(b vmbinder.Binder, hypervisors hostcompatibility.Informer) frameworkruntime.Registry {
-	return frameworkruntime.Registry{
-		hostcompatibility.Name: hostcompatibility.New(hypervisors),
-		hostresources.Name:     hostresources.New,
-		vmbinder.Name:          vmbinder.New(b),
-		vmpreemption.Name:      vmpreemption.New,
+// Registry returns every plugin's factory by name. VMs are bound through b;
+// hosts are described by hypervisors.
+func Registry(b vmbinder.Binder, hypervisors fleet.Informer) (frameworkruntime.Registry, error) {
+	f, err := fleet.New(hypervisors)
+	if err != nil {
+		return nil, err
 	}
+	return frameworkruntime.Registry{
+		hostcompatibility.Name: hostcompatibility.New(f),
+		hostnuma.Name:          hostnuma.New(f),
+		hostresources.Name:     hostresources.New(f),
+		vmbinder.Name:          vmbinder.New(b, f),
+		vmpreemption.Name:      vmpreemption.New(f),
+	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 // guestAnnotation is where a VM in memory says which guest it is once its
@@ -68,4 +69,9 @@ func guestAnnotations(vm *v1alpha1.VirtualMachine) map[string]string {
 		return map[string]string{guestAnnotation: guest}
 	}
 	return nil
+}
+
+// Desired is what the VM would be granted if it were placed now.
+func Desired(vm *v1alpha1.VirtualMachine) v1alpha1.GrantedResources {
+	return capacity.Desired(&vm.Spec)
 }

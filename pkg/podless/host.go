@@ -23,25 +23,13 @@ func Allocatable(node fwk.NodeInfo) (capacity.Resources, bool) {
 	}, true
 }
 
-// Used sums what the VMs on a host hold, assumed ones included. The scheduler
-// keeps the sum over all Pods; real Pods, which use the kubelet's share and not
-// the VMs', are taken off it. It does not allocate.
-func Used(node fwk.NodeInfo) capacity.Resources {
-	used := resourcesOf(node.GetRequested())
-	for _, info := range node.GetPods() {
-		if !IsProjected(info.GetPod().Name) {
-			used = used.Sub(resourcesOf(info.CalculateResource().Resource))
-		}
-	}
-	used.CPU /= 1000
-	return used
-}
-
-// resourcesOf reads native requests, CPU in thousandths: Pods use fractions.
-func resourcesOf(r fwk.Resource) capacity.Resources {
+// HeldBy is what a projected VM on a host holds there in sum, as the scheduler
+// has read it from the Pod's requests once. It does not allocate.
+func HeldBy(vm fwk.PodInfo) capacity.Resources {
+	r := vm.CalculateResource().Resource
 	scalars := r.GetScalarResources()
 	return capacity.Resources{
-		CPU:          r.GetMilliCPU(),
+		CPU:          r.GetMilliCPU() / 1000,
 		Memory:       r.GetMemory(),
 		Hugepages2Mi: scalars[resourceHugepages2Mi],
 		Hugepages1Gi: scalars[resourceHugepages1Gi],

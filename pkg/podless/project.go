@@ -49,7 +49,7 @@ func projectMeta(vm *v1alpha1.VirtualMachine) metav1.ObjectMeta {
 		ResourceVersion:   vm.ResourceVersion,
 		Generation:        vm.Generation,
 		Labels:            vm.Labels,
-		Annotations:       guestAnnotations(vm),
+		Annotations:       annotations(vm),
 		CreationTimestamp: vm.CreationTimestamp,
 		DeletionTimestamp: vm.DeletionTimestamp,
 	}

@@ -21,6 +21,7 @@ import (
 
 	"domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -71,7 +72,7 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 			ByObject: map[client.Object]cache.ByObject{
 				&v1alpha1.VirtualMachine{}: {Transform: trim},
 				&coordinationv1.Lease{}:    {Namespaces: map[string]cache.Config{v1alpha1.LeaseNamespace: {}}},
-				&corev1.Node{}:             {Transform: onlyTaints},
+				&corev1.Node{}:             {Transform: onlyHost},
 			},
 		},
 	})
@@ -95,9 +96,9 @@ func trim(obj any) (any, error) {
 	return obj, nil
 }
 
-// onlyTaints keeps of a Node what the controllers look at; the scheduler has an
-// informer of its own.
-func onlyTaints(obj any) (any, error) {
+// onlyHost keeps of a Node what the controllers look at: taints, and what its
+// executor reports. The scheduler has an informer of its own.
+func onlyHost(obj any) (any, error) {
 	node, ok := obj.(*corev1.Node)
 	if !ok {
 		return obj, nil
@@ -106,6 +107,7 @@ func onlyTaints(obj any) (any, error) {
 		TypeMeta:   node.TypeMeta,
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
 		Spec:       corev1.NodeSpec{Taints: node.Spec.Taints},
+		Status:     corev1.NodeStatus{Allocatable: capacity.FromList(node.Status.Allocatable).List()},
 	}, nil
 }
 

@@ -54,7 +54,11 @@ func Run(ctx context.Context, opts *Options) error {
 	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}); err != nil {
 		return err
 	}
-	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hypervisors))
+	registry, err := plugins.Registry(binder, hypervisors)
+	if err != nil {
+		return err
+	}
+	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, registry)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ type Request struct {
 	NUMA      v1alpha1.NUMAPolicy
 	CPUPolicy v1alpha1.CPUPolicy
 	Threads   v1alpha1.ThreadPolicy
+	Devices   []v1alpha1.DeviceRequest
 }
 
 // RequestOf is what a VM of this spec asks for.

@@ -20,7 +20,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
-	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/podless"
 )
 
 // A write whose outcome is unknown is read back this often and this long
@@ -70,10 +70,10 @@ func goneIfStale(err error, vm v1alpha1.Owner) error {
 	return err
 }
 
-// Bind places the VM on node, decided on the spec of generation. It is one
-// write. vmstatus.ErrStale says that the VM was bound, unbound, edited or
+// Bind places the VM on node, on the cells and devices of reserved (nil: bound
+// to none), decided on the spec of generation. It is one write. vmstatus.ErrStale says that the VM was bound, unbound, edited or
 // recreated since the decision; nothing has been written then.
-func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, node string) error {
+func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, node string, reserved *v1alpha1.Placement) error {
 	obj, err := b.observed(ctx, vm)
 	if err != nil {
 		return err
@@ -82,7 +82,10 @@ func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, 
 		return fmt.Errorf("binding VirtualMachine %s/%s to %s: its spec is generation %d, placed was %d: %w",
 			vm.Namespace, vm.Name, node, obj.Generation, generation, vmstatus.ErrStale)
 	}
-	placement := v1alpha1.Placement{NodeName: node, Granted: capacity.Desired(&obj.Spec)}
+	placement := v1alpha1.Placement{NodeName: node, Granted: podless.Desired(obj)}
+	if reserved != nil {
+		placement.Cells, placement.Devices = reserved.Cells, reserved.Devices
+	}
 	_, err = b.writer.PatchGuarded(ctx, obj, vmstatus.Guard{Generation: generation}, func(s *v1alpha1.VirtualMachineStatus) {
 		s.Placement = placement.DeepCopy()
 		s.Phase = v1alpha1.PhaseScheduled

@@ -5,17 +5,15 @@ package hostcompatibility
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -24,19 +22,8 @@ const Name = "HostCompatibility"
 
 const stateKey fwk.StateKey = "PreFilter" + Name
 
-// hypervisors is how the scheduler's queue knows the resource.
-const hypervisors fwk.EventResource = "hypervisors.v1alpha1.domus.dev"
-
-// Informer is the part of an informer of Hypervisors that is needed here.
-type Informer interface {
-	AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error)
-}
-
 type plugin struct {
-	// hosts holds what each host offers: name to []v1alpha1.DomainType.
-	hosts sync.Map
-	// synced says whether all hosts are in it.
-	synced func() bool
+	fleet *fleet.Fleet
 }
 
 var (
@@ -47,36 +34,12 @@ var (
 )
 
 // New returns the plugin's factory. It takes no arguments.
-func New(informer Informer) frameworkruntime.PluginFactory {
+func New(f *fleet.Fleet) frameworkruntime.PluginFactory {
 	return func(_ context.Context, args runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
 		if unknown, ok := args.(*runtime.Unknown); args != nil && (!ok || len(unknown.Raw) > 0) {
 			return nil, fmt.Errorf("pluginConfig[%s].args: this plugin takes none, remove them", Name)
 		}
-		p := &plugin{}
-		registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: p.see, UpdateFunc: func(_, obj any) { p.see(obj) }, DeleteFunc: p.forget,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("watching Hypervisors: %w", err)
-		}
-		p.synced = registration.HasSynced
-		return p, nil
-	}
-}
-
-func (p *plugin) see(obj any) {
-	if hv, ok := obj.(*v1alpha1.Hypervisor); ok {
-		p.hosts.Store(hv.Name, hv.Status.DomainTypes)
-	}
-}
-
-func (p *plugin) forget(obj any) {
-	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		p.hosts.Delete(unknown.Key)
-		return
-	}
-	if hv, ok := obj.(*v1alpha1.Hypervisor); ok {
-		p.hosts.Delete(hv.Name)
+		return &plugin{fleet: f}, nil
 	}
 }
 
@@ -99,10 +62,8 @@ func (p *plugin) PreFilter(_ context.Context, cs fwk.CycleState, pod *corev1.Pod
 	if guest == (podless.Guest{}) {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
-	if !p.synced() {
-		// The scheduler does not wait for this informer when it starts. An error
-		// has the VM tried again soon, where no event would.
-		return nil, fwk.NewStatus(fwk.Error, "the hosts' Hypervisors have not been read yet")
+	if !p.fleet.Synced() {
+		return nil, fwk.AsStatus(fleet.ErrNotSynced)
 	}
 	cs.Write(stateKey, &state{guest: guest, reason: reason(guest)})
 	return nil, nil
@@ -130,7 +91,7 @@ func (p *plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, nod
 		return fwk.AsStatus(err)
 	}
 	s := data.(*state)
-	if offered, ok := p.hosts.Load(node.Node().Name); ok && runs(offered.([]v1alpha1.DomainType), s.guest) {
+	if hv := p.fleet.Hypervisor(node.Node().Name); hv != nil && runs(hv.Status.DomainTypes, s.guest) {
 		return nil
 	}
 	return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, s.reason)
@@ -154,7 +115,7 @@ func (*plugin) SignPod(_ context.Context, pod *corev1.Pod) ([]fwk.SignFragment, 
 // guest no host ran is tried again when a host comes to offer it.
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
-		{Event: fwk.ClusterEvent{Resource: hypervisors, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: p.afterHostDescribed},
+		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: p.afterHostDescribed},
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add}},
 	}, nil
 }
@@ -162,35 +123,20 @@ func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, 
 // afterHostDescribed queues when the host runs the guest now and did not
 // before.
 func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	name, now, err := offers(newObj)
+	now, err := fleet.ReadHypervisor(newObj)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	// The queue's watch may be ahead of ours: the VM must find what woke it.
-	p.hosts.Store(name, now)
+	p.fleet.See(now)
 	guest := podless.GuestOf(pod.Annotations)
-	if !runs(now, guest) {
+	if !runs(now.Status.DomainTypes, guest) {
 		return fwk.QueueSkip, nil
 	}
 	if oldObj != nil {
-		if _, before, err := offers(oldObj); err == nil && runs(before, guest) {
+		if before, err := fleet.ReadHypervisor(oldObj); err == nil && runs(before.Status.DomainTypes, guest) {
 			logger.V(5).Info("Hypervisor changed and runs the same guests", "pod", klog.KObj(pod))
 			return fwk.QueueSkip, nil
 		}
 	}
 	return fwk.Queue, nil
-}
-
-// offers reads what a host runs from the queue's own watch, which knows no
-// types.
-func offers(obj any) (string, []v1alpha1.DomainType, error) {
-	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return "", nil, fmt.Errorf("expected a Hypervisor that changed, got %T", obj)
-	}
-	hv := &v1alpha1.Hypervisor{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, hv); err != nil {
-		return "", nil, fmt.Errorf("reading Hypervisor %s: %w", u.GetName(), err)
-	}
-	return hv.Name, hv.Status.DomainTypes, nil
 }

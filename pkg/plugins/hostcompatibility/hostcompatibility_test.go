@@ -14,6 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -44,23 +45,44 @@ var (
 	arm  = v1alpha1.DomainType{Type: "qemu", Arch: "aarch64"}
 )
 
+// informer delivers nothing: tests tell the Fleet what it sees.
+type informer struct {
+	cache.ResourceEventHandlerRegistration
+}
+
+func (i informer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	return i.ResourceEventHandlerRegistration, nil
+}
+
+type synced bool
+
+func (s synced) HasSynced() bool                   { return bool(s) }
+func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
+
+func newPlugin(t *testing.T, isSynced bool) *plugin {
+	t.Helper()
+	f, err := fleet.New(informer{synced(isSynced)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &plugin{fleet: f}
+}
+
 func TestFilter(t *testing.T) {
-	p := &plugin{synced: func() bool { return true }}
-	p.see(hypervisor("fast", kvm, qemu))
-	p.see(hypervisor("slow", qemu, arm))
-	p.see(hypervisor("gone", kvm))
-	p.forget(cache.DeletedFinalStateUnknown{Key: "gone"})
+	p := newPlugin(t, true)
+	p.fleet.See(hypervisor("fast", kvm, qemu))
+	p.fleet.See(hypervisor("slow", qemu, arm))
 	refused := func(reason string) *fwk.Status { return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reason) }
 	for name, test := range map[string]struct {
 		domain, host string
 		want         *fwk.Status
 	}{
-		"kvm where it works":       {`{"type":"kvm"}`, "fast", nil},
-		"kvm where it does not":    {`{"type":"kvm"}`, "slow", refused("host(s) run no kvm guests")},
-		"an architecture":          {`{"os":{"type":{"arch":"aarch64"}}}`, "slow", nil},
-		"another architecture":     {`{"os":{"type":{"arch":"aarch64"}}}`, "fast", refused("host(s) run no guests for aarch64")},
-		"both must be of one kind": {`{"type":"kvm","os":{"type":{"arch":"aarch64"}}}`, "slow", refused("host(s) run no kvm guests for aarch64")},
-		"a host that went":         {`{"type":"kvm"}`, "gone", refused("host(s) run no kvm guests")},
+		"kvm where it works":           {`{"type":"kvm"}`, "fast", nil},
+		"kvm where it does not":        {`{"type":"kvm"}`, "slow", refused("host(s) run no kvm guests")},
+		"an architecture":              {`{"os":{"type":{"arch":"aarch64"}}}`, "slow", nil},
+		"another architecture":         {`{"os":{"type":{"arch":"aarch64"}}}`, "fast", refused("host(s) run no guests for aarch64")},
+		"both must be of one kind":     {`{"type":"kvm","os":{"type":{"arch":"aarch64"}}}`, "slow", refused("host(s) run no kvm guests for aarch64")},
+		"a host that is not described": {`{"type":"kvm"}`, "gone", refused("host(s) run no kvm guests")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cs, pod := framework.NewCycleState(), projected(test.domain)
@@ -103,7 +125,7 @@ func TestQueueingHint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, _ := ktesting.NewTestContext(t)
-			got, err := (&plugin{}).afterHostDescribed(logger, projected(`{"type":"kvm"}`), test.old, test.new)
+			got, err := newPlugin(t, true).afterHostDescribed(logger, projected(`{"type":"kvm"}`), test.old, test.new)
 			if err != nil || got != test.want {
 				t.Errorf("hint %v, %v; want %v", got, err, test.want)
 			}
@@ -112,7 +134,7 @@ func TestQueueingHint(t *testing.T) {
 }
 
 func TestUntilTheHostsAreReadAVMIsTriedAgainSoon(t *testing.T) {
-	p := &plugin{synced: func() bool { return false }}
+	p := newPlugin(t, false)
 	_, status := p.PreFilter(t.Context(), framework.NewCycleState(), projected(`{"type":"kvm"}`), nil)
 	if status.Code() != fwk.Error {
 		t.Errorf("status %v", status)

@@ -9,9 +9,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	fwk "k8s.io/kube-scheduler/framework"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
-	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -28,6 +30,7 @@ const (
 )
 
 type plugin struct {
+	fleet  *fleet.Fleet
 	scorer scorer
 }
 
@@ -39,14 +42,16 @@ var (
 	_ fwk.SignPlugin        = &plugin{}
 )
 
-// New makes the plugin from its Args. Wrong arguments are an error that names
-// the field.
-func New(_ context.Context, obj runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
-	args, err := decode(obj)
-	if err != nil {
-		return nil, err
+// New returns the plugin's factory. Wrong arguments are an error that names the
+// field.
+func New(f *fleet.Fleet) frameworkruntime.PluginFactory {
+	return func(_ context.Context, obj runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
+		args, err := decode(obj)
+		if err != nil {
+			return nil, err
+		}
+		return &plugin{fleet: f, scorer: newScorer(args.ScoringStrategy)}, nil
 	}
-	return &plugin{scorer: newScorer(args.ScoringStrategy)}, nil
 }
 
 // Name implements framework.Plugin.
@@ -54,20 +59,26 @@ func (*plugin) Name() string { return Name }
 
 // state is what the VM asks of a host. It is never changed once written.
 type state struct {
-	need capacity.Resources
+	request numa.Request
+	need    capacity.Resources
 }
 
 // Clone implements framework.StateData.
 func (s *state) Clone() fwk.StateData { return s }
 
-// PreFilter implements framework.PreFilterPlugin: the request is summed once.
+// PreFilter implements framework.PreFilterPlugin: the request is read once.
 func (*plugin) PreFilter(_ context.Context, cs fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	cs.Write(stateKey, &state{need: podless.RequestOf(pod)})
+	request, err := podless.NUMARequestOf(pod)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	cs.Write(stateKey, &state{request: request, need: request.Amounts()})
 	return nil, nil
 }
 
 // PreFilterExtensions implements framework.PreFilterPlugin. Nothing in the
-// state depends on other VMs, so a dry run changes nothing.
+// state depends on other VMs: they are counted from the NodeInfo, which a dry
+// run changes.
 func (*plugin) PreFilterExtensions() fwk.PreFilterExtensions { return nil }
 
 func read(cs fwk.CycleState) (*state, *fwk.Status) {
@@ -78,48 +89,58 @@ func read(cs fwk.CycleState) (*state, *fwk.Status) {
 	return data.(*state), nil
 }
 
-// Filter implements framework.FilterPlugin.
-func (*plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
+// Filter implements framework.FilterPlugin: the host's totals, wherever on it
+// the VM would lie.
+func (p *plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
 	s, status := read(cs)
 	if status != nil {
 		return status
 	}
-	total, ok := podless.Allocatable(node)
+	usage, ok := p.fleet.Usage(cs, node)
 	if !ok {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, ReasonNoExecutor)
 	}
-	free := total.Sub(podless.Used(node))
-	if capacity.Fits(free, s.need) {
+	if numa.FitsTotals(usage, &s.request) {
 		return nil
 	}
-	if short := capacity.Shortages(total, s.need); short != nil {
+	code := fwk.Unschedulable
+	if empty, _ := p.fleet.Empty(cs, node); !numa.FitsTotals(empty, &s.request) {
 		// Not even an empty host would do: evicting its VMs is in vain.
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, reasons(short)...)
+		code, usage = fwk.UnschedulableAndUnresolvable, empty
 	}
-	return fwk.NewStatus(fwk.Unschedulable, reasons(capacity.Shortages(free, s.need))...)
+	return fwk.NewStatus(code, reasons(usage, s)...)
 }
 
-// reasons names resources without amounts, so that equal reasons of many hosts
-// are counted together.
-func reasons(short []capacity.Shortage) []string {
-	out := make([]string, 0, len(short))
-	for _, s := range short {
-		switch s.Resource {
-		case v1alpha1.ResourceCPU:
-			out = append(out, reasonShort+"cpu")
-		case v1alpha1.ResourceMemory:
-			out = append(out, reasonShort+"memory")
-		case v1alpha1.ResourceHugepages2Mi:
-			out = append(out, reasonShort+"hugepages-2Mi")
-		case v1alpha1.ResourceHugepages1Gi:
-			out = append(out, reasonShort+"hugepages-1Gi")
-		}
+// reasons names what is short without amounts, so that equal reasons of many
+// hosts are counted together.
+func reasons(u *numa.Usage, s *state) []string {
+	var out []string
+	for _, short := range capacity.Shortages(u.Free(), s.request.Totals()) {
+		out = append(out, reasonShort+shortName(short.Resource))
+	}
+	if len(out) == 0 {
+		lack, _ := numa.Lacks(u, &s.request)
+		out = append(out, lack.Reason(&s.request))
 	}
 	return out
 }
 
-// SignPod implements framework.SignPlugin: VMs that ask for equal amounts are
-// equal to this plugin.
+// shortName is a resource's name in arguments and reasons.
+func shortName(name corev1.ResourceName) string {
+	for _, r := range scored {
+		if r.name == name {
+			return r.short
+		}
+	}
+	return string(name)
+}
+
+// SignPod implements framework.SignPlugin: VMs that ask for equal amounts under
+// equal policies are equal to this plugin.
 func (*plugin) SignPod(_ context.Context, pod *corev1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return []fwk.SignFragment{{Key: fwk.ResourcesSignerName, Value: podless.RequestOf(pod)}}, nil
+	request, err := podless.NUMARequestOf(pod)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	return []fwk.SignFragment{{Key: fwk.ResourcesSignerName, Value: request}}, nil
 }

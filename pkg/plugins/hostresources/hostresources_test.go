@@ -10,12 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -91,13 +93,29 @@ func TestFilter(t *testing.T) {
 	}
 }
 
+// noInformer delivers nothing: these hosts are Nodes without a Hypervisor.
+type noInformer struct{}
+
+func (noInformer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	return synced{}, nil
+}
+
+type synced struct{}
+
+func (synced) HasSynced() bool                     { return true }
+func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
+
 func newPlugin(t testing.TB, args string) *plugin {
 	t.Helper()
 	var obj runtime.Object
 	if args != "" {
 		obj = &runtime.Unknown{Raw: []byte(args)}
 	}
-	p, err := New(t.Context(), obj, nil)
+	f, err := fleet.New(noInformer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(f)(t.Context(), obj, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +210,7 @@ func TestWrongArgumentsNameTheField(t *testing.T) {
 		`{"scoringStrategy":{"type":"RequestedToCapacityRatio","requestedToCapacityRatio":{"shape":[{"utilization":9,"score":1},{"utilization":9,"score":11}]}}}`: `shape[1].score: Invalid value: 11`,
 		`{"scoringStrategie":{}}`: `pluginConfig[HostResources].args`,
 	} {
-		_, err := New(t.Context(), &runtime.Unknown{Raw: []byte(args)}, nil)
+		_, err := New(nil)(t.Context(), &runtime.Unknown{Raw: []byte(args)}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", args, err, want)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
-	"domus.dev/domus/pkg/podless"
 )
 
 // scored are the resources that can count, with the names that arguments use.
@@ -83,8 +82,12 @@ func (p *plugin) Score(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, node
 	if status != nil {
 		return 0, status
 	}
-	total, _ := podless.Allocatable(node)
-	return p.scorer.score(total, podless.Used(node).Add(s.need), s.need), nil
+	usage, ok := p.fleet.Usage(cs, node)
+	if !ok {
+		return 0, nil
+	}
+	total := usage.Host().Allocatable
+	return p.scorer.score(total, total.Sub(usage.Free()).Add(s.need), s.need), nil
 }
 
 // ScoreExtensions implements framework.ScorePlugin. Scores are absolute shares

@@ -11,6 +11,8 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -19,19 +21,22 @@ const Name = "VMBinder"
 
 // Binder writes a placement; see binding.Binder.
 type Binder interface {
-	Bind(ctx context.Context, vm podless.Identity, generation int64, node string) error
+	// Bind places the VM on node; reserved holds its cells and devices, and is
+	// nil for a VM that is bound to none.
+	Bind(ctx context.Context, vm podless.Identity, generation int64, node string, reserved *v1alpha1.Placement) error
 }
 
 type plugin struct {
 	binder Binder
+	fleet  *fleet.Fleet
 }
 
 var _ fwk.BindPlugin = &plugin{}
 
-// New returns the plugin's factory.
-func New(b Binder) frameworkruntime.PluginFactory {
+// New returns the plugin's factory. What HostNUMA has reserved is in f.
+func New(b Binder, f *fleet.Fleet) frameworkruntime.PluginFactory {
 	return func(context.Context, runtime.Object, fwk.Handle) (fwk.Plugin, error) {
-		return &plugin{binder: b}, nil
+		return &plugin{binder: b, fleet: f}, nil
 	}
 }
 
@@ -45,7 +50,17 @@ func (p *plugin) Bind(ctx context.Context, _ fwk.CycleState, pod *corev1.Pod, no
 	if !ok {
 		return fwk.AsStatus(fmt.Errorf("binding pod %s/%s: %w", pod.Namespace, pod.Name, podless.ErrRealPod))
 	}
-	if err := p.binder.Bind(ctx, vm, pod.Generation, node); err != nil {
+	reserved := p.fleet.Reserved(pod)
+	if reserved == nil {
+		request, err := podless.NUMARequestOf(pod)
+		if err != nil {
+			return fwk.AsStatus(err)
+		}
+		if !request.Floats() {
+			return fwk.NewStatus(fwk.Error, "nobody has chosen the VM's NUMA cells, CPUs and devices: enable plugin HostNUMA in the scheduler's profile "+pod.Spec.SchedulerName)
+		}
+	}
+	if err := p.binder.Bind(ctx, vm, pod.Generation, node, reserved); err != nil {
 		return fwk.AsStatus(err)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/preemption"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -33,6 +34,8 @@ type Args struct {
 
 type plugin struct {
 	*defaultpreemption.DefaultPreemption
+	fleet *fleet.Fleet
+	nodes fwk.NodeInfoLister
 }
 
 var (
@@ -40,8 +43,14 @@ var (
 	_ fwk.PreEnqueuePlugin = &plugin{}
 )
 
-// New makes the plugin. Arguments out of range are refused.
-func New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+// New returns the plugin's factory. Arguments out of range are refused.
+func New(f *fleet.Fleet) frameworkruntime.PluginFactory {
+	return func(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
+		return newPlugin(ctx, obj, handle, f)
+	}
+}
+
+func newPlugin(ctx context.Context, obj runtime.Object, handle fwk.Handle, f *fleet.Fleet) (*plugin, error) {
 	args := Args{}
 	if obj != nil {
 		if err := frameworkruntime.DecodeInto(obj, &args); err != nil {
@@ -60,7 +69,7 @@ func New(ctx context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin
 		return nil, fmt.Errorf("arguments of %s: %w", Name, err)
 	}
 	upstream.IsEligiblePod = eligible
-	return &plugin{DefaultPreemption: upstream}, nil
+	return &plugin{DefaultPreemption: upstream, fleet: f, nodes: handle.SnapshotSharedLister().NodeInfos()}, nil
 }
 
 // Name implements framework.Plugin.

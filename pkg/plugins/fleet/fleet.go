@@ -1,0 +1,135 @@
+// Package fleet is the hosts as the scheduler's plugins see them: what each
+// Hypervisor reports, and the account of what VMs hold there in the current
+// scheduling cycle. All plugins of all profiles share one Fleet, so that a host
+// is counted once and by one arithmetic.
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity/numa"
+)
+
+// Resource is how the scheduler's queue knows Hypervisors.
+const Resource fwk.EventResource = "hypervisors.v1alpha1.domus.dev"
+
+// ErrNotSynced says that the hosts' Hypervisors have not all been read yet. The
+// scheduler does not wait for them when it starts; as an error it has a VM
+// tried again soon, where no event would.
+var ErrNotSynced = errors.New("the hosts' Hypervisors have not been read yet")
+
+// Informer is the part of an informer that is needed here.
+type Informer interface {
+	AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error)
+}
+
+// Fleet knows the hosts. It is safe for concurrent use.
+type Fleet struct {
+	// hosts holds *host by name, accounts *account by name.
+	hosts, accounts sync.Map
+	synced          func() bool
+
+	reservations reservations
+	placements   placements
+	forget       sync.Once
+}
+
+// host is a Hypervisor made ready.
+type host struct {
+	hypervisor *v1alpha1.Hypervisor
+	// topology is what the Hypervisor says alone; err is set, and topology
+	// empty, where it contradicts itself.
+	topology numa.Host
+	err      error
+}
+
+// New returns a Fleet that follows the Hypervisors of an informer.
+func New(hypervisors Informer) (*Fleet, error) {
+	f := &Fleet{}
+	registration, err := hypervisors.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: f.saw, UpdateFunc: func(_, obj any) { f.saw(obj) }, DeleteFunc: f.lost,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching Hypervisors: %w", err)
+	}
+	f.synced = registration.HasSynced
+	return f, nil
+}
+
+// Synced says whether all Hypervisors have been read.
+func (f *Fleet) Synced() bool { return f.synced() }
+
+func (f *Fleet) saw(obj any) {
+	if hv, ok := obj.(*v1alpha1.Hypervisor); ok {
+		f.See(hv)
+	}
+}
+
+// See takes over a Hypervisor, which must not be changed afterwards. Queueing
+// hints call it: the queue's own watch may be ahead, and the VM that it wakes
+// must find what woke it.
+func (f *Fleet) See(hv *v1alpha1.Hypervisor) {
+	h := &host{hypervisor: hv}
+	h.topology, h.err = numa.FromHypervisor(&hv.Status)
+	f.hosts.Store(hv.Name, h)
+}
+
+func (f *Fleet) lost(obj any) {
+	name := ""
+	switch o := obj.(type) {
+	case cache.DeletedFinalStateUnknown:
+		name = o.Key
+	case *v1alpha1.Hypervisor:
+		name = o.Name
+	}
+	f.hosts.Delete(name)
+	f.accounts.Delete(name)
+}
+
+// Hypervisor returns what the host of this name reports, not to be changed; nil
+// when nothing is known of it.
+func (f *Fleet) Hypervisor(name string) *v1alpha1.Hypervisor {
+	if h := f.host(name); h != nil {
+		return h.hypervisor
+	}
+	return nil
+}
+
+func (f *Fleet) host(name string) *host {
+	if h, ok := f.hosts.Load(name); ok {
+		return h.(*host)
+	}
+	return nil
+}
+
+// FollowVMs forgets what is kept about a VM's binding when the scheduler sees
+// it end. Calling it again, as each profile does, changes nothing.
+func (f *Fleet) FollowVMs(pods Informer) (err error) {
+	f.forget.Do(func() {
+		_, err = pods.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
+			if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = unknown.Obj
+			}
+			if pod, ok := obj.(*corev1.Pod); ok {
+				f.ended(pod.UID)
+			}
+		}})
+	})
+	if err != nil {
+		return fmt.Errorf("watching VirtualMachines: %w", err)
+	}
+	return nil
+}
+
+func (f *Fleet) ended(uid types.UID) {
+	f.reservations.remove(uid)
+	f.placements.remove(uid)
+}

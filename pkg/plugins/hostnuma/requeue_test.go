@@ -1,0 +1,72 @@
+package hostnuma
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/klog/v2/ktesting"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// watched is a Hypervisor as the queue's own watch delivers it.
+func watched(t *testing.T, hv *v1alpha1.Hypervisor) any {
+	t.Helper()
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(hv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &unstructured.Unstructured{Object: object}
+}
+
+func TestQueueingHints(t *testing.T) {
+	hv := described("a", 2)
+	slow := hv.DeepCopy()
+	slow.Status.Versions.Kernel = "6.1"
+	more := described("a", 3)
+	offers := func(hv *v1alpha1.Hypervisor) *corev1.Node { return node(hv).Node() }
+	// The VM that waits wants 3 GiB in pages of one cell.
+	waits := func(change ...func(*v1alpha1.VirtualMachine)) *corev1.Pod {
+		return projected(vm("vm", append([]func(*v1alpha1.VirtualMachine){sized(2, "3Gi")}, change...)...))
+	}
+	p := hosts(t, "", hv)
+	for name, test := range map[string]struct {
+		hint     fwk.QueueingHintFn
+		vm       *corev1.Pod
+		old, new any
+		want     fwk.QueueingHint
+	}{
+		"a VM left a cell's pages":                       {p.afterVMLeft, waits(), projected(vm("b", on("a", one(0, 1, gib, "")))), nil, fwk.Queue},
+		"a VM left that was bound to no cell":            {p.afterVMLeft, waits(), projected(vm("b", numaPolicy(""), on("a"))), nil, fwk.QueueSkip},
+		"its vCPUs make room for dedicated CPUs":         {p.afterVMLeft, waits(dedicated), projected(vm("b", numaPolicy(""), on("a"))), nil, fwk.Queue},
+		"a VM that waited was deleted":                   {p.afterVMLeft, waits(), projected(vm("b")), nil, fwk.QueueSkip},
+		"a real pod left":                                {p.afterVMLeft, waits(), realPod(), nil, fwk.QueueSkip},
+		"a host that holds it is described":              {p.afterHostDescribed, waits(), nil, watched(t, hv), fwk.Queue},
+		"a host without cells is described":              {p.afterHostDescribed, waits(), nil, watched(t, described("b", 0)), fwk.QueueSkip},
+		"a host whose cells are too small is described":  {p.afterHostDescribed, waits(sized(5, "1Gi")), nil, watched(t, hv), fwk.QueueSkip},
+		"a host has another kernel and the same cells":   {p.afterHostDescribed, waits(), watched(t, hv), watched(t, slow), fwk.QueueSkip},
+		"a host has come by a cell":                      {p.afterHostDescribed, waits(), watched(t, hv), watched(t, more), fwk.Queue},
+		"a Node that offers enough appears":              {p.afterNodeChanged, waits(), nil, offers(hv), fwk.Queue},
+		"a Node that offers too little appears":          {p.afterNodeChanged, waits(), nil, offers(withPages(hv, 2*gib)), fwk.QueueSkip},
+		"a Node comes to offer more":                     {p.afterNodeChanged, waits(), offers(withPages(hv, 2*gib)), offers(hv), fwk.Queue},
+		"a Node offers less than before and enough":      {p.afterNodeChanged, waits(), offers(more), offers(hv), fwk.QueueSkip},
+		"a VM left that was promised room and has none":  {p.afterVMLeft, waits(), nominated(projected(vm("b", sized(1, "2Gi")))), nil, fwk.Queue},
+		"one that holds other pages left, and its vCPUs": {p.afterVMLeft, waits(), projected(vm("b", ordinary, on("a", one(0, 1, gib, "")))), nil, fwk.Queue},
+	} {
+		t.Run(name, func(t *testing.T) {
+			logger, _ := ktesting.NewTestContext(t)
+			got, err := test.hint(logger, test.vm, test.old, test.new)
+			if err != nil || got != test.want {
+				t.Errorf("hint %v, %v; want %v", got, err, test.want)
+			}
+		})
+	}
+}
+
+func nominated(pod *corev1.Pod) *corev1.Pod {
+	pod.Status.NominatedNodeName = "a"
+	return pod
+}

@@ -1,0 +1,52 @@
+package vmpreemption
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"domus.dev/domus/pkg/plugins/hostnuma"
+	"domus.dev/domus/pkg/plugins/hostresources"
+	"domus.dev/domus/pkg/podless"
+)
+
+// PostFilter implements framework.PostFilterPlugin. A VM that no host could
+// hold even when empty is said so, with the largest that would fit: neither
+// waiting nor eviction will help it. For any other, kube-scheduler looks for
+// VMs to evict.
+func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	why, err := p.never(cs, pod, rejected)
+	switch {
+	case err != nil:
+		return nil, fwk.AsStatus(err)
+	case why != "":
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why)
+	}
+	return p.DefaultPreemption.PostFilter(ctx, cs, pod, rejected)
+}
+
+// never says why no host will ever take the VM as they all are, or "".
+func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (string, error) {
+	if waiting, err := rejected.NodesForStatusCode(p.nodes, fwk.Unschedulable); err != nil || len(waiting) > 0 {
+		return "", err
+	}
+	final, err := rejected.NodesForStatusCode(p.nodes, fwk.UnschedulableAndUnresolvable)
+	if err != nil {
+		return "", err
+	}
+	// Hosts that the VM does not want, or that are out of service, say nothing
+	// about its size.
+	var small []fwk.NodeInfo
+	for _, node := range final {
+		switch rejected.Get(node.Node().Name).Plugin() {
+		case hostresources.Name, hostnuma.Name:
+			small = append(small, node)
+		}
+	}
+	request, err := podless.NUMARequestOf(pod)
+	if err != nil {
+		return "", err
+	}
+	return p.fleet.Impossible(cs, &request, small), nil
+}

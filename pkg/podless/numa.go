@@ -1,0 +1,102 @@
+package podless
+
+import (
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/capacity/numa"
+)
+
+// Annotations by which a projected Pod says what its requests cannot: they are
+// never stored in the API server, and most VMs have none of them.
+const (
+	// requestAnnotation holds the numa.Request of a VM that waits for a host and
+	// wants something of cells, CPUs or devices.
+	requestAnnotation = "domus.dev/request"
+	// placementAnnotation holds the placement of a bound VM that has cells or
+	// devices, granted raised to what the VM counts for.
+	placementAnnotation = "domus.dev/placement"
+)
+
+// annotations are all that a projected Pod has: those two, of which it has one
+// at most, and the guest's. nil for most VMs.
+func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
+	out := guestAnnotations(vm)
+	add := func(key string, value any) {
+		if out == nil {
+			out = map[string]string{}
+		}
+		// Plain structs of strings and numbers can always be written as JSON.
+		data, _ := json.Marshal(value)
+		out[key] = string(data)
+	}
+	p := vm.Status.Placement
+	switch {
+	case p == nil:
+		if r := numa.RequestOf(&vm.Spec); !r.Floats() {
+			add(requestAnnotation, r)
+		}
+	case len(p.Cells) > 0 || len(p.Devices) > 0:
+		held := *p
+		held.Granted = raised(p.Granted, Desired(vm))
+		add(placementAnnotation, held)
+	}
+	return out
+}
+
+// raised is what a placed VM counts for, in the kind of memory it was granted:
+// the larger of granted and desired. Desired memory of another kind is not in
+// it; spec.resources cannot change while a VM is bound.
+func raised(granted, desired v1alpha1.GrantedResources) v1alpha1.GrantedResources {
+	out := granted
+	out.CPU = max(granted.CPU, desired.CPU)
+	out.Overhead = max(granted.Overhead, desired.Overhead)
+	if granted.PageSize == desired.PageSize {
+		out.Memory = max(granted.Memory, desired.Memory)
+	}
+	return out
+}
+
+// NUMARequestOf reads back what a projected Pod asks of a host, cells, CPUs and
+// devices included.
+func NUMARequestOf(pod *corev1.Pod) (numa.Request, error) {
+	text, special := pod.Annotations[requestAnnotation]
+	if !special {
+		return floating(RequestOf(pod)), nil
+	}
+	var r numa.Request
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return numa.Request{}, fmt.Errorf("reading what VirtualMachine %s/%s asks for: %w", pod.Namespace, VMName(pod.Name), err)
+	}
+	return r, nil
+}
+
+// floating is a request for amounts that are bound to no cell. How its memory
+// divides into the guest's and QEMU's own does not matter then.
+func floating(r capacity.Resources) numa.Request {
+	g := v1alpha1.GrantedResources{CPU: int32(r.CPU), Memory: r.Memory}
+	switch {
+	case r.Hugepages2Mi > 0:
+		g.Memory, g.Overhead, g.PageSize = r.Hugepages2Mi, r.Memory, v1alpha1.PageSize2Mi
+	case r.Hugepages1Gi > 0:
+		g.Memory, g.Overhead, g.PageSize = r.Hugepages1Gi, r.Memory, v1alpha1.PageSize1Gi
+	}
+	return numa.Request{Granted: g}
+}
+
+// PlacementTextOf is the placement of a bound VM as its projected Pod carries
+// it; empty for a VM that has neither cells nor devices. ParsePlacement reads it.
+func PlacementTextOf(pod *corev1.Pod) string { return pod.Annotations[placementAnnotation] }
+
+// ParsePlacement reads what PlacementTextOf returned.
+func ParsePlacement(text string) (*v1alpha1.Placement, error) {
+	p := &v1alpha1.Placement{}
+	if err := json.Unmarshal([]byte(text), p); err != nil {
+		return nil, fmt.Errorf("reading a placement: %w", err)
+	}
+	return p, nil
+}
