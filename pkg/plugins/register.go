@@ -12,18 +12,14 @@ import (
 	"domus.dev/domus/pkg/plugins/vmpreemption"
 )
 
-// Registry returns every plugin's factory by name. VMs are bound through b;
-// hosts are described by hypervisors.
-func Registry(b vmbinder.Binder, hypervisors fleet.Informer) (frameworkruntime.Registry, error) {
-	f, err := fleet.New(hypervisors)
-	if err != nil {
-		return nil, err
-	}
+// Registry returns every plugin's factory by name. VMs are bound through b; f
+// knows the hosts.
+func Registry(b vmbinder.Binder, f *fleet.Fleet) frameworkruntime.Registry {
 	return frameworkruntime.Registry{
 		hostcompatibility.Name: hostcompatibility.New(f),
 		hostnuma.Name:          hostnuma.New(f),
 		hostresources.Name:     hostresources.New(f),
 		vmbinder.Name:          vmbinder.New(b, f),
 		vmpreemption.Name:      vmpreemption.New(f),
-	}, nil
+	}
 }

@@ -32,7 +32,13 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w W
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the events client: %w", err)
 	}
+	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
+	return SetupOn(ctx, cfg, real, vms, w, plugins)
+}
 
+// SetupOn is Setup with a client for all that is not a VM, and cfg's own event
+// broadcaster.
+func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.Interface, vms VMInformer, w Writer, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
 	// The factory that came with cfg has a Pod informer already, and a factory
 	// keeps the first: it takes a new one to have ours.
 	factory := informers.NewSharedInformerFactory(real, 0)
@@ -48,7 +54,6 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w W
 
 	cfg.InformerFactory = factory
 	cfg.Client = newClient(real, corelisters.NewPodLister(projected.GetIndexer()), w)
-	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
 
 	cc := cfg.Complete()
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,

@@ -13,6 +13,7 @@ import (
 	"domus.dev/domus/pkg/controller"
 	"domus.dev/domus/pkg/controller/binding"
 	"domus.dev/domus/pkg/plugins"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -54,11 +55,11 @@ func Run(ctx context.Context, opts *Options) error {
 	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}); err != nil {
 		return err
 	}
-	registry, err := plugins.Registry(binder, hypervisors)
+	hosts, err := fleet.New(hypervisors)
 	if err != nil {
 		return err
 	}
-	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, registry)
+	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hosts))
 	if err != nil {
 		return err
 	}
