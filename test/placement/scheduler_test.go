@@ -1,0 +1,154 @@
+package placement
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	schedulerconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
+	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	configscheme "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+
+	"domus.dev/domus/manifests"
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins"
+	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/podless"
+)
+
+// api is what the scheduler reads besides VMs: Nodes and Hypervisors. It
+// outlives schedulers.
+type api struct {
+	nodes       *fake.Clientset
+	dynamic     *dynamicfake.FakeDynamicClient
+	hypervisors *hypervisors
+}
+
+var hypervisorResource = schema.GroupVersionResource{Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "hypervisors"}
+
+func newAPI() *api {
+	scheme := runtime.NewScheme()
+	return &api{
+		nodes: fake.NewSimpleClientset(),
+		dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(scheme, map[schema.GroupVersionResource]string{
+			hypervisorResource: "HypervisorList",
+		}),
+		hypervisors: &hypervisors{all: map[string]*v1alpha1.Hypervisor{}},
+	}
+}
+
+// hypervisors is the informer of Hypervisors that the plugins look at.
+type hypervisors struct {
+	mu       sync.Mutex
+	all      map[string]*v1alpha1.Hypervisor
+	handlers []cache.ResourceEventHandler
+}
+
+// AddEventHandler implements fleet.Informer.
+func (h *hypervisors) AddEventHandler(handler cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.handlers = append(h.handlers, handler)
+	for _, hv := range h.all {
+		handler.OnAdd(hv, true)
+	}
+	return synced{}, nil
+}
+
+func (h *hypervisors) set(hv *v1alpha1.Hypervisor) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all[hv.Name] = hv
+	for _, handler := range h.handlers {
+		handler.OnUpdate(nil, hv)
+	}
+}
+
+func (h *hypervisors) unplug() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.handlers = nil
+}
+
+// running is the real scheduler at work on an api and a store.
+type running struct {
+	queue interface {
+		PodsInActiveQ() []*corev1.Pod
+		InFlightPods() []*corev1.Pod
+	}
+	fleet *fleet.Fleet
+	stop  func()
+}
+
+// shipped is the configuration that vm-scheduler ships.
+func shipped(t testing.TB) *config.KubeSchedulerConfiguration {
+	t.Helper()
+	obj, gvk, err := configscheme.Codecs.UniversalDecoder().Decode(manifests.SchedulerConfig, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, ok := obj.(*config.KubeSchedulerConfiguration)
+	if !ok {
+		t.Fatalf("the shipped configuration is a %s", gvk)
+	}
+	cfg.APIVersion = gvk.GroupVersion().String()
+	// VMs are tried again at once, and always on all hosts.
+	cfg.PodInitialBackoffSeconds, cfg.PodMaxBackoffSeconds = 0, 0
+	all := int32(100)
+	cfg.PercentageOfNodesToScore = &all
+	cfg.Parallelism = 2
+	return cfg
+}
+
+func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	hosts, err := fleet.New(a.hypervisors)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
+		ComponentConfig:                   *cfg,
+		DynInformerFactory:                dynamicinformer.NewDynamicSharedInformerFactory(a.dynamic, 0),
+		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
+		PodMaxInUnschedulablePodsDuration: time.Hour,
+	}, a.nodes, s, s, plugins.Registry(s, hosts))
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("making the scheduler: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		run(ctx, cc, sched)
+	}()
+	return &running{queue: sched.SchedulingQueue, fleet: hosts, stop: func() {
+		s.unplug()
+		a.hypervisors.unplug()
+		cancel()
+		<-ended
+		cc.EventBroadcaster.Shutdown()
+	}}, nil
+}
+
+func run(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler) {
+	cc.InformerFactory.Start(ctx.Done())
+	cc.DynInformerFactory.Start(ctx.Done())
+	cc.InformerFactory.WaitForCacheSync(ctx.Done())
+	cc.DynInformerFactory.WaitForCacheSync(ctx.Done())
+	if err := sched.WaitForHandlersSync(ctx); err != nil {
+		return // ctx has ended
+	}
+	sched.Run(ctx)
+}

@@ -1,0 +1,198 @@
+package placement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/podless"
+)
+
+// store holds the VMs, as the API server would, and gives each binding to its
+// host. It is the scheduler's source of VMs, its writer and its binder.
+type store struct {
+	mu       sync.Mutex
+	vms      map[string]*v1alpha1.VirtualMachine
+	handlers []cache.ResourceEventHandler
+	version  int
+	// failBinds is how many bindings fail next without being stored.
+	failBinds int
+	// accept is asked for each binding that is stored.
+	accept func(vm *v1alpha1.VirtualMachine) error
+	// refused are bindings that their hosts could not accept: none ever should be.
+	refused []error
+}
+
+func newStore(accept func(vm *v1alpha1.VirtualMachine) error) *store {
+	return &store{vms: map[string]*v1alpha1.VirtualMachine{}, accept: accept}
+}
+
+// synced is an informer's registration that has delivered everything.
+type synced struct{}
+
+var done = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (synced) HasSynced() bool                     { return true }
+func (synced) HasSyncedChecker() cache.DoneChecker { return synced{} }
+func (synced) Name() string                        { return "listed" }
+func (synced) Done() <-chan struct{}               { return done }
+
+// AddEventHandler implements podless.VMInformer.
+func (s *store) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handlers = append(s.handlers, h)
+	for _, vm := range s.vms {
+		h.OnAdd(seen(vm), true)
+	}
+	return synced{}, nil
+}
+
+// unplug forgets whoever was told of changes: the scheduler has ended.
+func (s *store) unplug() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handlers = nil
+}
+
+// seen is the VM as the scheduler's informer keeps it.
+func seen(vm *v1alpha1.VirtualMachine) *v1alpha1.VirtualMachine {
+	out := vm.DeepCopy()
+	podless.Trim(out)
+	return out
+}
+
+// write stores a change and tells the handlers; the caller holds the lock.
+func (s *store) write(vm *v1alpha1.VirtualMachine) {
+	s.version++
+	vm.ResourceVersion = strconv.Itoa(s.version)
+	old := s.vms[vm.Name]
+	s.vms[vm.Name] = vm
+	for _, h := range s.handlers {
+		if old == nil {
+			h.OnAdd(seen(vm), false)
+			continue
+		}
+		h.OnUpdate(seen(old), seen(vm))
+	}
+}
+
+func (s *store) create(vm *v1alpha1.VirtualMachine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.write(vm)
+}
+
+// remove deletes a VM for good: its guest is gone already.
+func (s *store) remove(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	vm := s.vms[name]
+	delete(s.vms, name)
+	for _, h := range s.handlers {
+		h.OnDelete(seen(vm))
+	}
+}
+
+// list returns copies of all VMs by name.
+func (s *store) list() []*v1alpha1.VirtualMachine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*v1alpha1.VirtualMachine
+	for _, vm := range s.vms {
+		out = append(out, vm.DeepCopy())
+	}
+	slices.SortFunc(out, func(a, b *v1alpha1.VirtualMachine) int { return int(a.Generation - b.Generation) })
+	return out
+}
+
+// change applies f to what vm identifies, if that is still so.
+func (s *store) change(vm podless.Identity, f func(*v1alpha1.VirtualMachine) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current := s.vms[vm.Name]
+	if current == nil || current.UID != vm.UID || current.Status.Epoch != vm.Epoch {
+		return fmt.Errorf("VirtualMachine %s is gone", vm.Name)
+	}
+	next := current.DeepCopy()
+	if err := f(next); err != nil {
+		return err
+	}
+	s.write(next)
+	return nil
+}
+
+var errNotStored = errors.New("the binding was not stored")
+
+// Bind implements vmbinder.Binder.
+func (s *store) Bind(_ context.Context, vm podless.Identity, generation int64, node string, reserved *v1alpha1.Placement) error {
+	return s.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+		switch {
+		case s.failBinds > 0:
+			s.failBinds--
+			return errNotStored
+		case vm.Generation != generation || vm.Status.Placement != nil:
+			return fmt.Errorf("VirtualMachine %s has moved on", vm.Name)
+		}
+		vm.Status.Placement = &v1alpha1.Placement{NodeName: node, Granted: podless.Desired(vm)}
+		if reserved != nil {
+			vm.Status.Placement.Cells, vm.Status.Placement.Devices = reserved.Cells, reserved.Devices
+		}
+		vm.Status.NominatedNodeName = ""
+		if err := s.accept(vm); err != nil {
+			s.refused = append(s.refused, err)
+		}
+		return nil
+	})
+}
+
+// Pending implements podless.Writer.
+func (s *store) Pending(_ context.Context, vm podless.Identity, scheduled *metav1.Condition, nominated string) error {
+	return s.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+		if vm.Status.Placement != nil {
+			return nil
+		}
+		vm.Status.NominatedNodeName = nominated
+		if scheduled != nil {
+			vm.Status.Conditions = []metav1.Condition{*scheduled}
+		}
+		return nil
+	})
+}
+
+// Evict implements podless.Writer.
+func (s *store) Evict(_ context.Context, vm podless.Identity, reason, message string) error {
+	return s.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+		if vm.Status.Placement != nil && vm.Status.Eviction == nil {
+			vm.Status.Eviction = &v1alpha1.Eviction{Reason: reason, Message: message, RequestedAt: metav1.Now()}
+		}
+		return nil
+	})
+}
+
+// release ends the bindings of all VMs whose hosts were asked to give them up,
+// and says how many.
+func (s *store) release(gone func(vm *v1alpha1.VirtualMachine)) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, vm := range s.vms {
+		if vm.Status.Eviction == nil {
+			continue
+		}
+		gone(vm)
+		next := vm.DeepCopy()
+		next.Status.Epoch++
+		next.Status.Placement, next.Status.Eviction, next.Status.NominatedNodeName = nil, nil, ""
+		s.write(next)
+		n++
+	}
+	return n
+}
