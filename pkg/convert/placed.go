@@ -53,6 +53,9 @@ func placedCells(p *v1alpha1.Placement) ([]placedCell, field.ErrorList) {
 				errs = append(errs, field.Invalid(at.Child(amount.key), amount.value, "must not be below 0"))
 			}
 		}
+		if in.Memory > 0 && in.Memory < kib {
+			errs = append(errs, field.Invalid(at.Child("memory"), in.Memory, "must be at least 1 KiB, libvirt's grain"))
+		}
 		cpus, cpuErrs := ownCPUs(in, at, used)
 		errs = append(errs, cpuErrs...)
 		used = used.Union(cpus)
@@ -79,6 +82,9 @@ func placedCells(p *v1alpha1.Placement) ([]placedCell, field.ErrorList) {
 	}
 	return cells, append(errs, wholePages(p, list)...)
 }
+
+// bindMemory says whether guest memory is bound to the cells.
+func bindMemory(cells []placedCell) bool { return len(cells) > 0 && cells[0].memory > 0 }
 
 // ownCPUs reads the CPUs of a cell; used are those of the cells before it.
 func ownCPUs(in *v1alpha1.PlacedCell, at *field.Path, used cpuset.CPUSet) (cpuset.CPUSet, field.ErrorList) {
