@@ -28,17 +28,13 @@ func setGuestCells(domain *libvirtxml.Domain, cells []placedCell) {
 	}
 	domain.CPU.Numa = &libvirtxml.DomainNuma{}
 	domain.NUMATune = &libvirtxml.DomainNUMATune{}
-	vcpu, bytes := 0, int64(0)
+	vcpu := 0
 	for i, cell := range cells {
 		id := uint(i)
-		// Rounding the sum instead of each share keeps the cells' memory equal
-		// to the domain's.
-		before := wholeKiB(bytes)
-		bytes += cell.memory
 		domain.CPU.Numa.Cell = append(domain.CPU.Numa.Cell, libvirtxml.DomainCell{
 			ID:     &id,
 			CPUs:   numbers(vcpu, cell.vcpus),
-			Memory: wholeKiB(bytes) - before,
+			Memory: cell.memoryKiB,
 			Unit:   "KiB",
 		})
 		vcpu += cell.vcpus

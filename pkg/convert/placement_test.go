@@ -145,9 +145,9 @@ func TestAPlacementThatContradictsItselfIsInvalid(t *testing.T) {
 			granted + `, cells: [{id: 0, cpu: 1, memory: 1073741824}, {id: 1, cpu: 1}]`,
 			"status.placement.cells: Invalid value: 1: memory must be in each of the cells or in none",
 		},
-		"memory below libvirt's grain": {
+		"memory that rounds to nothing": {
 			granted + `, cells: [{id: 0, cpu: 1, memory: 1073741823}, {id: 1, cpu: 1, memory: 1}]`,
-			"status.placement.cells[1].memory: Invalid value: 1: must be at least 1 KiB",
+			"status.placement.cells[1].memory: Invalid value: 1: is too little for a cell of the guest",
 		},
 		"a page that is split": {
 			`granted: {cpu: 2, memory: 4194304, overhead: 0, pageSize: 2Mi}, cells: [{id: 0, cpu: 1, memory: 1048576}, {id: 1, cpu: 1, memory: 3145728}]`,
