@@ -42,11 +42,14 @@ func checkShortages(short []capacity.Shortage) *Rejection {
 // checkFreePages holds a grant against the hugepages that nobody uses on the
 // host right now: accounting does not see who else takes pages, and libvirt
 // reports their lack by an error that could mean anything.
-func checkFreePages(free libvirt.Pages, granted v1alpha1.GrantedResources) *Rejection {
+func checkFreePages(free []libvirt.CellFree, granted v1alpha1.GrantedResources) *Rejection {
 	need := capacity.FromGranted(granted)
 	need.CPU, need.Memory = 0, 0
 	var have capacity.Resources
-	have.Hugepages2Mi, have.Hugepages1Gi = free.Bytes()
+	for _, cell := range free {
+		in2Mi, in1Gi := cell.Pages.Bytes()
+		have.Hugepages2Mi, have.Hugepages1Gi = have.Hugepages2Mi+in2Mi, have.Hugepages1Gi+in1Gi
+	}
 	var all []string
 	for _, s := range capacity.Shortages(have, need) {
 		all = append(all, s.String())

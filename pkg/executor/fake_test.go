@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ type fakeHost struct {
 	mu          sync.Mutex
 	description libvirt.Description
 	domains     map[string]libvirt.Domain
-	free        libvirt.Pages
+	free        []libvirt.CellFree
 	away        bool
 	startErr    error
 	defineErr   error
@@ -84,7 +85,31 @@ func (h *fakeHost) Describe(context.Context) (libvirt.Description, error) {
 	return h.description, nil
 }
 
-func (h *fakeHost) FreePages(context.Context) (libvirt.Pages, error) { return h.free, nil }
+func (h *fakeHost) FreePages(context.Context) ([]libvirt.CellFree, error) { return h.free, nil }
+
+// Pin keeps what it is asked for in the domain's binding.
+func (h *fakeHost) Pin(_ context.Context, uuid string, vcpus map[int]string, emulator string) error {
+	return h.change("pin "+uuid, func() error {
+		d, ok := h.domains[uuid]
+		if !ok {
+			return libvirt.ErrNotFound
+		}
+		if !d.State.Active() {
+			return nil
+		}
+		pins := maps.Clone(d.Binding.VCPUs)
+		if pins == nil {
+			pins = map[int]string{}
+		}
+		maps.Copy(pins, vcpus)
+		d.Binding.VCPUs = pins
+		if emulator != "" {
+			d.Binding.Emulator = emulator
+		}
+		h.domains[uuid] = d
+		return nil
+	})
+}
 
 func (h *fakeHost) Domains(context.Context) ([]libvirt.Domain, error) {
 	h.mu.Lock()

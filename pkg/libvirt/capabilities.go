@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/utils/cpuset"
 	"libvirt.org/go/libvirtxml"
 )
 
@@ -60,6 +61,7 @@ func cellOf(c libvirtxml.CapsHostNUMACell) Cell {
 			ids = append(ids, cpu.ID)
 		}
 		cell.CPUs = formatCPUs(ids)
+		cell.Siblings = siblings(c.CPUS.CPUs)
 	}
 	if c.Distances != nil {
 		for _, s := range c.Distances.Siblings {
@@ -69,6 +71,23 @@ func cellOf(c libvirtxml.CapsHostNUMACell) Cell {
 		}
 	}
 	return cell
+}
+
+// siblings are the cores that have several threads, by their first.
+func siblings(cpus []libvirtxml.CapsHostNUMACPU) []string {
+	var cores []cpuset.CPUSet
+	for _, cpu := range cpus {
+		core, err := cpuset.Parse(cpu.Siblings)
+		if err == nil && core.Size() > 1 && core.List()[0] == cpu.ID {
+			cores = append(cores, core)
+		}
+	}
+	slices.SortFunc(cores, func(a, b cpuset.CPUSet) int { return cmp.Compare(a.List()[0], b.List()[0]) })
+	var out []string
+	for _, core := range cores {
+		out = append(out, core.String())
+	}
+	return out
 }
 
 // formatCPUs writes CPU numbers in Linux list format: 0-3,8.

@@ -20,7 +20,7 @@ func TestCapabilitiesAreReadWhole(t *testing.T) {
 	want := Description{
 		Arch: "x86_64", CPUs: 6, Pages: Pages{Size2Mi: 768, Size1Gi: 2},
 		Cells: []Cell{
-			{ID: 0, CPUs: "0-1,4", Memory: 4 << 30, Pages: Pages{Size2Mi: 512, Size1Gi: 2}, Distances: []Distance{{Cell: 1, Value: 21}}},
+			{ID: 0, CPUs: "0-1,4", Siblings: []string{"0,4"}, Memory: 4 << 30, Pages: Pages{Size2Mi: 512, Size1Gi: 2}, Distances: []Distance{{Cell: 1, Value: 21}}},
 			{ID: 1, CPUs: "2-3,5", Memory: 2 << 30, Pages: Pages{Size2Mi: 256}, Distances: []Distance{{Cell: 0, Value: 21}}},
 		},
 		DomainTypes: []DomainType{

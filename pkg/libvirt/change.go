@@ -17,6 +17,9 @@ const (
 	// asking wants something of the guest's monitor, which a stuck QEMU never
 	// answers: the call lasts until the domain is destroyed.
 	asking
+	// pinning asks the kernel and not the monitor, but waits its turn after what
+	// the guest was asked: libvirt gives up after 30 s.
+	pinning
 	// destroying ends a guest from outside. libvirt kills a QEMU that does not
 	// end by itself after 10 s, so that it does not last.
 	destroying
@@ -73,7 +76,8 @@ func (s slots) take(ctx context.Context, kind changeKind) func() {
 // busy knows the domains that a call is changing. A domain whose monitor is
 // stuck holds such a call for long after the caller has given up: one of a kind
 // per stuck domain is enough. A destroy is refused by another destroy only, as
-// it is what frees the others, and nobody waits for what a guest was asked.
+// it is what frees the others, and nobody but a pinning waits for what a guest
+// was asked.
 type busy struct {
 	mu    sync.Mutex
 	doing map[busyKey]string
@@ -90,6 +94,9 @@ func (b *busy) begin(kind changeKind, uuid, doing string) error {
 	refusing := []changeKind{kind}
 	if kind != destroying {
 		refusing = append(refusing, destroying)
+	}
+	if kind == pinning {
+		refusing = append(refusing, asking)
 	}
 	for _, k := range refusing {
 		if earlier, is := b.doing[busyKey{uuid, k}]; is {

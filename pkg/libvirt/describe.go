@@ -50,15 +50,15 @@ func versions(conn *lv.Connect) (libvirt, hypervisor string, err error) {
 }
 
 // FreePages implements Host.
-func (c *connection) FreePages(ctx context.Context) (Pages, error) {
-	return call(ctx, c, "counting free hugepages", func(conn *lv.Connect) (Pages, error) {
+func (c *connection) FreePages(ctx context.Context) ([]CellFree, error) {
+	return call(ctx, c, "counting free hugepages", func(conn *lv.Connect) ([]CellFree, error) {
 		doc, err := conn.GetCapabilities()
 		if err != nil {
-			return Pages{}, err
+			return nil, err
 		}
 		d, err := parseCapabilities(doc)
 		if err != nil {
-			return Pages{}, err
+			return nil, err
 		}
 		// libvirt refuses to count pages of a size that the host does not offer.
 		var sizes []uint64 // KiB
@@ -68,20 +68,21 @@ func (c *connection) FreePages(ctx context.Context) (Pages, error) {
 		if d.Pages.Size1Gi > 0 {
 			sizes = append(sizes, 1<<20)
 		}
-		var free Pages
-		if len(sizes) == 0 {
-			return free, nil
-		}
-		for _, cell := range d.Cells {
+		free := make([]CellFree, len(d.Cells))
+		for i, cell := range d.Cells {
+			free[i].Cell = cell.ID
+			if len(sizes) == 0 {
+				continue
+			}
 			counts, err := conn.GetFreePages(sizes, int(cell.ID), 1, 0)
 			if err != nil {
-				return Pages{}, err
+				return nil, err
 			}
-			for i, n := range counts {
-				if sizes[i] == 2<<10 {
-					free.Size2Mi += int64(n)
+			for j, n := range counts {
+				if sizes[j] == 2<<10 {
+					free[i].Pages.Size2Mi = int64(n)
 				} else {
-					free.Size1Gi += int64(n)
+					free[i].Pages.Size1Gi = int64(n)
 				}
 			}
 		}

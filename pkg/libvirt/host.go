@@ -13,8 +13,9 @@ type Host interface {
 	// Describe says what the host physically has. Errors: ErrUnavailable,
 	// ErrTimeout.
 	Describe(ctx context.Context) (Description, error)
-	// FreePages counts the hugepages that nobody uses now, over all cells.
-	FreePages(ctx context.Context) (Pages, error)
+	// FreePages counts the hugepages that nobody uses now, by cell, in the order
+	// of Description.Cells.
+	FreePages(ctx context.Context) ([]CellFree, error)
 	// Domains lists every domain of the host, running or defined.
 	Domains(ctx context.Context) ([]Domain, error)
 	// Domain looks one domain up by its UUID. Errors: ErrNotFound.
@@ -38,6 +39,13 @@ type Host interface {
 	// Undefine removes a stopped domain with its managed save, snapshot
 	// metadata and NVRAM. One that is not there is success.
 	Undefine(ctx context.Context, uuid string) error
+	// Pin confines the threads of a running guest to host CPUs, until it ends:
+	// each vCPU named in vcpus, and with an emulator that is not empty QEMU's
+	// other threads. CPUs are in Linux list format; the threads that are not
+	// named stay where they are. A domain that does not run is left as it is.
+	// Errors: ErrNotFound; ErrInvalidDomain when the guest has no such vCPU or
+	// the host no such CPU.
+	Pin(ctx context.Context, uuid string, vcpus map[int]string, emulator string) error
 	// Events delivers what happens on the host from now on until ctx ends and
 	// the channel is closed. Nothing is lost for a slow reader.
 	Events(ctx context.Context) <-chan Event

@@ -24,6 +24,12 @@ type Simulation struct {
 	CPUs   int64
 	Memory int64
 	Cells  []Cell
+	// Devices are the host's PCI devices.
+	Devices []Device
+	// CPUModels, CPUFeatures, Firmware and SecureBoot are what guests can have.
+	CPUModels, CPUFeatures []string
+	Firmware               []string
+	SecureBoot             bool
 }
 
 // simulated is a host that is libvirt's test driver: domains are defined,
@@ -108,25 +114,12 @@ func (s *simulated) Describe(ctx context.Context) (Description, error) {
 }
 
 // FreePages implements Host: the pools less what running domains would hold.
-func (s *simulated) FreePages(ctx context.Context) (Pages, error) {
+func (s *simulated) FreePages(ctx context.Context) ([]CellFree, error) {
 	domains, err := s.Domains(ctx)
 	if err != nil {
-		return Pages{}, err
+		return nil, err
 	}
-	var free Pages
-	for _, c := range s.simulation.Cells {
-		free = free.Add(c.Pages)
-	}
-	for _, d := range domains {
-		switch {
-		case !d.State.Active():
-		case d.PageSize == 2<<20:
-			free.Size2Mi -= d.Memory >> 21
-		case d.PageSize == 1<<30:
-			free.Size1Gi -= d.Memory >> 30
-		}
-	}
-	return free, nil
+	return freePages(s.simulation.Cells, domains), nil
 }
 
 // DomainType implements Host.

@@ -44,6 +44,8 @@ type Domain struct {
 	// PageSize is the size in bytes of the hugepages the guest's memory lies
 	// in, and 0 for ordinary memory.
 	PageSize int64
+	// Binding is what of the host the domain is tied to.
+	Binding Binding
 }
 
 // Pages counts hugepages.
@@ -68,6 +70,9 @@ type Cell struct {
 	ID int32
 	// CPUs is the set of logical CPUs in Linux list format: 0-3,8-11.
 	CPUs string
+	// Siblings are the cores with more than one thread, each as the set of its
+	// logical CPUs in Linux list format: 0,4.
+	Siblings []string
 	// Memory is in bytes, hugepage pools included.
 	Memory int64
 	Pages  Pages
@@ -75,7 +80,13 @@ type Cell struct {
 	Distances []Distance
 }
 
-// DomainType is a kind of virtualization with its machine types.
+// CellFree is what nobody uses of a cell's hugepage pools now.
+type CellFree struct {
+	Cell  int32
+	Pages Pages
+}
+
+// DomainType is a kind of virtualization with what guests of it can have.
 type DomainType struct {
 	// Type is libvirt's: kvm, qemu, test.
 	Type string
@@ -83,6 +94,14 @@ type DomainType struct {
 	Arch string
 	// Machines are canonical machine types, sorted.
 	Machines []string
+	// CPUModels are the named CPU models and CPUFeatures the CPU features that
+	// guests can have here, each sorted. Both, and what follows, are known for
+	// the host's own architecture only.
+	CPUModels, CPUFeatures []string
+	// Firmware is what libvirt finds firmware for by itself: bios, efi.
+	Firmware []string
+	// SecureBoot is true when there is efi firmware with Secure Boot.
+	SecureBoot bool
 }
 
 // Description is what a host physically has.
@@ -101,6 +120,9 @@ type Description struct {
 	// DomainTypes are those libvirt lists, KVM first, the host's own
 	// architecture before others.
 	DomainTypes []DomainType
+	// Devices are the PCI devices, by address; none where libvirt has no driver
+	// for the host's devices.
+	Devices []Device
 	// LibvirtVersion and HypervisorVersion are such as 9.0.0.
 	LibvirtVersion, HypervisorVersion string
 }
