@@ -59,12 +59,14 @@ func totalsLack(u *Usage, r *Request) Lack {
 			return r.lackOf(name, ExtentHost)
 		}
 	}
-	for n := range r.Devices {
-		if wanted(&r.Devices[n]) > u.freeDevices(r.Devices[n].Name) {
-			return Lack{Device: r.Devices[n].Name}
-		}
+	if r.dedicated() && int64(r.Granted.CPU) > u.pinnable() {
+		return r.lackOf(v1alpha1.ResourceCPU, ExtentHost)
 	}
-	return r.lackOf(v1alpha1.ResourceCPU, ExtentHost)
+	missing := 0
+	for wanted(&r.Devices[missing]) <= u.freeDevices(r.Devices[missing].Name) {
+		missing++
+	}
+	return Lack{Device: r.Devices[missing].Name}
 }
 
 // lackOf adds which CPUs the request is about.
