@@ -5,7 +5,7 @@ package numa
 // memory of the request's kind. Both are 0 where it does not fit or binds no
 // memory. It does not allocate.
 func Quality(u *Usage, r *Request) (cells int, utilization int64) {
-	if !r.bindsMemory() || !fitsHost(u, r) {
+	if !r.bindsMemory() || !FitsTotals(u, r) {
 		return 0, 0
 	}
 	var s search
