@@ -2,7 +2,7 @@ package v1alpha1
 
 // NUMAPolicy says how a VM lies on the NUMA cells of its host. Empty means
 // NUMANone. Its arithmetic is in pkg/capacity/numa.
-// +kubebuilder:validation:Enum=none
+// +kubebuilder:validation:Enum=none;single-cell;restricted;spread
 type NUMAPolicy string
 
 // Policies for NUMA cells.
@@ -19,7 +19,7 @@ const (
 )
 
 // CPUPolicy says whom a VM shares host CPUs with. Empty means CPUShared.
-// +kubebuilder:validation:Enum=shared
+// +kubebuilder:validation:Enum=shared;dedicated
 type CPUPolicy string
 
 // Policies for host CPUs.

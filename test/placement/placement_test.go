@@ -1,0 +1,95 @@
+// Package placement holds the real scheduler, in memory and as shipped, against
+// an oracle: whatever is created, deleted, evicted, fails or restarts, no host
+// is promised twice, nothing leaks, and a VM that waits truly fits nowhere.
+package placement
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"k8s.io/klog/v2"
+	"pgregory.net/rapid"
+)
+
+// fleets is how many random fleets are tried unless -rapid.checks says
+// otherwise.
+const fleets = "500"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", fleets); err != nil {
+		panic(err)
+	}
+	if err := flag.Set("rapid.seed", fmt.Sprint(time.Now().UnixNano())); err != nil {
+		panic(err)
+	}
+	logs := flag.NewFlagSet("klog", flag.PanicOnError)
+	klog.InitFlags(logs)
+	// What the scheduler says of failed bindings is meant to happen here.
+	for name, value := range map[string]string{"logtostderr": "false", "alsologtostderr": "false", "stderrthreshold": "FATAL", "one_output": "true", "log_file": os.DevNull} {
+		if err := logs.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+func TestPlacementTruth(t *testing.T) {
+	checks, seed := flag.Lookup("rapid.checks").Value, flag.Lookup("rapid.seed").Value
+	fmt.Printf("placement: %s random fleets, seed %s (again: -args -rapid.seed=%s)\n", checks, seed, seed)
+	cfg := shipped(t)
+	var sum totals
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, cfg)
+		defer w.end()
+		t.Repeat(map[string]func(*rapid.T){
+			"create":            w.create,
+			"create another":    w.create,
+			"create several":    w.createSeveral,
+			"create urgent":     w.createUrgent,
+			"delete":            w.delete,
+			"fail bindings":     w.failBindings,
+			"restart scheduler": w.restart,
+			"add a host":        w.addHost,
+			"grow a host":       w.growHost,
+			"":                  w.check,
+		})
+		sum.add(w)
+	})
+	fmt.Printf("placement: %s\n", &sum)
+	sum.require(t)
+}
+
+// totals are what the fleets together went through: a run in which nothing
+// happened has shown nothing.
+type totals struct{ fleets, hosts, created, bound, evicted, failed, restarts, waiting int }
+
+func (s *totals) add(w *world) {
+	s.fleets++
+	s.hosts += len(w.hosts)
+	s.created += w.created
+	s.bound += w.bound
+	s.evicted += w.evicted
+	s.failed += w.failed
+	s.restarts += w.restarts
+	s.waiting += w.waiting
+}
+
+func (s *totals) String() string {
+	return fmt.Sprintf("%d fleets with %d hosts: %d VMs created, %d bound, %d evicted, %d bindings failed, %d schedulers restarted; %d times a VM that waited was found to fit nowhere",
+		s.fleets, s.hosts, s.created, s.bound, s.evicted, s.failed, s.restarts, s.waiting)
+}
+
+func (s *totals) require(t *testing.T) {
+	for what, n := range map[string]int{
+		"VM was bound": s.bound, "VM was evicted": s.evicted, "binding failed": s.failed,
+		"scheduler was restarted": s.restarts, "VM had to wait": s.waiting,
+	} {
+		if n == 0 && !t.Failed() {
+			t.Errorf("no %s in %d fleets: the test has shown nothing of it", what, s.fleets)
+		}
+	}
+}
