@@ -52,32 +52,36 @@ func newAPI() *api {
 type hypervisors struct {
 	mu       sync.Mutex
 	all      map[string]*v1alpha1.Hypervisor
-	handlers []cache.ResourceEventHandler
+	handlers []*delivery
 }
 
 // AddEventHandler implements fleet.Informer.
 func (h *hypervisors) AddEventHandler(handler cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.handlers = append(h.handlers, handler)
+	d := deliver(handler)
+	h.handlers = append(h.handlers, d)
 	for _, hv := range h.all {
-		handler.OnAdd(hv, true)
+		d.send(func() { handler.OnAdd(hv, true) })
 	}
-	return synced{}, nil
+	return d, nil
 }
 
 func (h *hypervisors) set(hv *v1alpha1.Hypervisor) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all[hv.Name] = hv
-	for _, handler := range h.handlers {
-		handler.OnUpdate(nil, hv)
+	for _, d := range h.handlers {
+		d.send(func() { d.handler.OnUpdate(nil, hv) })
 	}
 }
 
 func (h *hypervisors) unplug() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, d := range h.handlers {
+		d.stop()
+	}
 	h.handlers = nil
 }
 

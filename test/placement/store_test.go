@@ -20,7 +20,7 @@ import (
 type store struct {
 	mu       sync.Mutex
 	vms      map[string]*v1alpha1.VirtualMachine
-	handlers []cache.ResourceEventHandler
+	handlers []*delivery
 	version  int
 	// failBinds is how many bindings fail next without being stored.
 	failBinds int
@@ -34,31 +34,25 @@ func newStore(accept func(vm *v1alpha1.VirtualMachine) error) *store {
 	return &store{vms: map[string]*v1alpha1.VirtualMachine{}, accept: accept}
 }
 
-// synced is an informer's registration that has delivered everything.
-type synced struct{}
-
-var done = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-func (synced) HasSynced() bool                     { return true }
-func (synced) HasSyncedChecker() cache.DoneChecker { return synced{} }
-func (synced) Name() string                        { return "listed" }
-func (synced) Done() <-chan struct{}               { return done }
-
 // AddEventHandler implements podless.VMInformer.
 func (s *store) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handlers = append(s.handlers, h)
+	d := deliver(h)
+	s.handlers = append(s.handlers, d)
 	for _, vm := range s.vms {
-		h.OnAdd(seen(vm), true)
+		d.send(func() { h.OnAdd(seen(vm), true) })
 	}
-	return synced{}, nil
+	return d, nil
 }
 
 // unplug forgets whoever was told of changes: the scheduler has ended.
 func (s *store) unplug() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, d := range s.handlers {
+		d.stop()
+	}
 	s.handlers = nil
 }
 
@@ -75,12 +69,14 @@ func (s *store) write(vm *v1alpha1.VirtualMachine) {
 	vm.ResourceVersion = strconv.Itoa(s.version)
 	old := s.vms[vm.Name]
 	s.vms[vm.Name] = vm
-	for _, h := range s.handlers {
-		if old == nil {
-			h.OnAdd(seen(vm), false)
-			continue
-		}
-		h.OnUpdate(seen(old), seen(vm))
+	for _, d := range s.handlers {
+		d.send(func() {
+			if old == nil {
+				d.handler.OnAdd(seen(vm), false)
+				return
+			}
+			d.handler.OnUpdate(seen(old), seen(vm))
+		})
 	}
 }
 
@@ -96,8 +92,8 @@ func (s *store) remove(name string) {
 	defer s.mu.Unlock()
 	vm := s.vms[name]
 	delete(s.vms, name)
-	for _, h := range s.handlers {
-		h.OnDelete(seen(vm))
+	for _, d := range s.handlers {
+		d.send(func() { d.handler.OnDelete(seen(vm)) })
 	}
 }
 

@@ -117,7 +117,7 @@ func (w *world) createUrgent(t *rapid.T) { w.store.create(w.drawVM(t, urgent)) }
 
 func (w *world) drawVM(t *rapid.T, class string) *v1alpha1.VirtualMachine {
 	w.created++
-	r := oracle.DrawRequest(t)
+	r := *oracle.DrawRequest(t)
 	name := fmt.Sprintf("vm-%d", w.created)
 	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "ns", Name: name, UID: types.UID("uid-" + name), Generation: int64(w.created),
@@ -178,7 +178,7 @@ func (w *world) addHost(t *rapid.T) {
 	w.mu.Lock()
 	w.held[name] = map[types.UID]v1alpha1.Placement{}
 	w.mu.Unlock()
-	w.report(t, name, oracle.DrawHost(t))
+	w.report(t, name, oracle.DrawHostOf(t, rapid.IntRange(1, 4).Draw(t, "cells")))
 }
 
 // growHost gives a host more of everything in its first cell.
@@ -252,10 +252,7 @@ const (
 func (w *world) settle() {
 	var last int
 	for since := time.Now(); time.Since(since) < calm; time.Sleep(500 * time.Microsecond) {
-		w.mu.Lock()
-		released := 0
-		w.mu.Unlock()
-		released = w.store.release(w.gone)
+		released := w.store.release(w.gone)
 		w.evicted += released
 		w.store.mu.Lock()
 		version := w.store.version

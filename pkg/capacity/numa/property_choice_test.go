@@ -6,7 +6,28 @@ import (
 	"pgregory.net/rapid"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity/numa/oracle"
 )
+
+// ask is the request as the oracle knows it.
+func ask(r *Request) *oracle.Request {
+	out := oracle.Request(*r)
+	return &out
+}
+
+// drawRequest asks for something of the size of a cell or a few.
+func drawRequest(t *rapid.T) *Request {
+	out := Request(*oracle.DrawRequest(t))
+	return &out
+}
+
+func set(list string) cpuset.CPUSet {
+	s, err := cpuset.Parse(list)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
 
 // choose checks what Choose says against every set of cells there is.
 func (w *world) choose(t *rapid.T, r *Request) (Assignment, bool) {
@@ -25,33 +46,33 @@ func (w *world) choose(t *rapid.T, r *Request) (Assignment, bool) {
 	if short == nil {
 		checkSums(t, w.usage.Host(), r, a)
 	}
-	oracle := tallyOf(w.status, w.placed)
-	devices, enough := oracle.given(r, a.Cells)
+	tally := oracle.New(w.status, w.placed)
+	devices, enough := tally.Given(ask(r), a.Cells)
 	if short == nil {
 		if diff := cmp.Diff(devices, a.Devices); diff != "" {
 			t.Fatalf("devices beside %+v (-want +got):\n%s", a.Cells, diff)
 		}
 	}
-	w.checkLack(t, oracle, r, a, short)
+	w.checkLack(t, tally, r, a, short)
 	switch {
 	case !r.bindsMemory() && !r.dedicated():
-		if want := enough && oracle.takes(r, &v1alpha1.Placement{Granted: r.Granted, Devices: devices}); want != (short == nil) {
+		if want := enough && tally.Takes(ask(r), &v1alpha1.Placement{Granted: r.Granted, Devices: devices}); want != (short == nil) {
 			t.Fatalf("shortage %v, but it is %t that it fits", short, want)
 		}
 	case !r.bindsMemory():
-		if want, known := oracle.pinnable(r); known && want != (short == nil) {
+		if want, known := tally.Pinnable(ask(r)); known && want != (short == nil) {
 			t.Fatalf("shortage %v, but it is %t that it fits", short, want)
 		}
 	default:
-		w.compare(t, oracle, r, a, short)
+		w.compare(t, tally, r, a, short)
 	}
 	return a, short == nil
 }
 
 // compare holds a choice of cells against all valid ones.
-func (w *world) compare(t *rapid.T, oracle *tally, r *Request, a Assignment, short *Shortage) {
-	exact := len(oracle.cells) <= exactCells
-	valid := oracle.placements(r)
+func (w *world) compare(t *rapid.T, tally *oracle.Tally, r *Request, a Assignment, short *Shortage) {
+	exact := len(tally.Cells) <= exactCells
+	valid := tally.Placements(ask(r))
 	if short != nil {
 		if exact && len(valid) > 0 {
 			t.Fatalf("shortage %q, but there is %+v", short, valid[0])
@@ -67,27 +88,27 @@ func (w *world) compare(t *rapid.T, oracle *tally, r *Request, a Assignment, sho
 	if len(valid) == 0 {
 		t.Fatalf("%+v is not valid", a.Cells)
 	}
-	var got found
-	got.k = len(a.Cells)
+	var got oracle.Found
+	got.Cells = len(a.Cells)
 	for _, c := range a.Cells {
-		i := oracle.index(c.ID)
-		got.memory += memoryIn(&oracle.cells[i], r.Granted.PageSize) - oracle.bound[i][r.Granted.PageSize]
+		i := tally.Index(c.ID)
+		got.Memory += tally.Free(i, r.Granted.PageSize)
 		for _, d := range a.Cells {
-			if j := oracle.index(d.ID); i != j {
-				got.distance += oracle.distance(i, j)
+			if j := tally.Index(d.ID); i != j {
+				got.Distance += tally.Distance(i, j)
 			}
 		}
 	}
-	if !exact && (r.NUMA == v1alpha1.NUMASpread || got.k > 1) {
+	if !exact && (r.NUMA == v1alpha1.NUMASpread || got.Cells > 1) {
 		return // the best is promised up to exactCells, and wherever it is one cell
 	}
 	for _, v := range valid {
-		better := v.k < got.k
+		better := v.Cells < got.Cells
 		if r.NUMA == v1alpha1.NUMASpread {
-			better = v.k > got.k
+			better = v.Cells > got.Cells
 		}
-		same := v.k == got.k
-		if better || same && (v.distance < got.distance || v.distance == got.distance && v.memory < got.memory) {
+		same := v.Cells == got.Cells
+		if better || same && (v.Distance < got.Distance || v.Distance == got.Distance && v.Memory < got.Memory) {
 			t.Fatalf("%+v was chosen (%+v), but %+v is better", a.Cells, got, v)
 		}
 	}
@@ -105,7 +126,7 @@ func checkSums(t *rapid.T, h *Host, r *Request, a Assignment) {
 			t.Fatalf("cells are out of order or pinned wrongly: %+v", a.Cells)
 		}
 		last = c.ID
-		if r.Granted.PageSize != "" && c.Memory%unitOf(r.Granted.PageSize) != 0 {
+		if r.Granted.PageSize != "" && c.Memory%oracle.UnitOf(r.Granted.PageSize) != 0 {
 			t.Fatalf("a page is split: %+v", a.Cells)
 		}
 		i, _ := h.index(c.ID)

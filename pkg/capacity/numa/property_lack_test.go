@@ -4,11 +4,12 @@ import (
 	"pgregory.net/rapid"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity/numa/oracle"
 )
 
 // checkLack holds what is said in short about a request against the choice, and
 // for one cell against a look at each cell alone.
-func (w *world) checkLack(t *rapid.T, oracle *tally, r *Request, a Assignment, short *Shortage) {
+func (w *world) checkLack(t *rapid.T, tally *oracle.Tally, r *Request, a Assignment, short *Shortage) {
 	lack, lacks := Lacks(w.usage, r)
 	if lacks != (short != nil) || lacks == (lack == Lack{}) {
 		t.Fatalf("shortage %v, but lack %+v (%t)", short, lack, lacks)
@@ -30,7 +31,7 @@ func (w *world) checkLack(t *rapid.T, oracle *tally, r *Request, a Assignment, s
 		t.Fatalf("lack %+v, but shortage %q", lack, short)
 	}
 	if totals && r.NUMA == v1alpha1.NUMASingleCell && !r.apart() {
-		if want := oracle.lackOfOneCell(r); lack.Resource != want.Resource || lack.Device == "" != (want.Device == "") || lack.Beside != want.Beside && lack.Device == "" {
+		if want := lackOfOneCell(tally, r); lack.Resource != want.Resource || lack.Device == "" != (want.Device == "") || lack.Beside != want.Beside && lack.Device == "" {
 			t.Fatalf("lack %+v, want %+v", lack, want)
 		}
 	}
@@ -38,14 +39,14 @@ func (w *world) checkLack(t *rapid.T, oracle *tally, r *Request, a Assignment, s
 
 // lackOfOneCell looks for what no cell has: CPUs, memory, or both together; and
 // when one has both, it is devices that are missing.
-func (t *tally) lackOfOneCell(r *Request) Lack {
+func lackOfOneCell(t *oracle.Tally, r *Request) Lack {
 	var anyCPU, anyMemory, both bool
 	tiny := *r
 	tiny.Devices, tiny.Granted.Memory, tiny.Granted.Overhead = nil, 0, 0
-	for i := range t.cells {
-		p := v1alpha1.Placement{Granted: tiny.Granted, Cells: []v1alpha1.PlacedCell{{ID: t.cells[i].ID, CPU: r.Granted.CPU}}}
-		cpu := t.takes(&tiny, &p)
-		memory := memoryIn(&t.cells[i], r.Granted.PageSize)-t.bound[i][r.Granted.PageSize] >= r.Granted.Memory
+	for i := range t.Cells {
+		p := v1alpha1.Placement{Granted: tiny.Granted, Cells: []v1alpha1.PlacedCell{{ID: t.Cells[i].ID, CPU: r.Granted.CPU}}}
+		cpu := t.Takes(ask(&tiny), &p)
+		memory := t.Free(i, r.Granted.PageSize) >= r.Granted.Memory
 		anyCPU, anyMemory, both = anyCPU || cpu, anyMemory || memory, both || cpu && memory
 	}
 	memory := map[v1alpha1.PageSize]Lack{"": {Resource: v1alpha1.ResourceMemory}, v1alpha1.PageSize2Mi: {Resource: v1alpha1.ResourceHugepages2Mi}, v1alpha1.PageSize1Gi: {Resource: v1alpha1.ResourceHugepages1Gi}}[r.Granted.PageSize]

@@ -2,10 +2,13 @@ package numa
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"domus.dev/domus/pkg/capacity/numa/oracle"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
@@ -28,7 +31,7 @@ type world struct {
 
 func TestWhatIsGrantedIsThere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{status: drawHost(t)}
+		w := &world{status: oracle.DrawHost(t)}
 		h, err := FromHypervisor(w.status)
 		if err != nil {
 			t.Fatal(err)
@@ -49,7 +52,7 @@ func TestWhatIsGrantedIsThere(t *testing.T) {
 
 // check holds every promise after every step.
 func (w *world) check(t *rapid.T) {
-	if broken := tallyOf(w.status, w.placed).broken(); broken != "" {
+	if broken := oracle.Broken(w.status, w.placed); broken != "" {
 		t.Fatal(broken)
 	}
 }
@@ -126,7 +129,7 @@ func (w *world) admit(t *rapid.T) {
 		return
 	}
 	p := r.Placement("a", a)
-	broken := tallyOf(w.status, append(w.placed[:len(w.placed):len(w.placed)], p)).broken()
+	broken := oracle.Broken(w.status, append(w.placed[:len(w.placed):len(w.placed)], p))
 	if short := Admit(w.usage, &p); (short == nil) != (broken == "") {
 		t.Fatalf("%s: admission says %v, the promises %q", describe(&p), short, broken)
 	}
@@ -149,4 +152,9 @@ func (w *world) swap(t *rapid.T, p *v1alpha1.Placement) {
 	if !u.Equal(w.usage) {
 		t.Fatalf("swapping %s with %s changes the account", describe(p), describe(other))
 	}
+}
+
+// describe names a placement in a failure.
+func describe(p *v1alpha1.Placement) string {
+	return fmt.Sprintf("%+v %+v %+v", p.Granted, p.Cells, p.Devices)
 }

@@ -1,4 +1,8 @@
-package numa
+// Package oracle is what tests of placement compare with: it counts from the
+// reports of hosts and the placements on them alone, one thing after another,
+// tries every set of cells, and shares no code with what is tested. It also
+// draws the random hosts and requests. Nothing but tests uses it.
+package oracle
 
 import (
 	"fmt"
@@ -10,13 +14,11 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// The oracle counts what the tests expect from the reports and the placements
-// alone, one thing after another, and shares no code with what is tested.
-
-// tally is what placements hold of a host.
-type tally struct {
+// Tally is what placements hold of a host.
+type Tally struct {
+	// Cells are the host's, by id.
+	Cells  []v1alpha1.Cell
 	status *v1alpha1.HypervisorStatus
-	cells  []v1alpha1.Cell
 	// by cell, in the order of cells
 	cpus   []cpuset.CPUSet
 	taken  []cpuset.CPUSet
@@ -29,9 +31,10 @@ type tally struct {
 	clash       string
 }
 
-func tallyOf(status *v1alpha1.HypervisorStatus, placed []v1alpha1.Placement) *tally {
-	t := &tally{status: status, cells: sortedCells(status), total: map[v1alpha1.PageSize]int64{}, devices: map[string]bool{}}
-	for _, c := range t.cells {
+// New counts the placements on the host of a report.
+func New(status *v1alpha1.HypervisorStatus, placed []v1alpha1.Placement) *Tally {
+	t := &Tally{status: status, Cells: sortedCells(status), total: map[v1alpha1.PageSize]int64{}, devices: map[string]bool{}}
+	for _, c := range t.Cells {
 		t.cpus = append(t.cpus, set(c.CPUs))
 		t.taken = append(t.taken, cpuset.New())
 		t.shared = append(t.shared, 0)
@@ -43,12 +46,17 @@ func tallyOf(status *v1alpha1.HypervisorStatus, placed []v1alpha1.Placement) *ta
 	return t
 }
 
-func (t *tally) add(p *v1alpha1.Placement) {
+// Free is what the cell at index i has left of the memory in pages of a size.
+func (t *Tally) Free(i int, size v1alpha1.PageSize) int64 {
+	return memoryIn(&t.Cells[i], size) - t.bound[i][size]
+}
+
+func (t *Tally) add(p *v1alpha1.Placement) {
 	t.total[p.Granted.PageSize] += p.Granted.Memory
 	t.total[""] += p.Granted.Overhead
 	t.totalShared += int64(p.Granted.CPU)
 	for _, in := range p.Cells {
-		i := t.index(in.ID)
+		i := t.Index(in.ID)
 		t.bound[i][p.Granted.PageSize] += in.Memory
 		if in.CPUs == "" {
 			t.shared[i] += int64(in.CPU)
@@ -62,7 +70,7 @@ func (t *tally) add(p *v1alpha1.Placement) {
 		if !pins.Intersection(idle).IsEmpty() || !pins.Union(idle).Intersection(t.taken[i]).IsEmpty() {
 			t.clash = fmt.Sprintf("CPUs %s or %s in cell %d are given twice", in.CPUs, in.Idle, in.ID)
 		}
-		if !pins.Union(idle).Intersection(foreignCPUs(&t.cells[i])).IsEmpty() {
+		if !pins.Union(idle).Intersection(foreignCPUs(&t.Cells[i])).IsEmpty() {
 			t.clash = fmt.Sprintf("CPUs %s or %s in cell %d are those of foreign domains", in.CPUs, in.Idle, in.ID)
 		}
 		t.taken[i] = t.taken[i].Union(pins, idle)
@@ -75,15 +83,15 @@ func (t *tally) add(p *v1alpha1.Placement) {
 	}
 }
 
-// broken says which promise is broken, or nothing.
-func (t *tally) broken() string {
+// Broken says which promise is broken, or nothing.
+func (t *Tally) Broken() string {
 	if t.clash != "" {
 		return t.clash
 	}
 	var taken, cpus int64
 	room := map[v1alpha1.PageSize]int64{}
 	bound := map[v1alpha1.PageSize]int64{}
-	for i, c := range t.cells {
+	for i, c := range t.Cells {
 		n := int64(t.taken[i].Size())
 		taken, cpus = taken+n, cpus+int64(t.cpus[i].Size())
 		if offered := (int64(t.cpus[i].Size()) - n) * milli(t.status) / 1000; t.shared[i] > offered {
@@ -120,9 +128,10 @@ func (t *tally) broken() string {
 	return ""
 }
 
-func (t *tally) index(id int32) int {
-	for i := range t.cells {
-		if t.cells[i].ID == id {
+// Index is that of the cell with this id.
+func (t *Tally) Index(id int32) int {
+	for i := range t.Cells {
+		if t.Cells[i].ID == id {
 			return i
 		}
 	}
@@ -130,10 +139,10 @@ func (t *tally) index(id int32) int {
 }
 
 // cores are the free cores of a cell that nobody has begun, lowest first.
-func (t *tally) freeCores(i int) []cpuset.CPUSet {
+func (t *Tally) freeCores(i int) []cpuset.CPUSet {
 	alone := t.cpus[i]
 	lowest := map[int]cpuset.CPUSet{}
-	for _, s := range t.cells[i].Siblings {
+	for _, s := range t.Cells[i].Siblings {
 		core := set(s)
 		alone = alone.Difference(core)
 		lowest[core.List()[0]] = core
@@ -143,7 +152,7 @@ func (t *tally) freeCores(i int) []cpuset.CPUSet {
 	}
 	var free []cpuset.CPUSet
 	for _, cpu := range t.cpus[i].List() {
-		if core, first := lowest[cpu]; first && core.Intersection(t.taken[i].Union(foreignCPUs(&t.cells[i]))).IsEmpty() {
+		if core, first := lowest[cpu]; first && core.Intersection(t.taken[i].Union(foreignCPUs(&t.Cells[i]))).IsEmpty() {
 			free = append(free, core)
 		}
 	}
@@ -153,17 +162,18 @@ func (t *tally) freeCores(i int) []cpuset.CPUSet {
 // unitsOf are the bytes in which memory is dealt.
 var unitsOf = map[v1alpha1.PageSize]int64{"": mib, v1alpha1.PageSize2Mi: 2 * mib, v1alpha1.PageSize1Gi: gib}
 
-func unitOf(size v1alpha1.PageSize) int64 { return unitsOf[size] }
+// UnitOf is the number of bytes in which memory in pages of a size is dealt.
+func UnitOf(size v1alpha1.PageSize) int64 { return unitsOf[size] }
 
 // memoryIn is what foreign domains leave of the cell's memory.
 func memoryIn(c *v1alpha1.Cell, size v1alpha1.PageSize) int64 {
 	have := c.Memory
 	for _, p := range c.Hugepages {
 		if p.Size == size {
-			have = p.Total * unitOf(size)
+			have = p.Total * UnitOf(size)
 			break
 		}
-		have -= p.Total * unitOf(p.Size)
+		have -= p.Total * UnitOf(p.Size)
 	}
 	if f := c.Foreign; f != nil {
 		have -= map[v1alpha1.PageSize]int64{"": f.Memory, v1alpha1.PageSize2Mi: f.Hugepages2Mi * 2 * mib, v1alpha1.PageSize1Gi: f.Hugepages1Gi * gib}[size]

@@ -1,4 +1,4 @@
-package numa
+package oracle
 
 import (
 	"maps"
@@ -8,20 +8,23 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// found is a valid set of cells with what the policies judge it by.
-type found struct {
-	k                int
-	distance, memory int64
+// Found is a valid set of cells with what the policies judge it by.
+type Found struct {
+	// Cells is how many they are.
+	Cells int
+	// Distance is the sum of the distances between them, both ways; Memory what
+	// they have left of the request's kind.
+	Distance, Memory int64
 }
 
-// placements tries every set of cells and returns all that are valid under the
+// Placements tries every set of cells and returns all that are valid under the
 // request's policy, before any is preferred.
-func (t *tally) placements(r *Request) []found {
-	var out []found
+func (t *Tally) Placements(r *Request) []Found {
+	var out []Found
 	size := r.Granted.PageSize
-	for bitmap := 1; bitmap < 1<<len(t.cells); bitmap++ {
+	for bitmap := 1; bitmap < 1<<len(t.Cells); bitmap++ {
 		var members []int
-		for i := range t.cells {
+		for i := range t.Cells {
 			if bitmap>>i&1 == 1 {
 				members = append(members, i)
 			}
@@ -31,15 +34,15 @@ func (t *tally) placements(r *Request) []found {
 		}
 		p := v1alpha1.Placement{Granted: r.Granted, Cells: t.dealt(r, members)}
 		var enough bool
-		if p.Devices, enough = t.given(r, p.Cells); p.Cells == nil || !enough || !t.takes(r, &p) {
+		if p.Devices, enough = t.Given(r, p.Cells); p.Cells == nil || !enough || !t.Takes(r, &p) {
 			continue
 		}
-		f := found{k: len(members)}
+		f := Found{Cells: len(members)}
 		for _, i := range members {
-			f.memory += memoryIn(&t.cells[i], size) - t.bound[i][size]
+			f.Memory += t.Free(i, size)
 			for _, j := range members {
 				if i != j {
-					f.distance += t.distance(i, j)
+					f.Distance += t.Distance(i, j)
 				}
 			}
 		}
@@ -49,15 +52,15 @@ func (t *tally) placements(r *Request) []found {
 }
 
 // dealt hands out vCPUs and memory one by one; nil when a member gets none.
-func (t *tally) dealt(r *Request, members []int) []v1alpha1.PlacedCell {
+func (t *Tally) dealt(r *Request, members []int) []v1alpha1.PlacedCell {
 	cells := make([]v1alpha1.PlacedCell, len(members))
 	for n, i := range members {
-		cells[n].ID = t.cells[i].ID
+		cells[n].ID = t.Cells[i].ID
 	}
 	for n := range int(r.Granted.CPU) {
 		cells[n%len(cells)].CPU++
 	}
-	unit := unitOf(r.Granted.PageSize)
+	unit := UnitOf(r.Granted.PageSize)
 	for n, left := 0, r.Granted.Memory; left > 0; n, left = n+1, left-unit {
 		cells[n%len(cells)].Memory += min(unit, left)
 	}
@@ -69,13 +72,13 @@ func (t *tally) dealt(r *Request, members []int) []v1alpha1.PlacedCell {
 	return cells
 }
 
-// takes pins the lowest CPUs that the thread policy allows and says whether the
+// Takes pins the lowest CPUs that the thread policy allows and says whether the
 // host keeps its promises with the placement on it.
-func (t *tally) takes(r *Request, p *v1alpha1.Placement) bool {
+func (t *Tally) Takes(r *Request, p *v1alpha1.Placement) bool {
 	if r.dedicated() {
 		for n := range p.Cells {
 			c := &p.Cells[n]
-			i := t.index(c.ID)
+			i := t.Index(c.ID)
 			if r.apart() {
 				free := t.freeCores(i)
 				if len(free) < int(c.CPU) {
@@ -88,7 +91,7 @@ func (t *tally) takes(r *Request, p *v1alpha1.Placement) bool {
 				c.CPUs, c.Idle = pins.String(), all.Difference(pins).String()
 				continue
 			}
-			free := t.cpus[i].Difference(t.taken[i]).Difference(foreignCPUs(&t.cells[i])).List()
+			free := t.cpus[i].Difference(t.taken[i]).Difference(foreignCPUs(&t.Cells[i])).List()
 			if len(free) < int(c.CPU) {
 				return false
 			}
@@ -105,24 +108,25 @@ func (t *tally) takes(r *Request, p *v1alpha1.Placement) bool {
 		after.bound = append(after.bound, maps.Clone(b))
 	}
 	after.add(p)
-	return after.broken() == ""
+	return after.Broken() == ""
 }
 
-func (t *tally) distance(i, j int) int64 {
-	for _, d := range t.cells[i].Distances {
-		if d.Cell == t.cells[j].ID {
+// Distance is that from the cell at index i to the one at j.
+func (t *Tally) Distance(i, j int) int64 {
+	for _, d := range t.Cells[i].Distances {
+		if d.Cell == t.Cells[j].ID {
 			return int64(d.Distance)
 		}
 	}
 	return 20
 }
 
-// pinnable says whether dedicated CPUs without a NUMA policy are anywhere: with
+// Pinnable says whether dedicated CPUs without a NUMA policy are anywhere: with
 // cores of one width it does not matter which are taken.
-func (t *tally) pinnable(r *Request) (fits, known bool) {
+func (t *Tally) Pinnable(r *Request) (fits, known bool) {
 	p := v1alpha1.Placement{Granted: r.Granted}
 	width, left := 0, r.Granted.CPU
-	for i := range t.cells {
+	for i := range t.Cells {
 		for _, core := range t.freeCores(i) {
 			if known = width == 0 || width == core.Size(); r.apart() && !known {
 				return false, false
@@ -130,12 +134,12 @@ func (t *tally) pinnable(r *Request) (fits, known bool) {
 			width = core.Size()
 		}
 	}
-	for i := range t.cells {
-		c := v1alpha1.PlacedCell{ID: t.cells[i].ID}
+	for i := range t.Cells {
+		c := v1alpha1.PlacedCell{ID: t.Cells[i].ID}
 		for n := left; n > 0; n-- {
 			one := v1alpha1.PlacedCell{ID: c.ID, CPU: n}
 			alone := v1alpha1.Placement{Granted: v1alpha1.GrantedResources{CPU: n, PageSize: r.Granted.PageSize}, Cells: []v1alpha1.PlacedCell{one}}
-			if t.takes(r, &alone) {
+			if t.Takes(r, &alone) {
 				c = alone.Cells[0]
 				break
 			}
@@ -146,6 +150,6 @@ func (t *tally) pinnable(r *Request) (fits, known bool) {
 		}
 	}
 	var enough bool
-	p.Devices, enough = t.given(r, nil)
-	return left == 0 && enough && t.takes(r, &p), true
+	p.Devices, enough = t.Given(r, nil)
+	return left == 0 && enough && t.Takes(r, &p), true
 }

@@ -1,7 +1,6 @@
-package numa
+package oracle
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,13 +10,23 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// drawHost is a host of 1 to 8 cells, seldom more, with or without SMT, pages,
-// distances, reserve and overcommit. Cells may be without CPUs.
-func drawHost(t *rapid.T) *v1alpha1.HypervisorStatus {
+const (
+	mib = int64(1) << 20
+	gib = int64(1) << 30
+)
+
+// DrawHost is a host of 1 to 8 cells, seldom more.
+func DrawHost(t *rapid.T) *v1alpha1.HypervisorStatus {
 	n := rapid.IntRange(1, 8).Draw(t, "cells")
 	if rapid.IntRange(0, 9).Draw(t, "large") == 0 {
 		n = rapid.IntRange(9, 12).Draw(t, "many cells")
 	}
+	return DrawHostOf(t, n)
+}
+
+// DrawHostOf is a host of n cells with or without SMT, pages, distances, devices,
+// reserve, overcommit and domains of others. Cells may be without CPUs.
+func DrawHostOf(t *rapid.T, n int) *v1alpha1.HypervisorStatus {
 	widest := rapid.IntRange(1, 3).Draw(t, "threads of a core at most")
 	next, order := 0, rapid.Permutation(cpuNumbers(n*4*3)).Draw(t, "CPU numbers")
 	status := &v1alpha1.HypervisorStatus{CPUOvercommit: rapid.SampledFrom([]string{"", "1", "2", "1500m", "1.1", "500m", "3333m"}).Draw(t, "overcommit")}
@@ -75,8 +84,8 @@ func drawAllocatable(t *rapid.T, status *v1alpha1.HypervisorStatus, cpus int64) 
 	a.Hugepages1Gi = less(a.Hugepages1Gi, gib, "foreign 1Gi pages")
 }
 
-// drawRequest asks for something of the size of a cell or a few.
-func drawRequest(t *rapid.T) *Request {
+// DrawRequest asks for something of the size of a cell or a few.
+func DrawRequest(t *rapid.T) *Request {
 	r := &Request{
 		NUMA:      rapid.SampledFrom([]v1alpha1.NUMAPolicy{"", v1alpha1.NUMANone, v1alpha1.NUMASingleCell, v1alpha1.NUMARestricted, v1alpha1.NUMASpread, v1alpha1.NUMARestricted, v1alpha1.NUMASpread}).Draw(t, "numa"),
 		CPUPolicy: rapid.SampledFrom([]v1alpha1.CPUPolicy{"", v1alpha1.CPUShared, v1alpha1.CPUDedicated}).Draw(t, "cpuPolicy"),
@@ -86,7 +95,7 @@ func drawRequest(t *rapid.T) *Request {
 	}
 	r.Granted.CPU = rapid.Int32Range(1, 12).Draw(t, "cpu")
 	r.Granted.PageSize = rapid.SampledFrom([]v1alpha1.PageSize{"", v1alpha1.PageSize2Mi, v1alpha1.PageSize1Gi}).Draw(t, "pageSize")
-	r.Granted.Memory = rapid.Int64Range(1, 12).Draw(t, "memory") * unitOf(r.Granted.PageSize)
+	r.Granted.Memory = rapid.Int64Range(1, 12).Draw(t, "memory") * UnitOf(r.Granted.PageSize)
 	if r.Granted.PageSize == "" {
 		r.Granted.Memory += rapid.SampledFrom([]int64{0, 0, 5, mib - 1}).Draw(t, "odd bytes")
 		r.Granted.Overhead = rapid.SampledFrom([]int64{0, 0, 300}).Draw(t, "overhead")
@@ -105,11 +114,6 @@ func cpuNumbers(n int) []string {
 		out = append(out, strconv.Itoa(i))
 	}
 	return out
-}
-
-// describe names a placement in a failure.
-func describe(p *v1alpha1.Placement) string {
-	return fmt.Sprintf("%+v %+v %+v", p.Granted, p.Cells, p.Devices)
 }
 
 // sortedCells are the reported cells by id.
