@@ -80,6 +80,9 @@ func projectSpec(vm *v1alpha1.VirtualMachine, priority Priority) corev1.PodSpec 
 	if spec.SchedulerName == "" {
 		spec.SchedulerName = v1alpha1.DefaultSchedulerName
 	}
+	if g := vm.Spec.SchedulingGroup; g != nil {
+		spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &g.PodGroupName}
+	}
 	if p := vm.Status.Placement; p != nil {
 		spec.NodeName = p.NodeName
 	}
