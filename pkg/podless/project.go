@@ -22,7 +22,7 @@ const containerName = "domain"
 // see none: a VM that waits for nothing and holds nothing. The result shares
 // memory with vm, which must not be changed afterwards.
 func Project(vm *v1alpha1.VirtualMachine, priority Priority) *corev1.Pod {
-	if !visible(vm) {
+	if !Visible(vm) {
 		return nil
 	}
 	return &corev1.Pod{
@@ -32,8 +32,8 @@ func Project(vm *v1alpha1.VirtualMachine, priority Priority) *corev1.Pod {
 	}
 }
 
-// visible says whether the VM wants a host or holds one.
-func visible(vm *v1alpha1.VirtualMachine) bool {
+// Visible says whether the scheduler sees the VM: it wants a host or holds one.
+func Visible(vm *v1alpha1.VirtualMachine) bool {
 	if vm.Status.Placement != nil {
 		return true
 	}
