@@ -9,6 +9,8 @@ import (
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/discovery"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 // ErrNoPodGroups says that groups of VMs are asked for in a cluster that does
@@ -33,6 +35,14 @@ func requirePodGroups(server discovery.ServerResourcesInterface) error {
 		}
 	}
 	return ErrNoPodGroups
+}
+
+// Member says whether the VM counts in the group it names: it wants a host, or
+// holds one that it is not about to leave. A group of which some are evicted is
+// not completed by those that are still on their way out.
+func Member(vm *v1alpha1.VirtualMachine) bool {
+	leaves := vm.DeletionTimestamp != nil || vm.Status.Eviction != nil
+	return vm.Spec.SchedulingGroup != nil && visible(vm) && !leaves
 }
 
 // untouchable is the priority real Pods are shown with: above any VM's.

@@ -12,6 +12,8 @@ import (
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/utils/ptr"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 func TestGroupsNeedAServerThatKnowsThem(t *testing.T) {
@@ -45,6 +47,35 @@ func TestGroupsNeedAServerThatKnowsThem(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestWhoCountsInAGroup(t *testing.T) {
+	deleted := created
+	for name, test := range map[string]struct {
+		change []func(*v1alpha1.VirtualMachine)
+		want   bool
+	}{
+		"waits for a host":      {nil, true},
+		"holds a host":          {[]func(*v1alpha1.VirtualMachine){placed("a")}, true},
+		"holds one and stopped": {[]func(*v1alpha1.VirtualMachine){placed("a"), func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped }}, true},
+		"shall not run":         {[]func(*v1alpha1.VirtualMachine){func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped }}, false},
+		"is evicted":            {[]func(*v1alpha1.VirtualMachine){placed("a"), func(vm *v1alpha1.VirtualMachine) { vm.Status.Eviction = &v1alpha1.Eviction{} }}, false},
+		"is being deleted":      {[]func(*v1alpha1.VirtualMachine){placed("a"), func(vm *v1alpha1.VirtualMachine) { vm.DeletionTimestamp = &deleted }}, false},
+		"names no group":        {[]func(*v1alpha1.VirtualMachine){func(vm *v1alpha1.VirtualMachine) { vm.Spec.SchedulingGroup = nil }}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inGroup := func(vm *v1alpha1.VirtualMachine) {
+				vm.Spec.SchedulingGroup = &v1alpha1.SchedulingGroup{PodGroupName: "db"}
+			}
+			vm := vm(append([]func(*v1alpha1.VirtualMachine){inGroup}, test.change...)...)
+			if got := Member(vm); got != test.want {
+				t.Errorf("counts is %t, want %t", got, test.want)
+			}
+			if pod := Project(vm, defaultPriority); pod != nil && (pod.Spec.SchedulingGroup != nil) != test.want {
+				t.Errorf("projected with group %v, want one: %t", pod.Spec.SchedulingGroup, test.want)
+			}
+		})
+	}
 }
 
 func TestARealPodIsNoVictimAndNoMember(t *testing.T) {

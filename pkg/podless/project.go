@@ -22,7 +22,7 @@ const containerName = "domain"
 // see none: a VM that waits for nothing and holds nothing. The result shares
 // memory with vm, which must not be changed afterwards.
 func Project(vm *v1alpha1.VirtualMachine, priority Priority) *corev1.Pod {
-	if !Visible(vm) {
+	if !visible(vm) {
 		return nil
 	}
 	return &corev1.Pod{
@@ -32,8 +32,8 @@ func Project(vm *v1alpha1.VirtualMachine, priority Priority) *corev1.Pod {
 	}
 }
 
-// Visible says whether the scheduler sees the VM: it wants a host or holds one.
-func Visible(vm *v1alpha1.VirtualMachine) bool {
+// visible says whether the VM wants a host or holds one.
+func visible(vm *v1alpha1.VirtualMachine) bool {
 	if vm.Status.Placement != nil {
 		return true
 	}
@@ -80,8 +80,8 @@ func projectSpec(vm *v1alpha1.VirtualMachine, priority Priority) corev1.PodSpec 
 	if spec.SchedulerName == "" {
 		spec.SchedulerName = v1alpha1.DefaultSchedulerName
 	}
-	if g := vm.Spec.SchedulingGroup; g != nil {
-		spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &g.PodGroupName}
+	if Member(vm) {
+		spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &vm.Spec.SchedulingGroup.PodGroupName}
 	}
 	if p := vm.Status.Placement; p != nil {
 		spec.NodeName = p.NodeName

@@ -34,15 +34,6 @@ func TestProjectTheLeastVM(t *testing.T) {
 	}
 }
 
-func TestAGroupIsShownToTheScheduler(t *testing.T) {
-	pod := Project(vm(func(vm *v1alpha1.VirtualMachine) {
-		vm.Spec.SchedulingGroup = &v1alpha1.SchedulingGroup{PodGroupName: "db"}
-	}), defaultPriority)
-	if diff := cmp.Diff(&corev1.PodSchedulingGroup{PodGroupName: ptr.To("db")}, pod.Spec.SchedulingGroup); diff != "" {
-		t.Errorf("group (-want +got):\n%s", diff)
-	}
-}
-
 func TestRequestOfReadsBackWhatWasProjected(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.VirtualMachine){
 		"ordinary memory": func(*v1alpha1.VirtualMachine) {},

@@ -276,6 +276,38 @@ func TestGangMakesRoom(t *testing.T) {
 	all(t, ns, lows, unbound)
 }
 
+func TestGangIsEvictedWholeWhenItSaysSo(t *testing.T) {
+	startScheduler(t, schedulerOptions{gangs: true})
+	ns := namespace(t, nil)
+	hosts(t, ns, 2, mid)
+	high := ns + "-high"
+	priorityClass(t, high, 1000)
+	gang(t, ns, "gang", 2, func(pg *schedulingv1beta1.PodGroup) {
+		pg.Spec.DisruptionMode = &schedulingv1beta1.DisruptionMode{All: &schedulingv1beta1.AllDisruptionMode{}}
+	})
+	vms := members(t, ns, "gang", 2, 8)
+	all(t, ns, vms, bound)
+	for _, vm := range vms {
+		hostSays(t, ns, vm, v1alpha1.HostRunning, "", "")
+	}
+	// It needs one of the hosts only.
+	create(t, newVM(ns, "important", 8, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.PriorityClassName = high }))
+	all(t, ns, vms, func(vm *v1alpha1.VirtualMachine) string {
+		if vm.Status.Eviction == nil {
+			return "no eviction was asked for"
+		}
+		return ""
+	})
+	for _, vm := range vms {
+		hostSays(t, ns, vm, v1alpha1.HostGone, v1alpha1.ReasonEvicted, "")
+	}
+	waitVM(t, ns, "important", bound)
+	// There is room for one of the two again.
+	all(t, ns, vms, waiting("Unschedulable", ""))
+	stays(t, ns, vms[0], unbound)
+	all(t, ns, vms, unbound)
+}
+
 func TestGangEvictsNobodyInVainAndNoPod(t *testing.T) {
 	startScheduler(t, schedulerOptions{gangs: true})
 	ns := namespace(t, nil)

@@ -24,7 +24,7 @@ func (o Options) why(name string, group *schedulingv1beta1.PodGroup, vms []*v1al
 	}
 	least, seen := group.Spec.SchedulingPolicy.Gang.MinCount, int32(0)
 	for _, vm := range vms {
-		if podless.Visible(vm) {
+		if podless.Member(vm) {
 			seen++
 		}
 	}
@@ -38,5 +38,5 @@ func (o Options) why(name string, group *schedulingv1beta1.PodGroup, vms []*v1al
 
 // waits says whether a VM of a group that cannot be placed yet is to be told why.
 func (o Options) waits(vm *v1alpha1.VirtualMachine) bool {
-	return vm.Status.Placement == nil && podless.Visible(vm) && o.SchedulerNames.Has(vm.Spec.SchedulerName)
+	return vm.Status.Placement == nil && podless.Member(vm) && o.SchedulerNames.Has(vm.Spec.SchedulerName)
 }

@@ -14,6 +14,7 @@ var on = Options{Enabled: true, SchedulerNames: sets.New("vm-scheduler")}
 
 func waiting() *v1alpha1.VirtualMachine {
 	vm := &v1alpha1.VirtualMachine{}
+	vm.Spec.SchedulingGroup = &v1alpha1.SchedulingGroup{PodGroupName: "db"}
 	vm.Spec.SchedulerName, vm.Spec.PowerState = "vm-scheduler", v1alpha1.PowerRunning
 	return vm
 }
@@ -21,6 +22,12 @@ func waiting() *v1alpha1.VirtualMachine {
 func placed() *v1alpha1.VirtualMachine {
 	vm := waiting()
 	vm.Status.Placement = &v1alpha1.Placement{NodeName: "a"}
+	return vm
+}
+
+func evicted() *v1alpha1.VirtualMachine {
+	vm := placed()
+	vm.Status.Eviction = &v1alpha1.Eviction{}
 	return vm
 }
 
@@ -50,6 +57,7 @@ func TestWhyAGroupIsNotPlaced(t *testing.T) {
 		"one is bound already":           {on, gang(2), []*v1alpha1.VirtualMachine{waiting(), placed()}, ""},
 		"two of three":                   {on, gang(3), []*v1alpha1.VirtualMachine{waiting(), waiting()}, incomplete},
 		"one of three is stopped":        {on, gang(3), []*v1alpha1.VirtualMachine{waiting(), waiting(), stopped()}, incomplete},
+		"one of three is on its way out": {on, gang(3), []*v1alpha1.VirtualMachine{waiting(), waiting(), evicted()}, incomplete},
 		"a group that is no gang":        {on, basic, []*v1alpha1.VirtualMachine{waiting()}, ""},
 		"a group that was never created": {on, nil, []*v1alpha1.VirtualMachine{waiting()}, "there is no PodGroup db in this namespace: create it"},
 		"groups are off": {Options{}, nil, []*v1alpha1.VirtualMachine{waiting()}, "spec.schedulingGroup: groups of VirtualMachines are off here: " +
