@@ -12,18 +12,21 @@ import (
 	"domus.dev/domus/pkg/controller/consistency"
 	"domus.dev/domus/pkg/controller/exclusion"
 	"domus.dev/domus/pkg/controller/finalizer"
+	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/controller/heartbeat"
 	"domus.dev/domus/pkg/controller/release"
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
-// live, which must not be cached.
-func Register(m manager.Manager, live client.Client, clk clock.PassiveClock) error {
+// live, which must not be cached. groups says which VMs' groups the scheduler
+// places.
+func Register(m manager.Manager, live client.Client, clk clock.PassiveClock, groups grouping.Options) error {
 	cached := m.GetCache()
 	for _, c := range []interface{ Register(manager.Manager) error }{
 		release.New(cached, live, clk),
 		exclusion.New(cached, live, clk),
 		finalizer.New(cached, live),
+		grouping.New(cached, live, clk, groups),
 		heartbeat.New(cached, live, clk),
 		consistency.New(cached, live, clk),
 	} {

@@ -12,7 +12,6 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 )
 
 // podInformer shows real Pods and projected VMs as one. The two halves have
@@ -37,7 +36,7 @@ func newRealPodInformer(client kubernetes.Interface, resync time.Duration) cache
 		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 		func(o *metav1.ListOptions) { o.FieldSelector = selector })
 	// SetTransform fails only on an informer that runs already.
-	_ = informer.SetTransform(ctrlcache.TransformStripManagedFields())
+	_ = informer.SetTransform(apart)
 	return informer
 }
 

@@ -80,6 +80,9 @@ func projectSpec(vm *v1alpha1.VirtualMachine, priority Priority) corev1.PodSpec 
 	if spec.SchedulerName == "" {
 		spec.SchedulerName = v1alpha1.DefaultSchedulerName
 	}
+	if Member(vm) {
+		spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &vm.Spec.SchedulingGroup.PodGroupName}
+	}
 	if p := vm.Status.Placement; p != nil {
 		spec.NodeName = p.NodeName
 	}

@@ -2,6 +2,7 @@ package podless
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -22,9 +23,14 @@ func NewRecorder(r events.EventRecorderLogger) events.EventRecorderLogger {
 
 // Eventf implements events.EventRecorder.
 func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
-	if pod, ok := related.(podLike); ok && reason == "Preempted" && IsProjected(pod.GetName()) {
-		// The scheduler names the preemptor by its Pod UID, which nobody knows.
-		note, args = "Evicted to make room for VirtualMachine %s/%s, which has a higher priority", []any{pod.GetNamespace(), VMName(pod.GetName())}
+	// The scheduler names the preemptor by its UID, which nobody knows.
+	if preemptor, ok := related.(podLike); ok && reason == "Preempted" {
+		switch {
+		case IsProjected(preemptor.GetName()):
+			note, args = "Evicted to make room for VirtualMachine %s/%s, which has a higher priority", []any{preemptor.GetNamespace(), VMName(preemptor.GetName())}
+		case isGroup(related):
+			note, args = "Evicted to make room for the VirtualMachines of PodGroup %s/%s, which have a higher priority", []any{preemptor.GetNamespace(), preemptor.GetName()}
+		}
 	}
 	named := make([]any, len(args))
 	for i, arg := range args {
@@ -37,6 +43,11 @@ func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, 
 		related = reference(related)
 	}
 	r.EventRecorderLogger.Eventf(reference(regarding), related, eventType, reason, action, note, named...)
+}
+
+func isGroup(obj runtime.Object) bool {
+	_, ok := obj.(*schedulingv1beta1.PodGroup)
+	return ok
 }
 
 // WithLogger implements events.EventRecorderLogger.

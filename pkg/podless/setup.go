@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	schedulerconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
+	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 )
@@ -31,6 +33,11 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w W
 	eventClient, err := kubernetes.NewForConfig(limited)
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the events client: %w", err)
+	}
+	if utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload) {
+		if err := requirePodGroups(real.Discovery()); err != nil {
+			return nil, nil, err
+		}
 	}
 	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
 	return SetupOn(ctx, cfg, real, vms, w, plugins)

@@ -67,7 +67,10 @@ func startControlPlane(dir string) (*controlPlane, error) {
 	p.env.ControlPlane.GetAPIServer().Configure().
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", p.auditLog).
-		Append("disable-admission-plugins", "ServiceAccount")
+		// Groups of VMs. PodGroupProtection's other half is kube-controller-manager.
+		Append("feature-gates", "GenericWorkload=true").
+		Append("runtime-config", "scheduling.k8s.io/v1beta1=true").
+		Append("disable-admission-plugins", "ServiceAccount", "PodGroupProtection")
 	if p.config, err = p.env.Start(); err != nil {
 		return nil, fmt.Errorf("starting the control plane: %w", err)
 	}

@@ -33,6 +33,8 @@ type schedulerOptions struct {
 	noWebhook bool
 	// leaderElect with fast settings; without it the process leads at once.
 	leaderElect bool
+	// gangs turns on the feature gate for groups of VMs.
+	gangs bool
 }
 
 // startScheduler starts a vm-scheduler and waits until it is ready. It is
@@ -58,6 +60,9 @@ func startScheduler(t *testing.T, o schedulerOptions) *scheduler {
 		"--leader-elect=" + strconv.FormatBool(o.leaderElect),
 		"--leader-elect-lease-duration", "4s", "--leader-elect-renew-deadline", "3s", "--leader-elect-retry-period", "500ms",
 		"--webhook-bind-address", "127.0.0.1", "-v", "3",
+	}
+	if o.gangs {
+		args = append(args, "--feature-gates=GenericWorkload=true")
 	}
 	webhook := suite.plane.webhookPort
 	if o.noWebhook {

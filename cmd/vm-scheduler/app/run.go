@@ -6,12 +6,17 @@ import (
 	"fmt"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	kubescheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/kubernetes/pkg/features"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/utils/clock"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/controller"
 	"domus.dev/domus/pkg/controller/binding"
+	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
@@ -52,7 +57,7 @@ func Run(ctx context.Context, opts *Options) error {
 	} else {
 		lead.open()
 	}
-	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}); err != nil {
+	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles)); err != nil {
 		return err
 	}
 	hosts, err := fleet.New(hypervisors)
@@ -83,4 +88,13 @@ func Run(ctx context.Context, opts *Options) error {
 		return nil
 	}
 	return err
+}
+
+// groups says which groups of VMs the scheduler places.
+func groups(profiles []config.KubeSchedulerProfile) grouping.Options {
+	names := sets.New[string]()
+	for _, p := range profiles {
+		names.Insert(p.SchedulerName)
+	}
+	return grouping.Options{Enabled: utilfeature.DefaultFeatureGate.Enabled(features.GenericWorkload), SchedulerNames: names}
 }

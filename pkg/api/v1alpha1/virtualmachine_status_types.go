@@ -160,12 +160,15 @@ const (
 	ConditionScheduled = "Scheduled"
 	// ReasonScheduled, ReasonUnschedulable, ReasonSchedulerError and
 	// ReasonPreempted, ReasonHostRejected are reasons of ConditionScheduled,
-	// and so is ReasonInvalidDomain.
+	// and so is ReasonInvalidDomain. ReasonWaitingForGroup: too few of its
+	// scheduling group are there.
 	ReasonScheduled      = "Scheduled"
 	ReasonUnschedulable  = "Unschedulable"
 	ReasonSchedulerError = "SchedulerError"
 	ReasonPreempted      = "Preempted"
 	ReasonHostRejected   = "HostRejected"
+
+	ReasonWaitingForGroup = "WaitingForGroup"
 
 	// ConditionReady is True while the guest runs. Written by the executor; its
 	// reasons are the HostState words and the reasons of status.host.

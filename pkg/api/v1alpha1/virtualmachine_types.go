@@ -90,9 +90,24 @@ type VirtualMachineResources struct {
 	Devices []DeviceRequest `json:"devices,omitempty"`
 }
 
+// SchedulingGroup names the group that a VM is placed with, like corev1's
+// PodSchedulingGroup.
+type SchedulingGroup struct {
+	// podGroupName names a PodGroup (scheduling.k8s.io/v1beta1) in the VM's
+	// namespace. Its policy gang has none of the VMs bound before minCount of
+	// them fit at once. It may be created after the VM, which waits for it. The
+	// cluster must serve that API, and vm-scheduler have the feature gate
+	// GenericWorkload on; otherwise the VM waits.
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PodGroupName string `json:"podGroupName"`
+}
+
 // VirtualMachineSpec is what the user wants. Only users write it.
 // +kubebuilder:validation:XValidation:rule="has(self.uuid) == has(oldSelf.uuid) && (!has(self.uuid) || self.uuid == oldSelf.uuid)",fieldPath=".uuid",message="is immutable: delete the VirtualMachine and create it anew to change it"
 // +kubebuilder:validation:XValidation:rule="self.schedulerName == oldSelf.schedulerName",fieldPath=".schedulerName",message="is immutable: delete the VirtualMachine and create it anew to change it"
+// +kubebuilder:validation:XValidation:rule="has(self.schedulingGroup) == has(oldSelf.schedulingGroup) && (!has(self.schedulingGroup) || self.schedulingGroup == oldSelf.schedulingGroup)",fieldPath=".schedulingGroup",message="is immutable: delete the VirtualMachine and create it anew to change it"
 type VirtualMachineSpec struct {
 	// schedulerName chooses who places this VM: a profile of vm-scheduler. A
 	// name that no scheduler serves leaves the VM pending, as with pods.
@@ -144,6 +159,11 @@ type VirtualMachineSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
+
+	// schedulingGroup makes the VM a member of a group that is placed together,
+	// as the Pod's field of that name does.
+	// +optional
+	SchedulingGroup *SchedulingGroup `json:"schedulingGroup,omitempty"`
 
 	// terminationGracePeriodSeconds is how long a guest has to shut down when
 	// asked, before it is switched off.

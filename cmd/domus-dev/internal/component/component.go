@@ -75,6 +75,10 @@ func (b Builder) spec(name, path string, args []string, inputs ...string) proc.S
 	}
 }
 
+// groups turns on groups of VMs, placed together or not at all: off by default
+// in Kubernetes 1.37.
+const groups = "--feature-gates=GenericWorkload=true"
+
 // Etcd listens on loopback, and only to bearers of a certificate of its own
 // authority: other users of the machine must not get past the API server.
 func (b Builder) Etcd() proc.Spec {
@@ -91,10 +95,12 @@ func (b Builder) Etcd() proc.Spec {
 	})
 }
 
-// APIServer runs with RBAC and the audit log on. Two admission plugins are
-// off, since nothing here does the other half of their work, which is
-// kube-controller-manager's: ServiceAccount wants a token for each namespace,
-// and TaintNodesByCondition taints a new Node until something finds it ready.
+// APIServer runs with RBAC and the audit log on, and serves PodGroups. Three
+// admission plugins are off, since nothing here does the other half of their
+// work, which is kube-controller-manager's: ServiceAccount wants a token for
+// each namespace, TaintNodesByCondition taints a new Node until something finds
+// it ready, and PodGroupProtection keeps a deleted PodGroup until something
+// finds it unused.
 func (b Builder) APIServer() proc.Spec {
 	f, policy := b.Files, b.Layout.Config(AuditPolicyFile)
 	return b.spec(APIServer, filepath.Join(b.Tools, "kube-apiserver"), []string{
@@ -114,7 +120,8 @@ func (b Builder) APIServer() proc.Spec {
 		"--service-account-key-file=" + f.ServiceAccountKey,
 		"--service-account-signing-key-file=" + f.ServiceAccountKey,
 		"--authorization-mode=RBAC", "--anonymous-auth=false", "--profiling=false",
-		"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+		"--disable-admission-plugins=ServiceAccount,TaintNodesByCondition,PodGroupProtection",
+		groups, "--runtime-config=scheduling.k8s.io/v1beta1=true",
 		"--audit-policy-file=" + policy, "--audit-log-path=" + b.Layout.AuditLog(),
 		// At most five files of 64 MB.
 		"--audit-log-maxsize=64", "--audit-log-maxbackup=4",
@@ -130,6 +137,7 @@ func (b Builder) Scheduler() proc.Spec {
 		"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(b.Ports.Scheduler),
 		"--cert-dir=" + b.Layout.Data(Scheduler),
 		"--leader-elect=true",
+		groups,
 		"--webhook-port=" + strconv.Itoa(b.Ports.Webhook),
 		"--webhook-bind-address=127.0.0.1",
 	}, kubeconfig)
