@@ -16,7 +16,7 @@ const (
 	overheadHostDevice   = 16 << 20
 	overheadFilesystem   = 64 << 20
 	overheadTPM          = 12 << 20
-	overheadOther        = 1 << 20
+	overheadOther        = 2 << 20
 	overheadEFI          = 8 << 20
 	overheadBitmapsShare = 8192
 )

@@ -162,7 +162,7 @@ func TestOverhead(t *testing.T) {
 		"each device": {1, 0, "", Devices{
 			Disks: 1, DiskTables: 3, Interfaces: 1, IOThreads: 1, Graphics: 1, VideoMemory: 5, SharedMemory: 7,
 			Filesystems: 1, TPMs: 1, Others: 1, EFI: true, TranslationCache: 11,
-		}, (56+4+2+4+1+32+64+12+1+8)*mib + 3 + 5 + 7 + 11},
+		}, (56+4+2+4+1+32+64+12+2+8)*mib + 3 + 5 + 7 + 11},
 		"host devices share one map more": {1, 16 * gib, "", Devices{HostDevices: 2}, (56 + 4 + 3*32 + 2 + 2*16) * mib},
 		"that map has large pages too":    {1, 16 * gib, v1alpha1.PageSize1Gi, Devices{HostDevices: 1}, (56+4+2+16)*mib + 3*8*16},
 	} {

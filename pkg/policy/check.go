@@ -1,9 +1,8 @@
-// Package policy says what a VirtualMachine's spec may contain, its domain above
-// all. Raw domain XML is root on
-// the host: it can name any file, program, device and socket there. So what is
-// not on the list of a namespace's level is refused; and what typed fields and
-// the placement decide is refused at every level. It is pure: the admission
-// webhook and the executor both call it.
+// Package policy says what a VirtualMachine's spec may contain, its domain
+// above all. Raw domain XML is root on the host: it can name any file, program,
+// device and socket there. So what is not on the list of a namespace's level is
+// refused; and what typed fields and the placement decide is refused at every
+// level. It is pure: the admission webhook and the executor both call it.
 package policy
 
 import (
