@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -14,17 +15,23 @@ func physical(d libvirt.Description) capacity.Resources {
 	return r.Floor()
 }
 
+// usual are the devices that a domain is taken to have where they are not known.
+var usual = capacity.Devices{
+	Disks: 1, DiskTables: 32 << 20, Interfaces: 1, Graphics: 1, VideoMemory: 16 << 20,
+	TranslationCache: capacity.TranslationCache,
+}
+
 // usage is what a domain that is not accounted to a binding takes: its own
-// resources, and QEMU's overhead.
+// resources, and what QEMU takes with the usual devices.
 func usage(d libvirt.Domain) capacity.Resources {
-	r := capacity.Resources{CPU: d.CPU, Memory: capacity.Overhead(int32(d.CPU), d.Memory)}
+	granted := v1alpha1.GrantedResources{CPU: int32(d.CPU), Memory: d.Memory}
 	switch d.PageSize {
 	case 0:
-		r.Memory += d.Memory
 	case 1 << 30:
-		r.Hugepages1Gi = d.Memory
+		granted.PageSize = v1alpha1.PageSize1Gi
 	default:
-		r.Hugepages2Mi = d.Memory
+		granted.PageSize = v1alpha1.PageSize2Mi
 	}
-	return r
+	granted.Overhead = capacity.Overhead(granted.CPU, granted.Memory, granted.PageSize, usual)
+	return capacity.FromGranted(granted)
 }

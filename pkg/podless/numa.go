@@ -37,7 +37,7 @@ func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 	p := vm.Status.Placement
 	switch {
 	case p == nil:
-		if r := numa.RequestOf(&vm.Spec); !r.Floats() {
+		if r := numa.RequestOf(&vm.Spec, Desired(vm)); !r.Floats() {
 			add(requestAnnotation, r)
 		}
 	case len(p.Cells) > 0 || len(p.Devices) > 0:

@@ -33,7 +33,7 @@ func Choose(u *Usage, r *Request) (Assignment, *Shortage) {
 	if !s.divide(r.NUMA, &d) {
 		return Assignment{}, s.shortage(r)
 	}
-	return Assignment{Cells: s.assignCells(&d, r.dedicated()), Devices: u.assignDevices(r, d.cells())}, nil
+	return Assignment{Cells: s.assignCells(&d, r.Dedicated()), Devices: u.assignDevices(r, d.cells())}, nil
 }
 
 // Fits says whether Choose finds a place. It does not allocate.
@@ -54,10 +54,10 @@ func Fits(u *Usage, r *Request) bool {
 // were bound to cells: what does not fit them fits no arrangement of cells. It
 // does not allocate.
 func FitsTotals(u *Usage, r *Request) bool {
-	if r.unknown() != "" || !capacity.Fits(u.Free(), r.need()) {
+	if r.unknown() != "" || !capacity.Fits(u.Free(), r.Totals()) {
 		return false
 	}
-	if r.dedicated() && int64(r.Granted.CPU) > u.pinnable() {
+	if r.Dedicated() && int64(r.Granted.CPU) > u.pinnable() {
 		return false
 	}
 	return len(r.Devices) == 0 || u.fitsDevices(r)

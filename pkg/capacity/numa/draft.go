@@ -70,7 +70,7 @@ func (d *draft) place(r *Request) bool {
 			continue
 		}
 		u.cells[i].memory[memoryPool] += cells[i].memory
-		if !r.dedicated() {
+		if !r.Dedicated() {
 			u.cells[i].shared += cells[i].vcpus
 			continue
 		}
@@ -82,6 +82,6 @@ func (d *draft) place(r *Request) bool {
 			u.takeCPU(i, at, 1)
 		}
 	}
-	u.granted = u.granted.Add(r.need())
+	u.granted = u.granted.Add(r.Totals())
 	return true
 }

@@ -21,7 +21,7 @@ func hostShortage(u *Usage, r *Request) *Shortage {
 	case lack.Dedicated:
 		out.Largest = u.pinnable()
 	default:
-		out.Need, out.Largest = r.need().Of(lack.Resource), u.Free().Of(lack.Resource)
+		out.Need, out.Largest = r.Totals().Of(lack.Resource), u.Free().Of(lack.Resource)
 	}
 	return out
 }
@@ -30,7 +30,7 @@ func hostShortage(u *Usage, r *Request) *Shortage {
 func (r *Request) describe(l Lack) *Shortage {
 	s := &Shortage{
 		Resource: l.Resource, Device: l.Device, Extent: l.Extent,
-		Need: r.Granted.Memory, Dedicated: r.dedicated(), Apart: r.apart(),
+		Need: r.Granted.Memory, Dedicated: r.Dedicated(), Apart: r.apart(),
 	}
 	if l.Beside {
 		s.BesideCPU = int64(r.Granted.CPU)

@@ -53,13 +53,13 @@ func totalsLack(u *Usage, r *Request) Lack {
 	if r.unknown() != "" {
 		return Lack{}
 	}
-	free, need := u.Free(), r.need()
+	free, need := u.Free(), r.Totals()
 	for _, name := range hostResources {
 		if n := need.Of(name); n > 0 && n > free.Of(name) {
 			return r.lackOf(name, ExtentHost)
 		}
 	}
-	if r.dedicated() && int64(r.Granted.CPU) > u.pinnable() {
+	if r.Dedicated() && int64(r.Granted.CPU) > u.pinnable() {
 		return r.lackOf(v1alpha1.ResourceCPU, ExtentHost)
 	}
 	missing := 0
@@ -73,7 +73,7 @@ func totalsLack(u *Usage, r *Request) Lack {
 func (r *Request) lackOf(name corev1.ResourceName, e Extent) Lack {
 	l := Lack{Resource: name, Extent: e}
 	if name == v1alpha1.ResourceCPU {
-		l.Dedicated, l.Apart = r.dedicated(), r.apart()
+		l.Dedicated, l.Apart = r.Dedicated(), r.apart()
 	}
 	return l
 }
@@ -90,14 +90,14 @@ func (l Lack) Reason(r *Request) string {
 	}
 	where := [...]string{ExtentHost: "", ExtentCell: " in one cell", ExtentCells: " split evenly over cells"}[l.Extent]
 	if l.Beside {
-		where += fmt.Sprintf(" beside %d %s", r.Granted.CPU, cpuWords(r.dedicated(), r.apart()))
+		where += fmt.Sprintf(" beside %d %s", r.Granted.CPU, cpuWords(r.Dedicated(), r.apart()))
 	}
 	if l.Resource == v1alpha1.ResourceCPU {
 		return fmt.Sprintf("host(s) lack %d %s%s", r.Granted.CPU, cpuWords(l.Dedicated, l.Apart), where)
 	}
 	need := r.Granted.Memory
 	if l.Extent == ExtentHost {
-		need = r.need().Of(l.Resource)
+		need = r.Totals().Of(l.Resource)
 	}
 	return fmt.Sprintf("host(s) lack %s of %s%s", capacity.Bytes(need), memoryWords[l.Resource], where)
 }

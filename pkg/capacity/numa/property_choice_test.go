@@ -55,7 +55,7 @@ func (w *world) choose(t *rapid.T, r *Request) (Assignment, bool) {
 	}
 	w.checkLack(t, tally, r, a, short)
 	switch {
-	case !r.bindsMemory() && !r.dedicated():
+	case !r.bindsMemory() && !r.Dedicated():
 		if want := enough && tally.Takes(ask(r), &v1alpha1.Placement{Granted: r.Granted, Devices: devices}); want != (short == nil) {
 			t.Fatalf("shortage %v, but it is %t that it fits", short, want)
 		}
@@ -122,7 +122,7 @@ func checkSums(t *rapid.T, h *Host, r *Request, a Assignment) {
 	for _, c := range a.Cells {
 		vcpus, memory = vcpus+c.CPU, memory+c.Memory
 		pins, idle := set(c.CPUs), set(c.Idle)
-		if c.ID <= last || r.dedicated() != (pins.Size() == int(c.CPU)) || !r.apart() && c.Idle != "" {
+		if c.ID <= last || r.Dedicated() != (pins.Size() == int(c.CPU)) || !r.apart() && c.Idle != "" {
 			t.Fatalf("cells are out of order or pinned wrongly: %+v", a.Cells)
 		}
 		last = c.ID
@@ -137,7 +137,7 @@ func checkSums(t *rapid.T, h *Host, r *Request, a Assignment) {
 	wantCPU, wantMemory := r.Granted.CPU, r.Granted.Memory
 	if !r.bindsMemory() {
 		wantMemory = 0
-		if !r.dedicated() {
+		if !r.Dedicated() {
 			wantCPU = 0
 		}
 	}

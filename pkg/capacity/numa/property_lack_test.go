@@ -24,7 +24,7 @@ func (w *world) checkLack(t *rapid.T, tally *oracle.Tally, r *Request, a Assignm
 	if short == nil {
 		return
 	}
-	if (lack.Extent == ExtentHost) == totals && !r.dedicated() || lack.Reason(r) == "" {
+	if (lack.Extent == ExtentHost) == totals && !r.Dedicated() || lack.Reason(r) == "" {
 		t.Fatalf("lack %+v, but it is %t that the totals suffice", lack, totals)
 	}
 	if short.Resource != lack.Resource || short.Device != lack.Device || short.Extent != lack.Extent {

@@ -18,10 +18,10 @@ type Request struct {
 	Devices []v1alpha1.DeviceRequest
 }
 
-// RequestOf is what a VM of this spec asks for.
-func RequestOf(spec *v1alpha1.VirtualMachineSpec) Request {
+// RequestOf is what a VM of this spec, which would be granted desired, asks for.
+func RequestOf(spec *v1alpha1.VirtualMachineSpec, desired v1alpha1.GrantedResources) Request {
 	return Request{
-		Granted:   capacity.Desired(spec),
+		Granted:   desired,
 		NUMA:      spec.Resources.NUMA,
 		CPUPolicy: spec.Resources.CPUPolicy,
 		Threads:   spec.Resources.Threads,
@@ -34,25 +34,34 @@ func (r *Request) Placement(node string, a Assignment) v1alpha1.Placement {
 	return v1alpha1.Placement{NodeName: node, Granted: r.Granted, Cells: a.Cells, Devices: a.Devices}
 }
 
-// need is what the request takes of the host's totals. Dedicated CPUs are not in
-// it: they are held against Usage.pinnable.
-func (r *Request) need() capacity.Resources {
-	n := capacity.FromGranted(r.Granted)
-	if r.dedicated() {
+// Amounts is all that the request asks of the host, wherever it lies there;
+// dedicated CPUs count as vCPUs.
+func (r *Request) Amounts() capacity.Resources { return capacity.FromGranted(r.Granted) }
+
+// Totals is what the request takes of the host's totals. Dedicated CPUs are not
+// in it: they are held against Usage.pinnable.
+func (r *Request) Totals() capacity.Resources {
+	n := r.Amounts()
+	if r.Dedicated() {
 		n.CPU = 0
 	}
 	return n
 }
 
-func (r *Request) dedicated() bool { return r.CPUPolicy == v1alpha1.CPUDedicated }
+// Dedicated says whether each vCPU wants a host CPU of its own.
+func (r *Request) Dedicated() bool { return r.CPUPolicy == v1alpha1.CPUDedicated }
 
-func (r *Request) apart() bool { return r.dedicated() && r.Threads == v1alpha1.ThreadsApart }
+// Floats says whether the request is for amounts alone: nothing of it is bound
+// to a cell, a CPU or a device.
+func (r *Request) Floats() bool { return r.floats() && len(r.Devices) == 0 }
+
+func (r *Request) apart() bool { return r.Dedicated() && r.Threads == v1alpha1.ThreadsApart }
 
 // bindsMemory says whether guest memory lies in cells; otherwise it floats.
 func (r *Request) bindsMemory() bool { return r.NUMA != "" && r.NUMA != v1alpha1.NUMANone }
 
 // floats says whether the request binds nothing to a cell.
-func (r *Request) floats() bool { return !r.bindsMemory() && !r.dedicated() }
+func (r *Request) floats() bool { return !r.bindsMemory() && !r.Dedicated() }
 
 // unknown names in words what of the request this package cannot count with,
 // and is empty when there is nothing.

@@ -79,9 +79,9 @@ func (u *Usage) sharesDevices(r *Request) bool {
 // timesTotals is how many VMs the host's totals hold, of a shape of which they
 // hold one.
 func (u *Usage) timesTotals(r *Request) int64 {
-	free, need := u.Free(), r.need()
+	free, need := u.Free(), r.Totals()
 	n := timesResources(free, need)
-	if r.dedicated() {
+	if r.Dedicated() {
 		n = min(n, u.pinnable()/int64(r.Granted.CPU))
 	}
 	for k := range r.Devices {

@@ -45,7 +45,7 @@ func (s *search) start(u *Usage, r *Request) {
 	s.split = newSplit(int64(r.Granted.CPU), memory, p)
 	for i := range u.cells {
 		c, used, have := &u.host.Cells[i], &u.cells[i], &s.rooms[i]
-		if r.dedicated() {
+		if r.Dedicated() {
 			have.vcpus = u.dedicatedRoom(i, s.apart)
 		} else {
 			have.vcpus = max(u.sharedLeft(i), 0)

@@ -146,7 +146,7 @@ func TestRequestOf(t *testing.T) {
 		Devices: []v1alpha1.DeviceRequest{{Name: "gpu", Count: 1}},
 	}}
 	spec.Resources.Memory.Set(4 * gib)
-	got := RequestOf(spec)
+	got := RequestOf(spec, capacity.Desired(spec))
 	want := Request{Granted: capacity.Desired(spec), NUMA: v1alpha1.NUMASpread, CPUPolicy: v1alpha1.CPUDedicated, Threads: v1alpha1.ThreadsApart, Devices: spec.Resources.Devices}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
