@@ -1,11 +1,16 @@
 package convert
 
-import "libvirt.org/go/libvirtxml"
+import (
+	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/capacity"
+)
 
 // tcgCacheMiB bounds the host code that QEMU translates guest code into, in MiB,
 // for guests that run without KVM. Left to itself QEMU takes up to an eighth of
-// the host's memory, or 1 GiB, for each guest, which no account could hold.
-const tcgCacheMiB = 128
+// the host's memory, or 1 GiB, for each guest, which no account could hold; what
+// it is bound to here is part of the overhead that the guest is granted.
+const tcgCacheMiB = capacity.TranslationCache >> 20
 
 // setTCG bounds the translation cache of a guest that QEMU translates, unless
 // the user has. libvirt refuses the setting for a guest of any other type.

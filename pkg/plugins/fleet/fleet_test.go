@@ -268,7 +268,7 @@ func TestImpossible(t *testing.T) {
 		want    string
 	}{
 		"it fits when VMs leave":       {ask(8, 8*gib, ""), ""},
-		"more CPUs than any host":      {ask(9, gib, ""), "no host could hold it even when empty: need 9 of cpu, 8 free, on a"},
+		"more CPUs than any host":      {ask(9, gib, ""), "no host could hold it even when empty: need 9 vCPUs, 8 free, on a"},
 		"larger than any cell":         {ask(2, 5*gib, v1alpha1.NUMASingleCell), "no host could hold it even when empty: need 5Gi of memory in one cell, the largest free is 4Gi, on a"},
 		"more memory than cells share": {ask(2, 9*gib, v1alpha1.NUMARestricted), "no host could hold it even when empty: need 9Gi of memory, 8Gi free, on a"},
 	} {

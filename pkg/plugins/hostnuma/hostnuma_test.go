@@ -141,12 +141,12 @@ func TestFilter(t *testing.T) {
 		"no cell is so large":                {vm("vm", sized(5, "1Gi")), node(hv), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 5 vCPUs in one cell")},
 		"two cells are":                      {vm("vm", sized(5, "2Gi"), numaPolicy(v1alpha1.NUMARestricted)), node(hv), nil},
 		"CPUs that another has to itself":    {vm("vm", sized(4, "1Gi"), dedicated), node(hv, projected(vm("b", dedicated, on("a", one(0, 1, gib, "2")))), projected(vm("c", dedicated, on("a", one(1, 1, gib, "4"))))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4 dedicated CPUs in one cell")},
-		"a nominated VM is given its place":  {vm("vm", sized(1, "4Gi")), node(hv, full, projected(vm("nominated", sized(1, "3Gi")))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4Gi of 1Gi hugepages in one cell")},
+		"a nominated VM is given its place":  {vm("vm", sized(1, "2Gi")), node(hv, projected(vm("b", sized(1, "3Gi"), on("a", one(0, 1, 3*gib, "")))), projected(vm("nominated", sized(1, "3Gi")))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 2Gi of 1Gi hugepages in one cell")},
 		"a floating VM takes from no cell":   {vm("vm", sized(4, "4Gi")), node(hv, projected(vm("floats", sized(2, "2Gi"), numaPolicy(""), on("a")))), nil},
 		"but from the host":                  {vm("vm", sized(1, "4Gi")), node(hv, projected(vm("floats", sized(2, "5Gi"), numaPolicy(""), on("a")))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4Gi of 1Gi hugepages")},
 		"ordinary memory is another pool":    {vm("vm", ordinary, sized(1, "4Gi")), node(hv, full), nil},
 		"real pods are none of the VMs'":     {vm("vm", sized(4, "4Gi")), node(hv, realPod()), nil},
-		"a host that is not described":       {vm("vm"), node(described("unknown", 2)), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack NUMA cells")},
+		"a host that is not described":       {vm("vm"), node(described("unknown", 2)), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 1 vCPUs in one cell")},
 		"a Node that offers less than cells": {vm("vm", sized(1, "2Gi")), node(withPages(hv, gib)), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 2Gi of 1Gi hugepages")},
 	} {
 		t.Run(name, func(t *testing.T) {
