@@ -10,10 +10,11 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/fleet"
 )
 
-// fleetOf is n hosts, each with lists as long as those of a real one: 60 machine
-// types, 100 CPU models, 200 CPU features.
+// fleetOf is n hosts of one sort as the informer has them, with lists as long as
+// those of a real one: 60 machine types, 100 CPU models, 200 CPU features.
 func fleetOf(t testing.TB, n int) (*plugin, []fwk.NodeInfo) {
 	names := func(format string, n int) []string {
 		var out []string
@@ -22,7 +23,7 @@ func fleetOf(t testing.TB, n int) (*plugin, []fwk.NodeInfo) {
 		}
 		return slices.Sorted(slices.Values(out))
 	}
-	p := newPlugin(t, true)
+	p, share := newPlugin(t, true), fleet.Share()
 	var nodes []fwk.NodeInfo
 	for i := range n {
 		kind := v1alpha1.DomainType{
@@ -30,7 +31,11 @@ func fleetOf(t testing.TB, n int) (*plugin, []fwk.NodeInfo) {
 			CPUFeatures: names("feature-%d", 200), Firmware: []string{"bios", "efi"}, SecureBoot: true,
 		}
 		name := fmt.Sprintf("host-%d", i)
-		p.fleet.See(with(hypervisor(name, kind), "gpu"))
+		hv := with(hypervisor(name, kind), "gpu")
+		if _, err := share(hv); err != nil {
+			t.Fatal(err)
+		}
+		p.fleet.See(hv)
 		nodes = append(nodes, node(name))
 	}
 	return p, nodes
