@@ -18,6 +18,17 @@ type Guest struct {
 	Type string `json:"type,omitempty"`
 	// Arch is libvirt's architecture: x86_64, aarch64.
 	Arch string `json:"arch,omitempty"`
+	// Machine is the machine type or an alias of one: pc-q35-9.2, q35.
+	Machine string `json:"machine,omitempty"`
+	// CPUModel is the named CPU model that the host must have as it is.
+	CPUModel string `json:"cpuModel,omitempty"`
+	// CPUFeatures are the CPU features that the host must have, sorted, each
+	// once, joined by commas: Guests can be compared.
+	CPUFeatures string `json:"cpuFeatures,omitempty"`
+	// Firmware is what the host is to find firmware for: bios, efi.
+	Firmware string `json:"firmware,omitempty"`
+	// SecureBoot asks that such firmware have Secure Boot.
+	SecureBoot bool `json:"secureBoot,omitempty"`
 	// DeviceOverhead is the devices' part of QEMU's overhead in bytes.
 	DeviceOverhead int64 `json:"deviceOverhead,omitempty"`
 }
@@ -30,26 +41,6 @@ func (g Guest) Kind() Guest {
 
 // OfAnyKind says whether any kind of host will do.
 func (g Guest) OfAnyKind() bool { return g.Kind() == Guest{} }
-
-// guestOf reads what matters here of spec.domain. A domain that cannot be read
-// asks for nothing: a host says what is wrong with it.
-func guestOf(vm *v1alpha1.VirtualMachine) Guest {
-	if vm.Spec.Domain == nil {
-		return Guest{}
-	}
-	var domain struct {
-		Type string `json:"type"`
-		OS   struct {
-			Type struct {
-				Arch string `json:"arch"`
-			} `json:"type"`
-		} `json:"os"`
-	}
-	if json.Unmarshal(vm.Spec.Domain.Raw, &domain) != nil {
-		return Guest{}
-	}
-	return Guest{Type: domain.Type, Arch: domain.OS.Type.Arch}
-}
 
 // Trim drops from a VM what neither scheduler nor controllers look at; most of
 // a VM is its domain. What the domain asks of hosts is kept. It changes vm, and

@@ -23,6 +23,7 @@ import (
 	"domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -72,6 +73,7 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
 				&v1alpha1.VirtualMachine{}: {Transform: trim},
+				&v1alpha1.Hypervisor{}:     {Transform: fleet.Share()},
 				&coordinationv1.Lease{}:    {Namespaces: map[string]cache.Config{v1alpha1.LeaseNamespace: {}}},
 				&corev1.Node{}:             {Transform: onlyHost},
 			},

@@ -6,15 +6,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"domus.dev/domus/pkg/plugins/hostcompatibility"
 	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
 	"domus.dev/domus/pkg/podless"
 )
 
 // PostFilter implements framework.PostFilterPlugin. A VM that no host could
-// hold even when empty is said so, with the largest that would fit: neither
-// waiting nor eviction will help it. For any other, kube-scheduler looks for
-// VMs to evict.
+// hold even when empty is said so, with the largest that would fit, and one
+// whose kind of guest no host runs, with what there is: neither waiting nor
+// eviction will help it. For any other, kube-scheduler looks for VMs to evict.
 func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	why, err := p.never(cs, pod, rejected)
 	switch {
@@ -36,12 +37,20 @@ func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToSt
 		return "", err
 	}
 	// Hosts that the VM does not want, or that are out of service, say nothing
-	// about its size.
-	var small []fwk.NodeInfo
+	// about its size or its kind of guest.
+	var unfit, small []fwk.NodeInfo
 	for _, node := range final {
 		switch rejected.Get(node.Node().Name).Plugin() {
+		case hostcompatibility.Name:
+			unfit = append(unfit, node)
 		case hostresources.Name, hostnuma.Name:
 			small = append(small, node)
+		}
+	}
+	if len(unfit) > 0 {
+		// Where a host that is too small is of the right kind, size is what matters.
+		if why := hostcompatibility.Alternatives(p.fleet, pod, append(unfit, small...)); why != "" {
+			return why, nil
 		}
 	}
 	request, err := podless.NUMARequestOf(pod)
