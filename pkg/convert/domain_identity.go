@@ -8,10 +8,13 @@ func setIdentity(domain *libvirtxml.Domain, in Input) {
 	domain.ID = nil
 	domain.Name = in.VM.DomainName()
 	domain.UUID = in.VM.DomainUUID()
+	placement := in.VM.Status.Placement
 	domain.Metadata = &libvirtxml.DomainMetadata{XML: Ownership{
 		ClusterID:  in.ClusterID,
 		Owner:      in.VM.Owner(),
 		Generation: in.VM.Generation,
-		Granted:    in.VM.Status.Placement.Granted,
+		Granted:    placement.Granted,
+		Cells:      placement.Cells,
+		Devices:    placement.Devices,
 	}.XML()}
 }

@@ -27,15 +27,22 @@ type Ownership struct {
 	// Generation is the VirtualMachine's metadata.generation that the domain
 	// was made of.
 	Generation int64
-	// Granted is what the placement granted: accounting works from it when the
-	// API server is away.
+	// Granted, Cells and Devices are the placement's: accounting works from them
+	// when the API server is away. Domains that were made before cells and
+	// devices were placed have none.
 	Granted v1alpha1.GrantedResources
+	Cells   []v1alpha1.PlacedCell
+	Devices []v1alpha1.PlacedDevice
 }
 
-// ownerElement is the mark in XML. Numbers are text here so that an attribute
-// that is missing is not taken for 0.
-type ownerElement struct {
-	Prefix     string `xml:"xmlns:domus,attr"`
+// Placement is the placement on the node that the domain was made for.
+func (o Ownership) Placement(node string) v1alpha1.Placement {
+	return v1alpha1.Placement{NodeName: node, Granted: o.Granted, Cells: o.Cells, Devices: o.Devices}
+}
+
+// ownerAttributes are the mark's attributes in XML. Numbers are text here so
+// that an attribute that is missing is not taken for 0.
+type ownerAttributes struct {
 	Cluster    string `xml:"cluster,attr"`
 	Namespace  string `xml:"namespace,attr"`
 	Name       string `xml:"name,attr"`
@@ -48,24 +55,43 @@ type ownerElement struct {
 	PageSize   string `xml:"pageSize,attr,omitempty"`
 }
 
+// writtenOwner is the mark as it is written. encoding/xml writes a prefix only
+// as a part of the name, and reads names only by their namespace.
+type writtenOwner struct {
+	Prefix string `xml:"xmlns:domus,attr"`
+	ownerAttributes
+	Cells   []cellElement   `xml:"domus:cell"`
+	Devices []deviceElement `xml:"domus:device"`
+}
+
+// readOwner is the mark as it is read.
+type readOwner struct {
+	ownerAttributes
+	Cells   []cellElement   `xml:"https://domus.dev/v1alpha1 cell"`
+	Devices []deviceElement `xml:"https://domus.dev/v1alpha1 device"`
+}
+
 // XML is the mark as an element to put into a domain's metadata. Memory and
 // overhead are in bytes.
 func (o Ownership) XML() string {
 	var out strings.Builder
-	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	// A struct of strings written to memory cannot fail.
-	_ = xml.NewEncoder(&out).EncodeElement(ownerElement{
-		Prefix:     OwnershipNamespace,
-		Cluster:    o.ClusterID,
-		Namespace:  o.Owner.Namespace,
-		Name:       o.Owner.Name,
-		UID:        string(o.Owner.UID),
-		Epoch:      number(o.Owner.Epoch),
-		Generation: number(o.Generation),
-		CPU:        number(int64(o.Granted.CPU)),
-		Memory:     number(o.Granted.Memory),
-		Overhead:   number(o.Granted.Overhead),
-		PageSize:   string(o.Granted.PageSize),
+	_ = xml.NewEncoder(&out).EncodeElement(writtenOwner{
+		Prefix: OwnershipNamespace,
+		ownerAttributes: ownerAttributes{
+			Cluster:    o.ClusterID,
+			Namespace:  o.Owner.Namespace,
+			Name:       o.Owner.Name,
+			UID:        string(o.Owner.UID),
+			Epoch:      number(o.Owner.Epoch),
+			Generation: number(o.Generation),
+			CPU:        number(int64(o.Granted.CPU)),
+			Memory:     number(o.Granted.Memory),
+			Overhead:   number(o.Granted.Overhead),
+			PageSize:   string(o.Granted.PageSize),
+		},
+		Cells:   cellElements(o.Cells),
+		Devices: deviceElements(o.Devices),
 	}, xml.StartElement{Name: xml.Name{Local: "domus:owner"}})
 	return out.String()
 }
@@ -95,7 +121,7 @@ func ParseOwnership(metadataXML string) (Ownership, bool, error) {
 			}
 			continue
 		}
-		var e ownerElement
+		var e readOwner
 		if err := d.DecodeElement(&e, &start); err != nil {
 			return Ownership{}, false, fmt.Errorf("reading the domain's owner: %w", err)
 		}
@@ -114,42 +140,59 @@ func ParseOwnership(metadataXML string) (Ownership, bool, error) {
 	return Ownership{}, false, fmt.Errorf("the domain's metadata names %d owners", len(found))
 }
 
-func (e ownerElement) ownership() (Ownership, error) {
-	var errs []error
-	text := func(name, value string) string {
-		if value == "" {
-			errs = append(errs, fmt.Errorf("attribute %s is missing", name))
-		}
-		return value
-	}
-	number := func(name, value string, bits int) int64 {
-		n, err := strconv.ParseInt(text(name, value), 10, bits)
-		if value != "" && (err != nil || n < 0) {
-			errs = append(errs, fmt.Errorf("attribute %s is %q, not a number from 0 up", name, value))
-		}
-		return n
-	}
+func (e readOwner) ownership() (Ownership, error) {
+	var r attributeReader
 	o := Ownership{
-		ClusterID: text("cluster", e.Cluster),
+		ClusterID: r.text("cluster", e.Cluster),
 		Owner: v1alpha1.Owner{
-			Namespace: text("namespace", e.Namespace),
-			Name:      text("name", e.Name),
-			UID:       types.UID(text("uid", e.UID)),
-			Epoch:     number("epoch", e.Epoch, 64),
+			Namespace: r.text("namespace", e.Namespace),
+			Name:      r.text("name", e.Name),
+			UID:       types.UID(r.text("uid", e.UID)),
+			Epoch:     r.number("epoch", e.Epoch, 64),
 		},
-		Generation: number("generation", e.Generation, 64),
+		Generation: r.number("generation", e.Generation, 64),
 		Granted: v1alpha1.GrantedResources{
-			CPU:      int32(number("cpu", e.CPU, 32)),
-			Memory:   number("memory", e.Memory, 64),
-			Overhead: number("overhead", e.Overhead, 64),
+			CPU:      int32(r.number("cpu", e.CPU, 32)),
+			Memory:   r.number("memory", e.Memory, 64),
+			Overhead: r.number("overhead", e.Overhead, 64),
 			PageSize: v1alpha1.PageSize(e.PageSize),
 		},
+		Cells:   r.cells(e.Cells),
+		Devices: r.devices(e.Devices),
 	}
 	if _, known := pageKiB[o.Granted.PageSize]; e.PageSize != "" && !known {
-		errs = append(errs, fmt.Errorf("attribute pageSize is %q, which is no page size", e.PageSize))
+		r.failed("attribute pageSize is %q, which is no page size", e.PageSize)
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(r.errs...); err != nil {
 		return Ownership{}, err
+	}
+	placement := o.Placement("")
+	if _, errs := placedCells(&placement); len(errs) > 0 {
+		return Ownership{}, errs.ToAggregate()
 	}
 	return o, nil
 }
+
+// attributeReader reads attributes and gathers what is wrong with them.
+type attributeReader struct{ errs []error }
+
+func (r *attributeReader) failed(format string, args ...any) {
+	r.errs = append(r.errs, fmt.Errorf(format, args...))
+}
+
+func (r *attributeReader) text(name, value string) string {
+	if value == "" {
+		r.failed("attribute %s is missing", name)
+	}
+	return value
+}
+
+func (r *attributeReader) number(name, value string, bits int) int64 {
+	n, err := strconv.ParseInt(r.text(name, value), 10, bits)
+	if value != "" && (err != nil || n < 0) {
+		r.failed("attribute %s is %q, not a number from 0 up", name, value)
+	}
+	return n
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }

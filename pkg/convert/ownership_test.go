@@ -22,7 +22,16 @@ const ownerAttributes = `cluster="c" namespace="n" name="m" uid="u" epoch="0" ge
 func TestOwnershipSurvivesTheWayThroughXML(t *testing.T) {
 	plain := mark
 	plain.Granted.PageSize = ""
-	for _, want := range []convert.Ownership{mark, plain} {
+	placed := mark
+	placed.Cells = []v1alpha1.PlacedCell{
+		{ID: 0, CPU: 1, Memory: 256 * mib, CPUs: "3", Idle: "11"},
+		{ID: 4, CPU: 1, Memory: 256 * mib},
+	}
+	placed.Devices = []v1alpha1.PlacedDevice{
+		{Name: "gpu", Address: "0000:3b:00.0"},
+		{Name: "25g-vf", Address: "0000:5e:02.3"},
+	}
+	for _, want := range []convert.Ownership{mark, plain, placed} {
 		got, found, err := convert.ParseOwnership(want.XML())
 		if err != nil || !found {
 			t.Fatalf("found %v, error %v in %s", found, err, want.XML())
@@ -33,6 +42,29 @@ func TestOwnershipSurvivesTheWayThroughXML(t *testing.T) {
 	}
 }
 
+func TestTheMarkHasThePlacement(t *testing.T) {
+	vm := machine(t, "")
+	vm.Status.Placement.Granted.CPU = 1
+	vm.Status.Placement.Cells = []v1alpha1.PlacedCell{{ID: 1, CPU: 1, Memory: 512 * mib}}
+	vm.Status.Placement.Devices = []v1alpha1.PlacedDevice{{Name: "gpu", Address: "0000:3b:00.0"}}
+	domain, err := convert.Domain(input(vm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, found, err := convert.ParseOwnership(domain.Metadata.XML)
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	if diff := cmp.Diff(*vm.Status.Placement, o.Placement("host-1")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// child is a mark of one vCPU and one byte that holds the XML.
+func child(inside string) string {
+	return `<d:owner xmlns:d="` + convert.OwnershipNamespace + `" ` + ownerAttributes + `>` + inside + `</d:owner>`
+}
+
 func TestParseOwnership(t *testing.T) {
 	owner := convert.Ownership{
 		ClusterID:  "c",
@@ -40,6 +72,8 @@ func TestParseOwnership(t *testing.T) {
 		Generation: 1,
 		Granted:    v1alpha1.GrantedResources{CPU: 1, Memory: 1},
 	}
+	inCell := owner
+	inCell.Cells = []v1alpha1.PlacedCell{{ID: 2, CPU: 1, CPUs: "7"}}
 	const ns = convert.OwnershipNamespace
 	tests := map[string]struct {
 		xml   string
@@ -67,10 +101,23 @@ func TestParseOwnership(t *testing.T) {
 			xml: `<d:owner xmlns:d="` + ns + `" ` + strings.Replace(ownerAttributes, `cpu="1"`, `cpu="-1"`, 1) + `/>`,
 			err: `attribute cpu is "-1"`,
 		},
-		"no page size":   {xml: `<d:owner xmlns:d="` + ns + `" ` + ownerAttributes + ` pageSize="4Ki"/>`, err: "attribute pageSize"},
-		"two of them":    {xml: mark.XML() + mark.XML(), err: "names 2 owners"},
-		"broken XML":     {xml: mark.XML() + "<x>", err: "reading the domain's metadata"},
-		"cut in the mid": {xml: mark.XML()[:40], err: "reading the domain's metadata"},
+		"no page size": {xml: `<d:owner xmlns:d="` + ns + `" ` + ownerAttributes + ` pageSize="4Ki"/>`, err: "attribute pageSize"},
+		"a cell, among another's elements": {
+			xml:   child(`<cell xmlns="urn:another" id="x"/><d:cell id="2" cpu="1" memory="0" cpus="7"/>`),
+			want:  inCell,
+			found: true,
+		},
+		"a cell without a number": {xml: child(`<d:cell cpu="1" memory="0"/>`), err: "attribute id of a cell is missing"},
+		"a cell of no CPUs":       {xml: child(`<d:cell id="0" cpu="1" memory="0" cpus="a"/>`), err: "must be host CPUs such as 0-3,8"},
+		"a cell of half the vCPUs": {
+			xml: child(`<d:cell id="0" cpu="0" memory="1"/>`), err: "must add up to granted.cpu, 1",
+		},
+		"a cell twice":           {xml: child(strings.Repeat(`<d:cell id="0" cpu="1" memory="1"/>`, 2)), err: "Duplicate value: 0"},
+		"a device at no address": {xml: child(`<d:device name="gpu" address="3b:00.0"/>`), err: `"3b:00.0" is not a PCI address`},
+		"a device of no name":    {xml: child(`<d:device address="0000:3b:00.0"/>`), err: "attribute name of a device is missing"},
+		"two of them":            {xml: mark.XML() + mark.XML(), err: "names 2 owners"},
+		"broken XML":             {xml: mark.XML() + "<x>", err: "reading the domain's metadata"},
+		"cut in the mid":         {xml: mark.XML()[:40], err: "reading the domain's metadata"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
