@@ -87,7 +87,7 @@ func NewAgent(o Options) *Agent {
 	return &Agent{
 		config: o.Config, host: o.Host, live: o.Live, status: vmstatus.New(o.Live), vms: o.VMs,
 		tell:  teller{recorder: o.Recorder, node: o.Config.NodeName},
-		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config.Settings()),
+		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1),

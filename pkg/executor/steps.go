@@ -10,7 +10,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/libvirt"
 	"domus.dev/domus/pkg/policy"
@@ -102,7 +101,7 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	defer cancel()
 	if in.Domain == nil { // a domain that is there holds its share already
 		defer a.registry.release(uuid) // from put on, the domain itself counts
-		if err := a.accept(look, uuid, vm.Status.Placement.Granted); err != nil {
+		if err := a.accept(look, uuid, *vm.Status.Placement); err != nil {
 			return err
 		}
 	}
@@ -133,19 +132,23 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	return err
 }
 
-// accept reserves the grant for the domain, or says what the host lacks for it.
-func (a *Agent) accept(ctx context.Context, uuid string, granted v1alpha1.GrantedResources) error {
-	if rejection := checkShortages(a.registry.reserve(uuid, capacity.FromGranted(granted))); rejection != nil {
-		return rejection
-	}
-	if granted.PageSize == "" {
+// accept reserves what is placed for the domain, or says what the host lacks
+// for it.
+func (a *Agent) accept(ctx context.Context, uuid string, placement v1alpha1.Placement) error {
+	short, err := a.registry.reserve(uuid, placement)
+	switch {
+	case err != nil:
+		return err
+	case short != nil:
+		return unfit("the host is full: %s", short)
+	case placement.Granted.PageSize == "":
 		return nil
 	}
 	free, err := a.host.FreePages(ctx)
 	if err != nil {
 		return err
 	}
-	if rejection := checkFreePages(free, granted); rejection != nil {
+	if rejection := checkFreePages(free, placement); rejection != nil {
 		return rejection
 	}
 	return nil
