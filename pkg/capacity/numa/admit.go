@@ -54,7 +54,7 @@ func (u *Usage) misplaced(p *v1alpha1.Placement) string {
 	if err != nil {
 		return err.Error()
 	}
-	others := cpuset.New()
+	others, foreign := cpuset.New(), cpuset.New()
 	for n := range p.Cells {
 		in := &p.Cells[n]
 		i, found := u.host.index(in.ID)
@@ -72,9 +72,13 @@ func (u *Usage) misplaced(p *v1alpha1.Placement) string {
 			return fmt.Sprintf("CPUs %s are not in NUMA cell %d: the host has changed since the VM was placed", gone, in.ID)
 		}
 		others = others.Union(u.Taken(i).Intersection(wanted))
+		foreign = foreign.Union(u.host.Cells[i].Foreign.Intersection(wanted))
 	}
-	if !others.IsEmpty() {
+	switch {
+	case !others.IsEmpty():
 		return fmt.Sprintf("CPUs %s belong to another VM alone", others)
+	case !foreign.IsEmpty():
+		return fmt.Sprintf("domains that Domus does not own are pinned to CPUs %s", foreign)
 	}
-	return ""
+	return u.misplacedDevices(p.Devices)
 }

@@ -1,6 +1,10 @@
 package numa
 
 import (
+	"math/bits"
+
+	"k8s.io/utils/cpuset"
+
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 )
@@ -10,6 +14,8 @@ type Assignment struct {
 	// Cells by ascending id: vCPUs, guest memory and pinned CPUs of each. What
 	// of the request is in none of them floats; nil when all of it does.
 	Cells []v1alpha1.PlacedCell
+	// Devices by ascending address.
+	Devices []v1alpha1.PlacedDevice
 }
 
 // Choose decides where on the host of u the request lies, or says what is
@@ -18,21 +24,27 @@ func Choose(u *Usage, r *Request) (Assignment, *Shortage) {
 	if short := hostShortage(u, r); short != nil {
 		return Assignment{}, short
 	}
-	if r.floats() {
-		return Assignment{}, nil
-	}
 	var s search
-	s.start(u, r)
 	var d division
-	if !s.divide(r.NUMA, &d) {
-		return Assignment{}, s.shortage(r)
+	if !r.floats() {
+		s.start(u, r)
+		if !s.divide(r.NUMA, &d) {
+			return Assignment{}, s.shortage(r)
+		}
 	}
-	return s.assignment(&d, r.dedicated()), nil
+	var a Assignment
+	if len(r.Devices) > 0 {
+		a.Devices = u.host.placedDevices(u.pickDevices(r, d.cells(), nil))
+	}
+	if !r.floats() {
+		a.Cells = s.assignment(&d, r.dedicated())
+	}
+	return a, nil
 }
 
 // Fits says whether Choose finds a place. It does not allocate.
 func Fits(u *Usage, r *Request) bool {
-	if !fitsHost(u, r) {
+	if !FitsTotals(u, r) {
 		return false
 	}
 	if r.floats() {
@@ -44,16 +56,47 @@ func Fits(u *Usage, r *Request) bool {
 	return s.divide(r.NUMA, &d)
 }
 
-// fitsHost holds the request against the host's totals.
-func fitsHost(u *Usage, r *Request) bool {
+// FitsTotals holds the request against the host's totals alone, as if nothing
+// were bound to cells: what does not fit them fits no arrangement of cells. It
+// does not allocate.
+func FitsTotals(u *Usage, r *Request) bool {
 	if r.unknown() != "" || !capacity.Fits(u.Free(), r.need()) {
 		return false
 	}
-	return !r.dedicated() || int64(r.Granted.CPU) <= u.pinnable()
+	if r.dedicated() && int64(r.Granted.CPU) > u.pinnable() {
+		return false
+	}
+	return len(r.Devices) == 0 || u.fitsDevices(r)
+}
+
+// CellsOf is how many cells Choose would use: 0 where the request binds nothing
+// to a cell, and where it does not fit. It does not allocate.
+func CellsOf(u *Usage, r *Request) int {
+	if r.floats() || !FitsTotals(u, r) {
+		return 0
+	}
+	var s search
+	s.start(u, r)
+	var d division
+	if !s.divide(r.NUMA, &d) {
+		return 0
+	}
+	return bits.OnesCount64(uint64(d.cells()))
 }
 
 // division is what of a guest each cell of a host holds.
 type division [MaxCells]struct{ vcpus, memory int64 }
+
+// cells are the cells that hold something.
+func (d *division) cells() cellSet {
+	var set cellSet
+	for i := range d {
+		if d[i].vcpus > 0 {
+			set |= 1 << i
+		}
+	}
+	return set
+}
 
 // divide finds what each cell holds under the policy.
 func (s *search) divide(policy v1alpha1.NUMAPolicy, d *division) bool {
@@ -82,18 +125,28 @@ func (s *search) deal(set cellSet, k int, d *division) {
 }
 
 // assignment writes the division down and picks dedicated CPUs.
-func (s *search) assignment(d *division, dedicated bool) Assignment {
-	var a Assignment
+func (s *search) assignment(d *division, dedicated bool) []v1alpha1.PlacedCell {
+	var cells []v1alpha1.PlacedCell
 	for i := range s.cells() {
 		if d[i].vcpus == 0 {
 			continue
 		}
-		cell := v1alpha1.PlacedCell{ID: s.usage.host.Cells[i].ID, CPU: int32(d[i].vcpus), Memory: d[i].memory}
+		c := &s.usage.host.Cells[i]
+		cell := v1alpha1.PlacedCell{ID: c.ID, CPU: int32(d[i].vcpus), Memory: d[i].memory}
 		if dedicated {
-			cpus, idle := s.usage.pick(i, d[i].vcpus, s.apart)
-			cell.CPUs, cell.Idle = cpus.String(), idle.String()
+			p := s.usage.pick(i, d[i].vcpus, s.apart, picked{})
+			cell.CPUs, cell.Idle = c.list(p.pinned), c.list(p.idle)
 		}
-		a.Cells = append(a.Cells, cell)
+		cells = append(cells, cell)
 	}
-	return a
+	return cells
+}
+
+// list writes CPUs, given as indexes of the cell's CPUs, in Linux list format.
+func (c *Cell) list(at []int) string {
+	numbers := make([]int, len(at))
+	for n, i := range at {
+		numbers[n] = c.cpus[i]
+	}
+	return cpuset.New(numbers...).String()
 }

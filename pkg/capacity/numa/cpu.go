@@ -1,21 +1,19 @@
 package numa
 
-import (
-	"k8s.io/utils/cpuset"
-)
-
 // dedicatedRoom is how many vCPUs of one VM can be pinned in the cell at index
-// i: the shared vCPUs granted there keep as many CPUs as offer them, and apart
-// spends a whole core, which nobody else may use, on each vCPU.
+// i: the shared vCPUs granted there keep as many CPUs as offer them, foreign
+// CPUs are nobody's, and apart spends a whole core, which nobody else may use,
+// on each vCPU.
 func (u *Usage) dedicatedRoom(i int, apart bool) int64 {
 	c, used := &u.host.Cells[i], &u.cells[i]
-	spare := int64(len(c.cpus)) - used.taken - u.host.physicalCost(used.shared)
+	cpus := int64(len(c.cpus))
+	spare := cpus - used.taken - u.host.physicalCost(used.shared)
 	if !apart {
-		return max(spare, 0)
+		return max(min(spare, cpus-used.barred), 0)
 	}
 	n := int64(0)
 	for k := range c.cores {
-		if !used.coreFree(c.cores[k]) {
+		if !u.coreFree(i, c.cores[k]) {
 			continue
 		}
 		if spare -= int64(len(c.cores[k])); spare < 0 {
@@ -32,12 +30,12 @@ func (u *Usage) takes(i int, n int64, apart bool) int64 {
 	if !apart {
 		return n
 	}
-	c, used, total := &u.host.Cells[i], &u.cells[i], int64(0)
+	c, total := &u.host.Cells[i], int64(0)
 	for k := range c.cores {
 		if n == 0 {
 			break
 		}
-		if used.coreFree(c.cores[k]) {
+		if u.coreFree(i, c.cores[k]) {
 			total += int64(len(c.cores[k]))
 			n--
 		}
@@ -45,72 +43,86 @@ func (u *Usage) takes(i int, n int64, apart bool) int64 {
 	return total
 }
 
-// pick chooses the CPUs to which n vCPUs are pinned in the cell at index i,
-// where they have room, and those that are left idle for them.
-func (u *Usage) pick(i int, n int64, apart bool) (cpus, idle cpuset.CPUSet) {
+// picked are CPUs of one cell, as indexes of its CPUs: those to which vCPUs are
+// pinned, and those that are left idle for them.
+type picked struct{ pinned, idle []int }
+
+// pick chooses the CPUs for n dedicated vCPUs in the cell at index i, where they
+// have room. It appends to into, so that a caller can keep its memory.
+func (u *Usage) pick(i int, n int64, apart bool, into picked) picked {
 	if apart {
-		return u.pickApart(i, n)
+		return u.pickApart(i, int(n), into)
 	}
-	return u.pickTogether(i, n), cpuset.New()
+	into.pinned = u.pickTogether(i, int(n), into.pinned)
+	return into
 }
 
 // pickApart takes the lowest thread of the lowest free cores and leaves the
 // other threads idle.
-func (u *Usage) pickApart(i int, n int64) (cpus, idle cpuset.CPUSet) {
-	c, used := &u.host.Cells[i], &u.cells[i]
-	var pinned, kept []int
-	for _, core := range c.cores {
-		if int64(len(pinned)) == n {
+func (u *Usage) pickApart(i, n int, into picked) picked {
+	for _, core := range u.host.Cells[i].cores {
+		if n == 0 {
 			break
 		}
-		if !used.coreFree(core) {
+		if !u.coreFree(i, core) {
 			continue
 		}
-		pinned = append(pinned, c.cpus[core[0]])
-		for _, at := range core[1:] {
-			kept = append(kept, c.cpus[at])
-		}
+		into.pinned = append(into.pinned, core[0])
+		into.idle = append(into.idle, core[1:]...)
+		n--
 	}
-	return cpuset.New(pinned...), cpuset.New(kept...)
+	return into
 }
 
 // pickTogether takes, lowest first and each as far as CPUs are still wanted:
 // free cores whole; then the rest of cores that others have begun, so that no
 // core is split without need; then some threads of one more free core.
-func (u *Usage) pickTogether(i int, n int64) cpuset.CPUSet {
-	c, used := &u.host.Cells[i], &u.cells[i]
-	left := int(n)
-	var pinned []int
-	whole := make([]bool, len(c.cores))
-	for k, core := range c.cores {
-		if len(core) <= left && used.coreFree(core) {
-			whole[k] = true
-			for _, at := range core {
-				pinned = append(pinned, c.cpus[at])
-			}
+func (u *Usage) pickTogether(i, n int, pinned []int) []int {
+	cores, left := u.host.Cells[i].cores, n
+	for _, core := range cores {
+		if len(core) <= left && u.coreFree(i, core) {
+			pinned = append(pinned, core...)
 			left -= len(core)
 		}
 	}
-	for _, begun := range []bool{true, false} {
-		for k, core := range c.cores {
-			if whole[k] || used.coreFree(core) == begun {
-				continue
-			}
-			for _, at := range core {
-				if left > 0 && used.takers[at] <= 0 {
-					pinned = append(pinned, c.cpus[at])
-					left--
-				}
+	for _, core := range cores {
+		if u.coreFree(i, core) {
+			continue
+		}
+		for _, at := range core {
+			if left > 0 && u.cpuFree(i, at) {
+				pinned = append(pinned, at)
+				left--
 			}
 		}
 	}
-	return cpuset.New(pinned...)
+	// unspent is left as it was at each core when cores were taken whole.
+	unspent := n
+	for _, core := range cores {
+		if !u.coreFree(i, core) {
+			continue
+		}
+		if len(core) <= unspent {
+			unspent -= len(core)
+			continue
+		}
+		part := core[:min(left, len(core))]
+		pinned = append(pinned, part...)
+		left -= len(part)
+	}
+	return pinned
 }
 
-// coreFree says whether nobody has taken a thread of the core.
-func (u *cellUsage) coreFree(core []int) bool {
+// cpuFree says whether nobody has taken the CPU, and no foreign domain is pinned
+// to it.
+func (u *Usage) cpuFree(i, at int) bool {
+	return u.cells[i].takers[at] <= 0 && !u.host.Cells[i].foreign[at]
+}
+
+// coreFree says whether all threads of the core are free.
+func (u *Usage) coreFree(i int, core []int) bool {
 	for _, at := range core {
-		if u.takers[at] > 0 {
+		if !u.cpuFree(i, at) {
 			return false
 		}
 	}

@@ -1,64 +1,98 @@
 package numa
 
 import (
+	"sort"
+
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/capacity"
 )
 
 // hostShortage is what the host's totals lack, or nil.
 func hostShortage(u *Usage, r *Request) *Shortage {
-	if fitsHost(u, r) {
+	if FitsTotals(u, r) {
 		return nil
 	}
-	if reason := r.unknown(); reason != "" {
-		return &Shortage{Reason: reason}
+	lack := totalsLack(u, r)
+	out := r.describe(lack)
+	switch {
+	case lack == Lack{}:
+		return &Shortage{Reason: r.unknown()}
+	case lack.Device != "":
+		out.Largest = u.freeDevices(lack.Device)
+	case lack.Dedicated:
+		out.Largest = u.pinnable()
+	default:
+		out.Need, out.Largest = r.need().Of(lack.Resource), u.Free().Of(lack.Resource)
 	}
-	if short := capacity.Shortages(u.Free(), r.need()); len(short) > 0 {
-		return &Shortage{Resource: short[0].Resource, Need: short[0].Need, Largest: short[0].Free}
-	}
-	return r.describe(Shortage{Resource: v1alpha1.ResourceCPU, Need: int64(r.Granted.CPU), Largest: u.pinnable()})
+	return out
 }
 
-// describe adds which CPUs the request is about.
-func (r *Request) describe(s Shortage) *Shortage {
-	s.Dedicated, s.Apart = r.dedicated(), r.apart()
-	return &s
+// describe is a lack with what the request needs: vCPUs, guest memory, devices.
+func (r *Request) describe(l Lack) *Shortage {
+	s := &Shortage{
+		Resource: l.Resource, Device: l.Device, Extent: l.Extent,
+		Need: r.Granted.Memory, Dedicated: r.dedicated(), Apart: r.apart(),
+	}
+	if l.Beside {
+		s.BesideCPU = int64(r.Granted.CPU)
+	}
+	if l.Resource == v1alpha1.ResourceCPU {
+		s.Need = int64(r.Granted.CPU)
+	}
+	for n := range r.Devices {
+		if r.Devices[n].Name == l.Device {
+			s.Need = wanted(&r.Devices[n])
+		}
+	}
+	return s
 }
 
 // shortage says why divide has found nothing although the host's totals
-// suffice. What is short by itself is named before what is short only where the
-// rest is free.
+// suffice, and the most that would have been found.
 func (s *search) shortage(r *Request) *Shortage {
 	if s.cells() == 0 {
 		return &Shortage{Reason: "the host reports no NUMA cells and no CPUs in them, so nothing can be bound to them"}
 	}
-	if !r.bindsMemory() {
+	lack := s.lack(r)
+	out := r.describe(lack)
+	_, cells := s.extent(r)
+	if lack.Extent == ExtentCells {
+		out.Cells = cells
+	}
+	switch {
+	case lack.Device != "":
+		out.Largest = s.largestDevices(r)
+	case lack.Resource != v1alpha1.ResourceCPU:
+		out.Largest = s.largestMemory(cells, lack.Beside)
+	case lack.Extent != ExtentHost:
+		out.Largest = s.largestVCPUs(cells)
+	case r.bindsMemory():
+		out.Largest = s.within(s.vcpus)
+	default:
 		total := int64(0)
 		for i := range s.cells() {
 			total += s.rooms[i].vcpus
 		}
-		return r.describe(Shortage{Resource: v1alpha1.ResourceCPU, Need: s.vcpus, Largest: s.within(total)})
+		out.Largest = s.within(total)
 	}
-	p, _ := poolOf(r.Granted.PageSize)
-	extent, cells := ExtentCell, 1
-	if r.NUMA != v1alpha1.NUMASingleCell && s.most() > 1 {
-		extent, cells = ExtentCells, s.most()
-	}
-	out := Shortage{Extent: extent, Cells: cells}
-	if n := s.largestVCPUs(cells); n < s.vcpus {
-		out.Resource, out.Need, out.Largest = v1alpha1.ResourceCPU, s.vcpus, n
-		return r.describe(out)
-	}
-	out.Resource, out.Need, out.Largest = resourceOf(p), s.memory(), s.largestMemory(cells, false)
-	if out.Largest < out.Need {
-		return r.describe(out)
-	}
-	if out.Largest = s.largestMemory(cells, true); out.Largest < out.Need {
-		out.BesideCPU = s.vcpus
-		return r.describe(out)
-	}
-	// Only the idle siblings are left to be too many: see search.valid.
-	return r.describe(Shortage{Resource: v1alpha1.ResourceCPU, Need: s.vcpus, Largest: s.within(s.vcpus)})
+	return out
+}
+
+// largestDevices is the largest number of the devices that missingDevice names
+// with which there still are cells.
+func (s *search) largestDevices(r *Request) int64 {
+	n := s.missingDevice(r)
+	asked := append([]v1alpha1.DeviceRequest(nil), s.devices[:n+1]...)
+	too := sort.Search(int(wanted(&asked[n])), func(count int) bool {
+		if count == 0 {
+			return false
+		}
+		asked[n].Count = int32(count)
+		some := *s
+		some.devices = asked
+		var d division
+		return !some.divide(r.NUMA, &d)
+	})
+	return int64(too - 1)
 }
 
 // within lowers a number of dedicated vCPUs to what the host can keep idle

@@ -24,17 +24,37 @@ type Host struct {
 	// to a cell and all VMs float.
 	Cells []Cell
 	// Allocatable is what VMs may be granted in sum, wherever they lie: after
-	// the host's reserve, CPU overcommit and domains that are not ours, and
-	// never more than the cells add up to. Reserve and foreign domains are
-	// thereby of no cell in particular.
+	// the host's reserve, CPU overcommit and all use of domains that are not
+	// ours, and never more than the cells add up to. The reserve, and what
+	// foreign domains have bound to no cell, are thereby of no cell in
+	// particular.
 	Allocatable capacity.Resources
 	// Overcommit is the number of virtual CPUs per physical CPU, in thousandths.
 	Overcommit int64
+	// Devices are what the host offers to be passed through, by ascending
+	// address.
+	Devices []Device
 
 	// distances is a square matrix over Cells, row by row.
 	distances []int32
 	// position finds a CPU by its number.
 	position map[int]position
+	// kinds are the names of Devices, ascending and each once.
+	kinds []string
+	// deviceAt finds a device by its address: an index of Devices.
+	deviceAt map[string]int
+}
+
+// Limit returns the host with no more allocatable than r, resource by resource;
+// for an account that must not count on more than another report says. It
+// shares all else with h.
+func (h Host) Limit(r capacity.Resources) Host {
+	h.Allocatable.CPU = min(h.Allocatable.CPU, r.CPU)
+	for p := range pools {
+		total := memoryOf(&h.Allocatable, p)
+		*total = min(*total, *memoryOf(&r, p))
+	}
+	return h
 }
 
 // Cell is one NUMA cell of a Host.
@@ -46,14 +66,21 @@ type Cell struct {
 	// Cores are its cores, each the set of its hardware threads, in the order of
 	// their lowest CPU. A core without SMT is a set of one.
 	Cores []cpuset.CPUSet
-	// Memory is ordinary memory in bytes, hugepage pools excluded.
+	// Foreign are those of CPUs to which domains that are not ours are pinned.
+	// Shared vCPUs run there too, but no VM gets them for itself.
+	Foreign cpuset.CPUSet
+	// Memory is ordinary memory in bytes, hugepage pools excluded and what
+	// foreign domains have bound to the cell.
 	Memory int64
-	// Pages2Mi and Pages1Gi count the pages in the pools.
+	// Pages2Mi and Pages1Gi count the pages in the pools, without those of
+	// foreign domains.
 	Pages2Mi, Pages1Gi int64
 
 	// cpus are the numbers in CPUs, ascending; cores are indexes into it.
 	cpus  []int
 	cores [][]int
+	// foreign tells for each of cpus whether it is in Foreign.
+	foreign []bool
 }
 
 // position is where a CPU is: indexes into Host.Cells, Cell.cpus and Cell.cores.

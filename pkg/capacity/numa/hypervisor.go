@@ -44,9 +44,6 @@ func FromHypervisor(status *v1alpha1.HypervisorStatus) (Host, error) {
 		}
 		h.Overcommit = ratio.MilliValue()
 	}
-	if len(status.Cells) == 0 {
-		return h, nil
-	}
 	if len(status.Cells) > MaxCells {
 		return Host{}, fmt.Errorf("reading %d NUMA cells: at most %d are supported", len(status.Cells), MaxCells)
 	}
@@ -57,8 +54,13 @@ func FromHypervisor(status *v1alpha1.HypervisorStatus) (Host, error) {
 			return Host{}, fmt.Errorf("reading NUMA cell %d: %w", reported[i].ID, err)
 		}
 	}
-	h.measure(reported)
-	h.limit()
+	if len(h.Cells) > 0 {
+		h.measure(reported)
+		h = h.Limit(h.sum())
+	}
+	if err := h.addDevices(status.Devices); err != nil {
+		return Host{}, err
+	}
 	return h, nil
 }
 
@@ -94,6 +96,9 @@ func (h *Host) addCell(in *v1alpha1.Cell) error {
 		}
 	}
 	if err := h.addCores(&c, in.Siblings); err != nil {
+		return err
+	}
+	if err := c.addForeign(in.Foreign); err != nil {
 		return err
 	}
 	h.Cells = append(h.Cells, c)
@@ -147,10 +152,10 @@ func (h *Host) measure(reported []v1alpha1.Cell) {
 	}
 }
 
-// limit lowers what is allocatable to the sum of the cells: where two reports
+// sum is what the cells add up to, and no more is allocatable: where two reports
 // disagree the smaller counts, and what fits the host can then always be
 // arranged in its cells.
-func (h *Host) limit() {
+func (h *Host) sum() capacity.Resources {
 	var cpus int64
 	var sum capacity.Resources
 	for i := range h.Cells {
@@ -161,9 +166,5 @@ func (h *Host) limit() {
 		}
 	}
 	sum.CPU = h.virtual(cpus)
-	for p := range pools {
-		total := memoryOf(&h.Allocatable, p)
-		*total = min(*total, *memoryOf(&sum, p))
-	}
-	h.Allocatable.CPU = min(h.Allocatable.CPU, sum.CPU)
+	return sum
 }

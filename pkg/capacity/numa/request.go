@@ -14,6 +14,8 @@ type Request struct {
 	NUMA      v1alpha1.NUMAPolicy
 	CPUPolicy v1alpha1.CPUPolicy
 	Threads   v1alpha1.ThreadPolicy
+	// Devices are the host devices to be passed through, each name once.
+	Devices []v1alpha1.DeviceRequest
 }
 
 // RequestOf is what a VM of this spec asks for.
@@ -23,12 +25,13 @@ func RequestOf(spec *v1alpha1.VirtualMachineSpec) Request {
 		NUMA:      spec.Resources.NUMA,
 		CPUPolicy: spec.Resources.CPUPolicy,
 		Threads:   spec.Resources.Threads,
+		Devices:   spec.Resources.Devices,
 	}
 }
 
 // Placement is the request granted on the node, lying as a says.
 func (r *Request) Placement(node string, a Assignment) v1alpha1.Placement {
-	return v1alpha1.Placement{NodeName: node, Granted: r.Granted, Cells: a.Cells}
+	return v1alpha1.Placement{NodeName: node, Granted: r.Granted, Cells: a.Cells, Devices: a.Devices}
 }
 
 // need is what the request takes of the host's totals. Dedicated CPUs are not in
@@ -66,6 +69,13 @@ func (r *Request) unknown() string {
 		return "the CPU policy is not known: use shared or dedicated"
 	case r.Threads != "" && r.Threads != v1alpha1.ThreadsTogether && r.Threads != v1alpha1.ThreadsApart:
 		return "the thread policy is not known: use together or apart"
+	}
+	for n := range r.Devices {
+		for before := range n {
+			if r.Devices[before].Name == r.Devices[n].Name {
+				return "devices of one name are asked for twice: ask once, with a count"
+			}
+		}
 	}
 	switch r.NUMA {
 	case "", v1alpha1.NUMANone, v1alpha1.NUMASingleCell, v1alpha1.NUMARestricted, v1alpha1.NUMASpread:

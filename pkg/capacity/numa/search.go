@@ -1,6 +1,10 @@
 package numa
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
 
 // exactCells is the largest number of cells of a host over whose sets the
 // search is exhaustive: 255 sets.
@@ -11,6 +15,8 @@ type search struct {
 	usage *Usage
 	split
 	apart bool
+	// devices must be near the cells, or near none.
+	devices []v1alpha1.DeviceRequest
 	// pinnable is how many CPUs of the host may still be pinned or kept idle;
 	// it limits only apart, whose idle CPUs depend on the cells.
 	pinnable int64
@@ -32,6 +38,8 @@ func (s *search) start(u *Usage, r *Request) {
 	memory := r.Granted.Memory
 	if !r.bindsMemory() {
 		memory = 0
+	} else {
+		s.devices = r.Devices
 	}
 	s.usage, s.apart, s.pinnable = u, r.apart(), u.pinnable()
 	s.split = newSplit(int64(r.Granted.CPU), memory, p)
@@ -72,7 +80,7 @@ func (s *search) valid(set cellSet, k int) bool {
 			taken += s.usage.takes(i, vcpus, true)
 		}
 	}
-	return taken <= s.pinnable
+	return taken <= s.pinnable && (len(s.devices) == 0 || s.holdsDevices(set))
 }
 
 // best finds the best set of k cells that hold the guest: exactly for one cell

@@ -19,7 +19,8 @@ type Usage struct {
 	// in bytes, and in CPU the vCPUs that are not pinned.
 	granted capacity.Resources
 	// taken counts the CPUs that are pinned or kept idle.
-	taken int64
+	taken   int64
+	devices deviceUsage
 }
 
 // cellUsage is what is bound to one cell.
@@ -34,16 +35,19 @@ type cellUsage struct {
 	takers []int32
 	// taken counts the CPUs with takers.
 	taken int64
+	// barred counts the CPUs that cannot be dedicated: with takers, or foreign.
+	barred int64
 }
 
 // NewUsage is an empty account of the host, which must not change afterwards: a
 // new report of a host wants a new Usage with all placements added again.
 func NewUsage(host *Host) *Usage {
-	u := &Usage{host: host, cells: make([]cellUsage, len(host.Cells))}
+	u := &Usage{host: host, cells: make([]cellUsage, len(host.Cells)), devices: newDeviceUsage(host)}
 	takers := make([]int32, len(host.position))
 	for i := range u.cells {
 		n := len(host.Cells[i].cpus)
 		u.cells[i].takers, takers = takers[:n:n], takers[n:]
+		u.cells[i].barred = int64(host.Cells[i].Foreign.Size())
 	}
 	return u
 }
@@ -61,12 +65,14 @@ func (u *Usage) Clone() *Usage {
 		c.cells[i] = u.cells[i]
 		c.cells[i].takers = takers
 	}
+	copy(c.devices.takers, u.devices.takers)
+	copy(c.devices.free, u.devices.free)
 	return c
 }
 
 // Equal says whether both accounts, of one host, hold the same.
 func (u *Usage) Equal(o *Usage) bool {
-	return u.granted == o.granted && u.taken == o.taken &&
+	return u.granted == o.granted && u.taken == o.taken && slices.Equal(u.devices.takers, o.devices.takers) &&
 		slices.EqualFunc(u.cells, o.cells, func(a, b cellUsage) bool {
 			return a.shared == b.shared && a.memory == b.memory && a.taken == b.taken && slices.Equal(a.takers, b.takers)
 		})
@@ -105,6 +111,13 @@ func (u *Usage) Add(p *v1alpha1.Placement) error { return u.count(p, 1) }
 // Remove takes back what Add has counted for an equal placement, exactly.
 func (u *Usage) Remove(p *v1alpha1.Placement) error { return u.count(p, -1) }
 
+// AddFloating counts amounts that are bound to no cell, in the host's totals
+// alone; CPU counts shared vCPUs.
+func (u *Usage) AddFloating(r capacity.Resources) { u.granted = u.granted.Add(r) }
+
+// RemoveFloating takes back what AddFloating has counted for equal amounts.
+func (u *Usage) RemoveFloating(r capacity.Resources) { u.granted = u.granted.Sub(r) }
+
 func (u *Usage) count(p *v1alpha1.Placement, sign int64) error {
 	memoryPool, known := poolOf(p.Granted.PageSize)
 	if !known {
@@ -131,6 +144,7 @@ func (u *Usage) count(p *v1alpha1.Placement, sign int64) error {
 	u.granted.CPU += sign * (max(int64(p.Granted.CPU), vcpus) - pinned)
 	u.granted.Memory += sign * p.Granted.Overhead
 	*memoryOf(&u.granted, memoryPool) += sign * max(p.Granted.Memory, memory)
+	u.takeDevices(p.Devices, int32(sign))
 	return nil
 }
 
@@ -143,16 +157,25 @@ func (u *Usage) take(cpus cpuset.CPUSet, sign int64) (found int64) {
 			continue
 		}
 		found++
-		used := &u.cells[at.cell]
-		before := used.takers[at.cpu]
-		after := before + int32(sign)
-		used.takers[at.cpu] = after
-		if (before > 0) != (after > 0) {
-			used.taken += sign
-			u.taken += sign
-		}
+		u.takeCPU(at.cell, at.cpu, sign)
 	}
 	return found
+}
+
+// takeCPU counts the CPU at an index of the cell's CPUs as taken.
+func (u *Usage) takeCPU(cell, cpu int, sign int64) {
+	used := &u.cells[cell]
+	before := used.takers[cpu]
+	after := before + int32(sign)
+	used.takers[cpu] = after
+	if (before > 0) == (after > 0) {
+		return
+	}
+	used.taken += sign
+	u.taken += sign
+	if !u.host.Cells[cell].foreign[cpu] {
+		used.barred += sign
+	}
 }
 
 // pinSets are a placed cell's CPU sets.

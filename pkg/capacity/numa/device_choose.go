@@ -1,0 +1,85 @@
+package numa
+
+import (
+	"slices"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// fitsDevices holds the devices of the request against all that the host has
+// left, wherever they are.
+func (u *Usage) fitsDevices(r *Request) bool {
+	for n := range r.Devices {
+		if wanted(&r.Devices[n]) > u.freeDevices(r.Devices[n].Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// holdsDevices says whether the devices are there that the guest wants near the
+// cells of set.
+func (s *search) holdsDevices(set cellSet) bool {
+	for n := range s.devices {
+		if wanted(&s.devices[n]) > s.usage.near(s.usage.freeOf(s.devices[n].Name), set) {
+			return false
+		}
+	}
+	return true
+}
+
+// near is how many of the free devices, as freeOf has counted them, are near a
+// cell of set or near none.
+func (u *Usage) near(free []int32, set cellSet) int64 {
+	if free == nil {
+		return 0
+	}
+	total := int64(free[len(free)-1])
+	for ; set != 0; set &= set - 1 {
+		total += int64(free[set.first()])
+	}
+	return total
+}
+
+// pickDevices appends the indexes of the devices that a guest in the cells of
+// set is given, ascending: of each name the lowest addresses, near the cells
+// before near none; without a NUMA policy wherever they are.
+func (u *Usage) pickDevices(r *Request, set cellSet, picked []int) []int {
+	for n := range r.Devices {
+		kind, found := u.host.kind(r.Devices[n].Name)
+		if !found {
+			continue
+		}
+		left := wanted(&r.Devices[n])
+		for _, near := range []bool{true, false} {
+			for i := range u.host.Devices {
+				d := &u.host.Devices[i]
+				if left == 0 {
+					break
+				}
+				if d.kind != kind || u.devices.takers[i] > 0 {
+					continue
+				}
+				if anywhere := !r.bindsMemory(); near && (anywhere || d.Cell != nearNone && set&(1<<d.Cell) != 0) ||
+					!near && !anywhere && d.Cell == nearNone {
+					picked = append(picked, i)
+					left--
+				}
+			}
+		}
+	}
+	slices.Sort(picked)
+	return picked
+}
+
+// placedDevices are the devices at these indexes as a placement holds them.
+func (h *Host) placedDevices(picked []int) []v1alpha1.PlacedDevice {
+	if len(picked) == 0 {
+		return nil
+	}
+	placed := make([]v1alpha1.PlacedDevice, 0, len(picked))
+	for _, i := range picked {
+		placed = append(placed, v1alpha1.PlacedDevice{Name: h.Devices[i].Name, Address: h.Devices[i].Address})
+	}
+	return placed
+}
