@@ -32,6 +32,7 @@ run_packages() {
 }
 test_packages() {
 	cat <<-'LIST'
+		libxml2-utils	xmllint, by which virt-xml-validate holds domains against libvirt's schema
 		shellcheck	checks the shell scripts
 		yamllint	checks the YAML files
 	LIST

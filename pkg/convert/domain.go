@@ -1,7 +1,7 @@
 // Package convert turns a VirtualMachine into the libvirt domain that runs it.
 //
 // Typed fields and the placement decide what they own (name, UUID, metadata,
-// virtual CPUs, memory); spec.domain says the rest in the style of package
+// virtual CPUs, memory, where both lie on the host, host devices); spec.domain says the rest in the style of package
 // tree; and a default is set only where the user said nothing. It is pure and
 // does not judge: what spec.domain may contain is package policy's to say.
 package convert
@@ -54,6 +54,8 @@ type Input struct {
 	ClusterID string
 	// Host has the defaults of the host in the placement.
 	Host HostDefaults
+	// SharedCPUs are that host's.
+	SharedCPUs SharedCPUs
 }
 
 // Domain makes the libvirt domain of a placed VM. It fails with ErrNotPlaced,
@@ -66,27 +68,41 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 	if len(errs) > 0 {
 		return nil, &InvalidError{List: errs}
 	}
-	granted := in.VM.Status.Placement.Granted
-
-	setIdentity(domain, in)
-	if errs := setResources(domain, granted); len(errs) > 0 {
+	if domain.Devices == nil {
+		domain.Devices = &libvirtxml.DomainDeviceList{}
+	}
+	if errs := setPlacement(domain, in.VM.Status.Placement, in.SharedCPUs); len(errs) > 0 {
 		return nil, &InvalidError{List: errs}
 	}
+	setIdentity(domain, in)
 	if domain.Type == "" {
 		domain.Type = in.Host.DomainType
 	}
 	setOS(domain, in.Host)
 	setLifecycle(domain)
 	setFeatures(domain)
+	setTCG(domain)
 	setClock(domain)
-	if domain.Devices == nil {
-		domain.Devices = &libvirtxml.DomainDeviceList{}
-	}
 	if domain.Devices.Emulator == "" {
 		domain.Devices.Emulator = in.Host.Emulator
 	}
 	setConsoleLog(domain.Devices, in.Host.ConsoleLog)
 	return domain, nil
+}
+
+// setPlacement makes the domain what the placement says.
+func setPlacement(domain *libvirtxml.Domain, p *v1alpha1.Placement, shared SharedCPUs) field.ErrorList {
+	errs := setResources(domain, p.Granted)
+	cells, cellErrs := placedCells(p)
+	errs = append(errs, cellErrs...)
+	errs = append(errs, setHostDevices(domain.Devices, p.Devices)...)
+	if len(errs) > 0 {
+		return errs
+	}
+	setGuestCells(domain, cells)
+	vcpus, emulator := pins(int(p.Granted.CPU), cells, shared)
+	setPins(domain, vcpus, emulator)
+	return nil
 }
 
 // UserDomain reads spec.domain, errors with paths below it. A VM that has none

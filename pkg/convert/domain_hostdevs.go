@@ -2,7 +2,6 @@ package convert
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,8 +19,8 @@ func setHostDevices(devices *libvirtxml.DomainDeviceList, placed []v1alpha1.Plac
 	at := placementPath.Child("devices")
 	seen := make(map[string]bool, len(placed))
 	for i, d := range placed {
-		if _, err := parsePCIAddress(d.Address); err != nil {
-			errs = append(errs, field.Invalid(at.Index(i).Child("address"), d.Address, err.Error()))
+		if parsePCIAddress(d.Address) == nil {
+			errs = append(errs, field.Invalid(at.Index(i).Child("address"), d.Address, "must be a PCI address such as 0000:3b:00.0"))
 		}
 		if seen[d.Address] {
 			errs = append(errs, field.Duplicate(at.Index(i).Child("address"), d.Address))
@@ -35,10 +34,11 @@ func setHostDevices(devices *libvirtxml.DomainDeviceList, placed []v1alpha1.Plac
 	placed = slices.Clone(placed)
 	slices.SortFunc(placed, func(a, b v1alpha1.PlacedDevice) int { return cmp.Compare(a.Address, b.Address) })
 	for _, d := range placed {
-		address, _ := parsePCIAddress(d.Address)
 		devices.Hostdevs = append(devices.Hostdevs, libvirtxml.DomainHostdev{
-			Managed:   "yes",
-			SubsysPCI: &libvirtxml.DomainHostdevSubsysPCI{Source: &libvirtxml.DomainHostdevSubsysPCISource{Address: address}},
+			Managed: "yes",
+			SubsysPCI: &libvirtxml.DomainHostdevSubsysPCI{
+				Source: &libvirtxml.DomainHostdevSubsysPCISource{Address: parsePCIAddress(d.Address)},
+			},
 		})
 	}
 	return nil
@@ -48,10 +48,11 @@ func setHostDevices(devices *libvirtxml.DomainDeviceList, placed []v1alpha1.Plac
 // Linux writes them.
 var pciAddress = regexp.MustCompile(`^([0-9a-f]{4}):([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$`)
 
-func parsePCIAddress(text string) (*libvirtxml.DomainAddressPCI, error) {
+// parsePCIAddress is nil when the text is no such address.
+func parsePCIAddress(text string) *libvirtxml.DomainAddressPCI {
 	parts := pciAddress.FindStringSubmatch(text)
 	if parts == nil {
-		return nil, fmt.Errorf("%q is not a PCI address such as 0000:3b:00.0", text)
+		return nil
 	}
 	var numbers [4]uint
 	for i, part := range parts[1:] {
@@ -61,5 +62,5 @@ func parsePCIAddress(text string) (*libvirtxml.DomainAddressPCI, error) {
 	}
 	return &libvirtxml.DomainAddressPCI{
 		Domain: &numbers[0], Bus: &numbers[1], Slot: &numbers[2], Function: &numbers[3],
-	}, nil
+	}
 }

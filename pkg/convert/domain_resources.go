@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
 
@@ -19,7 +21,7 @@ var pageKiB = map[v1alpha1.PageSize]uint{
 // less. Guest memory is what is granted rounded up to KiB, libvirt's own grain;
 // the overhead is QEMU's and is not told to it.
 func setResources(domain *libvirtxml.Domain, granted v1alpha1.GrantedResources) field.ErrorList {
-	at := field.NewPath("status", "placement", "granted")
+	at := placementPath.Child("granted")
 	var errs field.ErrorList
 	if granted.CPU < 1 {
 		errs = append(errs, field.Invalid(at.Child("cpu"), granted.CPU, "must be at least 1"))
@@ -32,14 +34,15 @@ func setResources(domain *libvirtxml.Domain, granted v1alpha1.GrantedResources) 
 		errs = append(errs, field.NotSupported(at.Child("pageSize"), granted.PageSize,
 			[]v1alpha1.PageSize{v1alpha1.PageSize2Mi, v1alpha1.PageSize1Gi}))
 	}
+	if known && granted.Memory%(int64(page)*kib) != 0 {
+		errs = append(errs, field.Invalid(at.Child("memory"), granted.Memory,
+			fmt.Sprintf("must be whole pages of %s", granted.PageSize)))
+	}
 	if len(errs) > 0 {
 		return errs
 	}
 
-	memory := uint(granted.Memory / kib)
-	if granted.Memory%kib != 0 {
-		memory++
-	}
+	memory := wholeKiB(granted.Memory)
 	domain.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: uint(granted.CPU)}
 	domain.VCPUs = nil
 	domain.MaximumMemory = nil
@@ -47,6 +50,15 @@ func setResources(domain *libvirtxml.Domain, granted v1alpha1.GrantedResources) 
 	domain.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: memory, Unit: "KiB"}
 	setHugepages(domain, page)
 	return nil
+}
+
+// wholeKiB is so many bytes in KiB, rounded up.
+func wholeKiB(bytes int64) uint {
+	n := uint(bytes / kib)
+	if bytes%kib != 0 {
+		n++
+	}
+	return n
 }
 
 // setHugepages puts guest memory into pages of so many KiB, or into ordinary

@@ -62,7 +62,7 @@ func TestDomainXML(t *testing.T) {
 		"minimal": func(t *testing.T) convert.Input { return input(machine(t, "")) },
 		"unset-leaves-it-empty": func(t *testing.T) convert.Input {
 			in := input(machine(t, ""))
-			in.Host = convert.HostDefaults{}
+			in.Host = convert.HostDefaults{DomainType: "kvm"}
 			return in
 		},
 		"hugepages": func(t *testing.T) convert.Input {
@@ -230,6 +230,10 @@ func TestWhatNoHostCanRunIsInvalid(t *testing.T) {
 		},
 		"a grant of nothing": {
 			want: "[status.placement.granted.cpu: Invalid value: 0: must be at least 1, status.placement.granted.memory: Invalid value: 0",
+		},
+		"half a page": {
+			granted: v1alpha1.GrantedResources{CPU: 1, Memory: 3 * mib, PageSize: v1alpha1.PageSize2Mi},
+			want:    "status.placement.granted.memory: Invalid value: 3145728: must be whole pages of 2Mi",
 		},
 		"an unknown page size": {
 			granted: v1alpha1.GrantedResources{CPU: 1, Memory: mib, PageSize: "4Ki"},

@@ -56,8 +56,8 @@ func (r *attributeReader) cells(elements []cellElement) []v1alpha1.PlacedCell {
 func (r *attributeReader) devices(elements []deviceElement) []v1alpha1.PlacedDevice {
 	var out []v1alpha1.PlacedDevice
 	for _, e := range elements {
-		if _, err := parsePCIAddress(e.Address); err != nil {
-			r.failed("attribute address of a device: %w", err)
+		if parsePCIAddress(e.Address) == nil {
+			r.failed("attribute address of a device is %q, not a PCI address such as 0000:3b:00.0", e.Address)
 		}
 		out = append(out, v1alpha1.PlacedDevice{Name: r.text("name of a device", e.Name), Address: e.Address})
 	}

@@ -110,10 +110,10 @@ func TestParseOwnership(t *testing.T) {
 		"a cell without a number": {xml: child(`<d:cell cpu="1" memory="0"/>`), err: "attribute id of a cell is missing"},
 		"a cell of no CPUs":       {xml: child(`<d:cell id="0" cpu="1" memory="0" cpus="a"/>`), err: "must be host CPUs such as 0-3,8"},
 		"a cell of half the vCPUs": {
-			xml: child(`<d:cell id="0" cpu="0" memory="1"/>`), err: "must add up to granted.cpu, 1",
+			xml: child(`<d:cell id="0" cpu="0" memory="0"/>`), err: "must add up to granted.cpu, 1",
 		},
 		"a cell twice":           {xml: child(strings.Repeat(`<d:cell id="0" cpu="1" memory="1"/>`, 2)), err: "Duplicate value: 0"},
-		"a device at no address": {xml: child(`<d:device name="gpu" address="3b:00.0"/>`), err: `"3b:00.0" is not a PCI address`},
+		"a device at no address": {xml: child(`<d:device name="gpu" address="3b:00.0"/>`), err: `is "3b:00.0", not a PCI address`},
 		"a device of no name":    {xml: child(`<d:device address="0000:3b:00.0"/>`), err: "attribute name of a device is missing"},
 		"two of them":            {xml: mark.XML() + mark.XML(), err: "names 2 owners"},
 		"broken XML":             {xml: mark.XML() + "<x>", err: "reading the domain's metadata"},

@@ -17,8 +17,9 @@ type placedCell struct {
 	id int32
 	// vcpus is how many of the guest's vCPUs are there.
 	vcpus int
-	// memory is in bytes; 0 when guest memory is bound to no cell.
-	memory int64
+	// memoryKiB is 0 when guest memory is bound to no cell. All cells together
+	// have the domain's memory: the sum is rounded up, not each share.
+	memoryKiB uint
 	// cpus are the host CPUs that the vCPUs have to themselves: as many, or
 	// none when host CPUs are shared.
 	cpus cpuset.CPUSet
@@ -56,11 +57,15 @@ func placedCells(p *v1alpha1.Placement) ([]placedCell, field.ErrorList) {
 		cpus, cpuErrs := ownCPUs(in, at, used)
 		errs = append(errs, cpuErrs...)
 		used = used.Union(cpus)
-		vcpus, memory = vcpus+int64(in.CPU), memory+in.Memory
+		share := wholeKiB(memory+in.Memory) - wholeKiB(memory)
 		if in.Memory > 0 {
 			bound++
+			if share == 0 {
+				errs = append(errs, field.Invalid(at.Child("memory"), in.Memory, "is too little for a cell of the guest: libvirt counts in KiB"))
+			}
 		}
-		cells = append(cells, placedCell{id: in.ID, vcpus: int(in.CPU), memory: in.Memory, cpus: cpus})
+		vcpus, memory = vcpus+int64(in.CPU), memory+in.Memory
+		cells = append(cells, placedCell{id: in.ID, vcpus: int(in.CPU), memoryKiB: share, cpus: cpus})
 	}
 	if len(cells) == 0 || len(errs) > 0 {
 		return cells, errs
@@ -79,6 +84,9 @@ func placedCells(p *v1alpha1.Placement) ([]placedCell, field.ErrorList) {
 	}
 	return cells, append(errs, wholePages(p, list)...)
 }
+
+// bindMemory says whether guest memory is bound to the cells.
+func bindMemory(cells []placedCell) bool { return len(cells) > 0 && cells[0].memoryKiB > 0 }
 
 // ownCPUs reads the CPUs of a cell; used are those of the cells before it.
 func ownCPUs(in *v1alpha1.PlacedCell, at *field.Path, used cpuset.CPUSet) (cpuset.CPUSet, field.ErrorList) {

@@ -40,15 +40,15 @@ func Check(domain *libvirtxml.Domain, level v1alpha1.PolicyLevel, namespace stri
 	privileged := level == v1alpha1.PolicyPrivileged
 	var errs field.ErrorList
 	tree.Walk(domain, at, func(pattern string, here *field.Path) bool {
-		if instead, ok := owned[pattern]; ok {
-			errs = append(errs, field.Forbidden(here, "is not the user's to set: "+instead))
+		if why, ok := owned[pattern]; ok {
+			errs = append(errs, field.Forbidden(here, "is not the user's to set: "+why))
 			return false
 		}
 		// An object that leads to owned or allowed keys is judged by them.
 		if privileged || allowed().leads(pattern) {
 			return true
 		}
-		errs = append(errs, refused(here))
+		errs = append(errs, refused(pattern, here))
 		return false
 	})
 	if privileged {
@@ -64,6 +64,12 @@ func Check(domain *libvirtxml.Domain, level v1alpha1.PolicyLevel, namespace stri
 var remedy = fmt.Sprintf("label the namespace %s=%s to allow host access, or remove it",
 	v1alpha1.PolicyLevelLabel, v1alpha1.PolicyPrivileged)
 
-func refused(at *field.Path) *field.Error {
-	return field.Forbidden(at, fmt.Sprintf("not allowed at policy level %s: %s", v1alpha1.PolicyRestricted, remedy))
+// instead says by which typed field restricted offers something like what it
+// refuses.
+var instead = map[string]string{
+	"devices.hostdevs[]": "ask for a device that hosts offer in spec.resources.devices, ",
+}
+
+func refused(pattern string, at *field.Path) *field.Error {
+	return field.Forbidden(at, fmt.Sprintf("not allowed at policy level %s: %s%s", v1alpha1.PolicyRestricted, instead[pattern], remedy))
 }

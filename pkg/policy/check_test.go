@@ -75,7 +75,7 @@ func TestWhatTypedFieldsOwnIsRefusedAtEveryLevel(t *testing.T) {
 
 func TestARefusalSaysWhatToDo(t *testing.T) {
 	errs := policy.CheckVirtualMachine(machine(t, `devices: {hostdevs: [{subsysPCI: {}}]}`), v1alpha1.PolicyRestricted)
-	want := "spec.domain.devices.hostdevs[0]: Forbidden: not allowed at policy level restricted: label the namespace domus.dev/policy-level=privileged to allow host access, or remove it"
+	want := "spec.domain.devices.hostdevs[0]: Forbidden: not allowed at policy level restricted: ask for a device that hosts offer in spec.resources.devices, label the namespace domus.dev/policy-level=privileged to allow host access, or remove it"
 	if len(errs) != 1 || errs[0].Error() != want {
 		t.Errorf("got %v, want %s", errs, want)
 	}
