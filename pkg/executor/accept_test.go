@@ -47,7 +47,8 @@ func TestRejections(t *testing.T) {
 		"a VM for hugepages that somebody else uses": {
 			vm: bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
 			prepare: func(s *stage) {
-				s.host.description.Pages.Size2Mi, s.host.free = 1024, []libvirt.CellFree{{Pages: libvirt.Pages{Size2Mi: 511}}}
+				s.hugepages(libvirt.Pages{Size2Mi: 1024})
+				s.host.free = []libvirt.CellFree{{Pages: libvirt.Pages{Size2Mi: 511}}}
 				s.restart()
 			},
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,

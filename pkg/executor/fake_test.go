@@ -150,10 +150,27 @@ func (h *fakeHost) Define(_ context.Context, xml string) error {
 		}
 		h.domains[d.UUID] = libvirt.Domain{
 			Name: d.Name, UUID: d.UUID, State: libvirt.StateShutOff, Reason: libvirt.ReasonNotStarted,
-			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), Memory: int64(d.Memory.Value) << 10,
+			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), Memory: int64(d.Memory.Value) << 10, Binding: bindingOf(&d),
 		}
 		return nil
 	})
+}
+
+// bindingOf reads the pins of a domain.
+func bindingOf(d *libvirtxml.Domain) (b libvirt.Binding) {
+	if d.CPUTune == nil {
+		return b
+	}
+	for _, pin := range d.CPUTune.VCPUPin {
+		if b.VCPUs == nil {
+			b.VCPUs = map[int]string{}
+		}
+		b.VCPUs[int(pin.VCPU)] = pin.CPUSet
+	}
+	if e := d.CPUTune.EmulatorPin; e != nil {
+		b.Emulator = e.CPUSet
+	}
+	return b
 }
 
 func (h *fakeHost) set(uuid string, state libvirt.State, reason string) error {
@@ -313,6 +330,12 @@ func (s *stage) restart() {
 			s.t.Fatal(err)
 		}
 	}
+}
+
+// hugepages gives the host's one cell pools of which nobody uses a page.
+func (s *stage) hugepages(pages libvirt.Pages) {
+	s.host.description.Pages, s.host.description.Cells[0].Pages = pages, pages
+	s.host.free = []libvirt.CellFree{{Pages: pages}}
 }
 
 // turn gives the VM one turn.

@@ -103,6 +103,7 @@ func TestAHostWithoutAKubeletIsRegistered(t *testing.T) {
 		t.Errorf("allocatable: %s", diff)
 	}
 	wantStatus := v1alpha1.HypervisorStatus{
+		Mode:        v1alpha1.ModeDedicated,
 		Capacity:    v1alpha1.HostCapacity{CPU: 4, Memory: 6 << 30, Hugepages2Mi: 1 << 30, Hugepages1Gi: 1 << 30},
 		Allocatable: v1alpha1.HostCapacity{CPU: 6, Memory: 5 << 30, Hugepages2Mi: 1 << 30, Hugepages1Gi: 1 << 30},
 		Summary:     v1alpha1.HostSummary{Memory: "5Gi", Hugepages: "2Mi:1Gi,1Gi:1Gi", Cells: 1}, CPUOvercommit: "2",
@@ -253,23 +254,23 @@ func TestForeignDomainsTakeTheirPart(t *testing.T) {
 }
 
 func TestALargeHostsDescriptionStaysSmall(t *testing.T) {
-	a := account{description: libvirt.Description{}}
+	description := libvirt.Description{}
 	for i := range int32(64) {
 		cell := libvirt.Cell{ID: i, CPUs: fmt.Sprintf("%d-%d", 4*i, 4*i+3), Memory: 64 << 30}
 		for j := range int32(64) {
 			cell.Distances = append(cell.Distances, libvirt.Distance{Cell: j, Value: 20})
 		}
-		a.description.Cells = append(a.description.Cells, cell)
+		description.Cells = append(description.Cells, cell)
 	}
 	for i := range 8 {
 		kind := libvirt.DomainType{Type: "qemu", Arch: fmt.Sprintf("arch-%d", i)}
 		for j := range 60 {
 			kind.Machines = append(kind.Machines, fmt.Sprintf("pc-machine-%d.%d", i, j))
 		}
-		a.description.DomainTypes = append(a.description.DomainTypes, kind)
+		description.DomainTypes = append(description.DomainTypes, kind)
 	}
-	status := v1alpha1.HypervisorStatus{}
-	wantHypervisor(&status, HostConfiguration{}, &a, true, v1alpha1.Versions{}, 1, testNow)
+	status, a := v1alpha1.HypervisorStatus{}, offer(HostConfiguration{}, description, nil, others{})
+	wantHypervisor(&status, &a, true, v1alpha1.Versions{}, 1, testNow)
 	data, err := json.Marshal(status)
 	if err != nil || len(data) > maxHypervisorBytes {
 		t.Errorf("%d bytes, %v", len(data), err)

@@ -8,7 +8,17 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/libvirt"
 )
+
+// ownCells are the host's cells as far as they are the VMs'.
+func ownCells(config HostConfiguration, d libvirt.Description) []v1alpha1.Cell {
+	cells := reportedCells(d.Cells)
+	if config.Mode == ModePartitioned {
+		cells, _, _ = cutShare(config.Share, cells)
+	}
+	return cells
+}
 
 // cutShare leaves of the host's cells what is the VMs' there, sums it up, and
 // says what of the share the host does not have. A cell of which VMs own

@@ -15,6 +15,10 @@ import (
 	"domus.dev/domus/pkg/policy"
 )
 
+// maxDefines is how often a domain is defined anew, in one start, because the
+// CPUs that guests share have changed meanwhile.
+const maxDefines = 3
+
 // do carries out one step. It returns a *Rejection when the binding cannot be
 // carried out here.
 func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error {
@@ -83,6 +87,7 @@ func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
 		return err
 	}
 	a.registry.remove(uuid)
+	wake(a.pinsChanged)
 	in.Domain, w.memory = nil, Memory{}
 	return nil
 }
@@ -100,7 +105,10 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	look, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	if in.Domain == nil { // a domain that is there holds its share already
-		defer a.registry.release(uuid) // from put on, the domain itself counts
+		defer func() {
+			a.registry.release(uuid) // from put on, the domain itself counts
+			wake(a.pinsChanged)
+		}()
 		if err := a.accept(look, uuid, *vm.Status.Placement); err != nil {
 			return err
 		}
@@ -181,7 +189,7 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine) (strin
 	if !description.Simulated {
 		defaults.ConsoleLog = a.consoleLog(vm)
 	}
-	domain, err := convert.Domain(convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults})
+	domain, err := convert.Domain(convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults, SharedCPUs: a.registry.sharedCPUs()})
 	var cannot *convert.InvalidError
 	switch {
 	case errors.As(err, &cannot):
@@ -195,10 +203,24 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine) (strin
 	return convert.Marshal(domain)
 }
 
-// start starts the domain. A failure that is to be tried again is remembered,
-// and no error.
+// start starts the domain, once no other guest of ours runs on CPUs that it has
+// to itself. A failure that is to be tried again is remembered, and no error.
 func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
-	err := a.host.Start(ctx, in.VM.DomainUUID())
+	uuid := in.VM.DomainUUID()
+	for attempt := 0; !a.registry.begin(uuid); attempt++ {
+		if attempt == maxDefines {
+			return fmt.Errorf("starting domain %s: the CPUs that guests share keep changing", uuid)
+		}
+		if err := a.define(ctx, w, in); err != nil {
+			return err
+		}
+	}
+	judge := clearFailure
+	err := a.clear(ctx, in)
+	if err == nil {
+		judge = startFailure
+		err = a.host.Start(ctx, uuid)
+	}
 	now := a.clock.Now()
 	if err == nil {
 		w.memory.StartedAt, w.memory.Expected = now, true
@@ -206,7 +228,8 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 		a.tell.started(in.VM)
 		return nil
 	}
-	rejection, failure := startFailure(err, w.memory.Failures+1, ran(in.VM))
+	a.registry.end(uuid)
+	rejection, failure := judge(err, w.memory.Failures+1, ran(in.VM))
 	switch {
 	case rejection != nil:
 		return rejection

@@ -115,6 +115,7 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 		if a.registry.remove(uuid) {
 			a.wakeHost()
 		}
+		wake(a.pinsChanged)
 		return nil, nil
 	}
 	if err != nil {
@@ -123,6 +124,9 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 	o := Observe(d)
 	if a.registry.put(o) {
 		a.wakeHost()
+	}
+	if a.registry.strays(a.clusterID, uuid) {
+		wake(a.pinsChanged)
 	}
 	return &o, nil
 }
