@@ -50,7 +50,7 @@ func TestStuckGuestsHoldUpNeitherTheirDestroyNorOtherGuests(t *testing.T) {
 	}
 }
 
-func TestADestroyIsRefusedBesideADestroyOnly(t *testing.T) {
+func TestAChangeIsRefusedBesideThoseItWouldWaitForAndADestroyBesideADestroyOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		first, second changeKind
 		refused       bool
@@ -63,6 +63,10 @@ func TestADestroyIsRefusedBesideADestroyOnly(t *testing.T) {
 		"a request beside a request":      {asking, asking, true},
 		"an undefine beside a request":    {asking, altering, false},
 		"a request in spite of a destroy": {destroying, asking, true},
+		"a pinning beside a request":      {asking, pinning, true},
+		"a request beside a pinning":      {pinning, asking, false},
+		"a pinning beside a start":        {altering, pinning, false},
+		"a destroy beside a pinning":      {pinning, destroying, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b busy

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	lv "libvirt.org/go/libvirt"
@@ -32,9 +33,53 @@ func (c *connection) Describe(ctx context.Context) (Description, error) {
 		if len(out.Cells) == 1 {
 			out.Cells[0].Memory = out.Memory
 		}
+		for i := range out.DomainTypes {
+			if t := &out.DomainTypes[i]; t.Arch == out.Arch {
+				if err := describeGuests(conn, t); err != nil {
+					return Description{}, err
+				}
+			}
+		}
+		if out.Devices, err = listDevices(conn); err != nil {
+			return Description{}, err
+		}
 		out.LibvirtVersion, out.HypervisorVersion, err = versions(conn)
 		return out, err
 	})
+}
+
+// describeGuests adds what guests of a kind can have. A kind that libvirt does
+// not describe any further, such as KVM where QEMU finds none, stays as it is.
+func describeGuests(conn *lv.Connect, t *DomainType) error {
+	const doing = "asking what guests can have"
+	machine := capableMachine(t.Machines)
+	doc, err := conn.GetDomainCapabilities("", t.Arch, machine, t.Type, 0)
+	if err != nil {
+		if err = explain(doing, err); errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		return nil
+	}
+	guests, err := parseDomainCapabilities(doc)
+	if err != nil {
+		return err
+	}
+	t.CPUModels, t.CPUFeatures = guests.cpuModels, guests.features
+	t.Firmware, t.SecureBoot = guests.firmware, guests.secureBoot
+	if guests.hostModel == "" {
+		return nil
+	}
+	// Only the whole list answers whether a guest can have a feature: most come
+	// with the model and are not named beside it.
+	doc, err = conn.BaselineHypervisorCPU("", t.Arch, machine, t.Type, []string{guests.hostModel}, lv.CONNECT_BASELINE_CPU_EXPAND_FEATURES)
+	if err != nil {
+		if err = explain(doing, err); errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		return nil
+	}
+	t.CPUFeatures, err = parseCPUFeatures(doc)
+	return err
 }
 
 func versions(conn *lv.Connect) (libvirt, hypervisor string, err error) {

@@ -173,5 +173,6 @@ func observe(d *lv.Domain) (Domain, error) {
 			out.PageSize = 2 << 20 // libvirt's default on most hosts; none is named
 		}
 	}
+	out.Binding = bindingOf(&x, out.Memory, max(out.PageSize, 1<<10))
 	return out, nil
 }

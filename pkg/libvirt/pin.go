@@ -10,43 +10,53 @@ import (
 	lv "libvirt.org/go/libvirt"
 )
 
-// Pin implements Host. libvirt asks the kernel, not the guest's monitor.
+// Pin implements Host.
 func (c *connection) Pin(ctx context.Context, uuid string, vcpus map[int]string, emulator string) error {
+	return c.pin(ctx, uuid, vcpus, emulator, lv.DOMAIN_AFFECT_LIVE, func(conn *lv.Connect) (int, error) {
+		all, _, err := conn.GetCPUMap(0)
+		return len(all), err
+	})
+}
+
+// pin pins on a host that numbers its CPUs below total.
+func (c *connection) pin(
+	ctx context.Context, uuid string, vcpus map[int]string, emulator string,
+	flags lv.DomainModificationImpact, total func(*lv.Connect) (int, error),
+) error {
 	doing := "pinning domain " + uuid
 	return c.change(ctx, pinning, uuid, doing, func(d *lv.Domain) error {
-		conn, err := d.DomainGetConnect()
-		if err != nil {
-			return err
-		}
-		defer func() { _, _ = conn.Close() }()
-		cpus, _, err := conn.GetCPUMap(0)
-		if err != nil {
-			return err
-		}
 		return unlessActive(d, false, func() error {
+			conn, err := d.DomainGetConnect()
+			if err != nil {
+				return err
+			}
+			defer func() { _, _ = conn.Close() }()
+			n, err := total(conn)
+			if err != nil {
+				return err
+			}
 			for _, vcpu := range slices.Sorted(maps.Keys(vcpus)) {
-				set, err := cpuMap(doing, vcpus[vcpu], len(cpus))
+				cpus, err := cpuMap(doing, vcpus[vcpu], n)
 				if err != nil {
 					return err
 				}
-				if err := d.PinVcpuFlags(uint(vcpu), set, lv.DOMAIN_AFFECT_LIVE); err != nil {
+				if err := d.PinVcpuFlags(uint(vcpu), cpus, flags); err != nil {
 					return err
 				}
 			}
 			if emulator == "" {
 				return nil
 			}
-			set, err := cpuMap(doing, emulator, len(cpus))
+			cpus, err := cpuMap(doing, emulator, n)
 			if err != nil {
 				return err
 			}
-			return d.PinEmulator(set, lv.DOMAIN_AFFECT_LIVE)
+			return d.PinEmulator(cpus, flags)
 		})
 	})
 }
 
-// cpuMap turns CPUs in Linux list format into libvirt's map of the CPUs of a
-// host that numbers them below total.
+// cpuMap turns CPUs in Linux list format into libvirt's map of a host's CPUs.
 func cpuMap(doing, cpus string, total int) ([]bool, error) {
 	set, err := cpuset.Parse(cpus)
 	switch {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"k8s.io/utils/cpuset"
+	lv "libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
 )
 
@@ -34,12 +36,15 @@ type Simulation struct {
 
 // simulated is a host that is libvirt's test driver: domains are defined,
 // started, stopped and listed by libvirt itself, events and errors included,
-// while no guest runs. The test driver knows neither cells nor pages and limits
+// while no guest runs. The test driver keeps every part of a domain, bindings
+// and host devices too, but knows neither cells nor pages nor devices and limits
 // nothing, so what the host has comes from its Simulation. It also keeps
 // nothing: closing the connection is a loss of power and of disks.
 type simulated struct {
 	*connection
 	simulation Simulation
+	// cpus is above the highest number of a CPU.
+	cpus int
 }
 
 // Simulate returns a simulated Host whose node description is written to
@@ -51,6 +56,16 @@ func Simulate(dir, name string, s Simulation) (Host, error) {
 			ids[i] = i
 		}
 		s.Cells = []Cell{{CPUs: formatCPUs(ids), Memory: s.Memory}}
+	}
+	cpus := 0
+	for _, c := range s.Cells {
+		set, err := cpuset.Parse(c.CPUs)
+		if err != nil {
+			return nil, fmt.Errorf("preparing simulated host %s: reading the CPUs of cell %d: %w", name, c.ID, err)
+		}
+		for _, cpu := range set.List() {
+			cpus = max(cpus, cpu+1)
+		}
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -67,7 +82,7 @@ func Simulate(dir, name string, s Simulation) (Host, error) {
 	if err := os.WriteFile(file, append(doc, '\n'), 0o640); err != nil {
 		return nil, fmt.Errorf("preparing simulated host %s: %w", name, err)
 	}
-	return &simulated{connection: connect("test://" + file), simulation: s}, nil
+	return &simulated{connection: connect("test://" + file), simulation: s, cpus: cpus}, nil
 }
 
 // testNode is the test driver's description of a node. Source: libvirt's
@@ -104,7 +119,12 @@ func (s *simulated) Describe(ctx context.Context) (Description, error) {
 	out := Description{
 		Simulated: true, Arch: SimulatedArch,
 		CPUs: s.simulation.CPUs, Memory: s.simulation.Memory, Cells: slices.Clone(s.simulation.Cells),
-		DomainTypes:    []DomainType{{Type: DomainTypeTest, Arch: SimulatedArch}},
+		DomainTypes: []DomainType{{
+			Type: DomainTypeTest, Arch: SimulatedArch,
+			CPUModels: s.simulation.CPUModels, CPUFeatures: s.simulation.CPUFeatures,
+			Firmware: s.simulation.Firmware, SecureBoot: s.simulation.SecureBoot,
+		}},
+		Devices:        slices.Clone(s.simulation.Devices),
 		LibvirtVersion: libvirt,
 	}
 	for _, c := range out.Cells {
@@ -120,6 +140,12 @@ func (s *simulated) FreePages(ctx context.Context) ([]CellFree, error) {
 		return nil, err
 	}
 	return freePages(s.simulation.Cells, domains), nil
+}
+
+// Pin implements Host. The test driver changes the guest that runs when no flag
+// says so, and knows 8 CPUs whatever its node has.
+func (s *simulated) Pin(ctx context.Context, uuid string, vcpus map[int]string, emulator string) error {
+	return s.pin(ctx, uuid, vcpus, emulator, lv.DOMAIN_AFFECT_CURRENT, func(*lv.Connect) (int, error) { return s.cpus, nil })
 }
 
 // DomainType implements Host.

@@ -33,16 +33,27 @@ const guest = `<domain type='kvm'>
   </devices>
 </domain>`
 
+// simulation has cells whose CPUs are not numbered in a row.
+var simulation = libvirt.Simulation{
+	CPUs: 8, Memory: 16 << 30,
+	Cells: []libvirt.Cell{
+		{
+			ID: 0, CPUs: "0-1,8-9", Siblings: []string{"0,8", "1,9"}, Memory: 8 << 30,
+			Pages: libvirt.Pages{Size2Mi: 1024, Size1Gi: 1}, Distances: []libvirt.Distance{{Cell: 1, Value: 21}},
+		},
+		{
+			ID: 1, CPUs: "4-5,12-13", Siblings: []string{"4,12", "5,13"}, Memory: 8 << 30,
+			Pages: libvirt.Pages{Size2Mi: 512}, Distances: []libvirt.Distance{{Cell: 0, Value: 21}},
+		},
+	},
+	Devices:   []libvirt.Device{{Address: "0000:3b:00.0", Vendor: "10de", Product: "20b0", Cell: new(int32)}},
+	CPUModels: []string{"EPYC-Rome"}, CPUFeatures: []string{"avx2"}, Firmware: []string{"bios", "efi"}, SecureBoot: true,
+}
+
 func simulate(t *testing.T) (libvirt.Host, <-chan libvirt.Event, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	host, err := libvirt.Simulate(t.TempDir(), "host", libvirt.Simulation{
-		CPUs: 8, Memory: 16 << 30,
-		Cells: []libvirt.Cell{
-			{ID: 0, CPUs: "0-3", Memory: 8 << 30, Pages: libvirt.Pages{Size2Mi: 1024, Size1Gi: 1}, Distances: []libvirt.Distance{{Cell: 1, Value: 21}}},
-			{ID: 1, CPUs: "4-7", Memory: 8 << 30, Pages: libvirt.Pages{Size2Mi: 512}, Distances: []libvirt.Distance{{Cell: 0, Value: 21}}},
-		},
-	})
+	host, err := libvirt.Simulate(t.TempDir(), "host", simulation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +86,11 @@ func TestASimulatedHostHasWhatItsDescriptionSays(t *testing.T) {
 	}
 	want := libvirt.Description{
 		Simulated: true, Arch: "x86_64", CPUs: 8, Memory: 16 << 30, Pages: libvirt.Pages{Size2Mi: 1536, Size1Gi: 1},
-		Cells: []libvirt.Cell{
-			{ID: 0, CPUs: "0-3", Memory: 8 << 30, Pages: libvirt.Pages{Size2Mi: 1024, Size1Gi: 1}, Distances: []libvirt.Distance{{Cell: 1, Value: 21}}},
-			{ID: 1, CPUs: "4-7", Memory: 8 << 30, Pages: libvirt.Pages{Size2Mi: 512}, Distances: []libvirt.Distance{{Cell: 0, Value: 21}}},
-		},
-		DomainTypes: []libvirt.DomainType{{Type: "test", Arch: "x86_64"}},
+		Cells: simulation.Cells, Devices: simulation.Devices,
+		DomainTypes: []libvirt.DomainType{{
+			Type: "test", Arch: "x86_64",
+			CPUModels: []string{"EPYC-Rome"}, CPUFeatures: []string{"avx2"}, Firmware: []string{"bios", "efi"}, SecureBoot: true,
+		}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(libvirt.Description{}, "LibvirtVersion")); diff != "" {
 		t.Error(diff)
