@@ -344,6 +344,24 @@ func (s *stage) turn() error {
 	return err
 }
 
+// turnOf gives another VM one turn.
+func (s *stage) turnOf(vm *v1alpha1.VirtualMachine) {
+	s.t.Helper()
+	if _, err := s.agent.turn(context.Background(), client.ObjectKeyFromObject(vm)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// saidOf is what the host reported of another VM.
+func (s *stage) saidOf(vm *v1alpha1.VirtualMachine) *v1alpha1.HostStatus {
+	s.t.Helper()
+	got := &v1alpha1.VirtualMachine{}
+	if err := s.api.Get(context.Background(), client.ObjectKeyFromObject(vm), got); err != nil {
+		s.t.Fatal(err)
+	}
+	return got.Status.Host
+}
+
 func (s *stage) mustTurn() {
 	s.t.Helper()
 	if err := s.turn(); err != nil {

@@ -87,6 +87,9 @@ func (a *Agent) lookAtKubelet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, reported := node.Status.Allocatable[corev1.ResourceCPU]; !reported {
+		return fmt.Errorf("reading Node %s: its kubelet has not said yet what pods may have", node.Name)
+	}
 	a.registry.offeredToPods(podResources{capacity: node.Status.Capacity, allocatable: node.Status.Allocatable})
 	return nil
 }
