@@ -24,22 +24,16 @@ func Choose(u *Usage, r *Request) (Assignment, *Shortage) {
 	if short := hostShortage(u, r); short != nil {
 		return Assignment{}, short
 	}
+	if r.floats() {
+		return Assignment{Devices: u.assignDevices(r, 0)}, nil
+	}
 	var s search
+	s.start(u, r)
 	var d division
-	if !r.floats() {
-		s.start(u, r)
-		if !s.divide(r.NUMA, &d) {
-			return Assignment{}, s.shortage(r)
-		}
+	if !s.divide(r.NUMA, &d) {
+		return Assignment{}, s.shortage(r)
 	}
-	var a Assignment
-	if len(r.Devices) > 0 {
-		a.Devices = u.host.placedDevices(u.pickDevices(r, d.cells(), nil))
-	}
-	if !r.floats() {
-		a.Cells = s.assignment(&d, r.dedicated())
-	}
-	return a, nil
+	return Assignment{Cells: s.assignCells(&d, r.dedicated()), Devices: u.assignDevices(r, d.cells())}, nil
 }
 
 // Fits says whether Choose finds a place. It does not allocate.
@@ -124,8 +118,8 @@ func (s *search) deal(set cellSet, k int, d *division) {
 	}
 }
 
-// assignment writes the division down and picks dedicated CPUs.
-func (s *search) assignment(d *division, dedicated bool) []v1alpha1.PlacedCell {
+// assignCells writes the division down and picks dedicated CPUs.
+func (s *search) assignCells(d *division, dedicated bool) []v1alpha1.PlacedCell {
 	var cells []v1alpha1.PlacedCell
 	for i := range s.cells() {
 		if d[i].vcpus == 0 {

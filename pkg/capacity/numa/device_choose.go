@@ -51,35 +51,47 @@ func (u *Usage) pickDevices(r *Request, set cellSet, picked []int) []int {
 			continue
 		}
 		left := wanted(&r.Devices[n])
-		for _, near := range []bool{true, false} {
-			for i := range u.host.Devices {
-				d := &u.host.Devices[i]
-				if left == 0 {
-					break
-				}
-				if d.kind != kind || u.devices.takers[i] > 0 {
-					continue
-				}
-				if anywhere := !r.bindsMemory(); near && (anywhere || d.Cell != nearNone && set&(1<<d.Cell) != 0) ||
-					!near && !anywhere && d.Cell == nearNone {
-					picked = append(picked, i)
-					left--
-				}
-			}
+		if !r.bindsMemory() {
+			picked, _ = u.pickKind(kind, left, ^cellSet(0), true, picked)
+			continue
 		}
+		picked, left = u.pickKind(kind, left, set, false, picked)
+		picked, _ = u.pickKind(kind, left, 0, true, picked)
 	}
 	slices.Sort(picked)
 	return picked
 }
 
-// placedDevices are the devices at these indexes as a placement holds them.
-func (h *Host) placedDevices(picked []int) []v1alpha1.PlacedDevice {
-	if len(picked) == 0 {
+// pickKind appends up to left free devices of a kind that are near the cells, or
+// near none where that will do, and says how many are still wanted.
+func (u *Usage) pickKind(kind int, left int64, cells cellSet, none bool, picked []int) ([]int, int64) {
+	for i := range u.host.Devices {
+		d := &u.host.Devices[i]
+		if left == 0 {
+			break
+		}
+		if d.kind != kind || u.devices.takers[i] > 0 {
+			continue
+		}
+		if d.Cell == nearNone && none || d.Cell != nearNone && cells>>d.Cell&1 == 1 {
+			picked = append(picked, i)
+			left--
+		}
+	}
+	return picked, left
+}
+
+// assignDevices are the devices that pickDevices picks, as a placement holds
+// them.
+func (u *Usage) assignDevices(r *Request, set cellSet) []v1alpha1.PlacedDevice {
+	if len(r.Devices) == 0 {
 		return nil
 	}
-	placed := make([]v1alpha1.PlacedDevice, 0, len(picked))
-	for _, i := range picked {
-		placed = append(placed, v1alpha1.PlacedDevice{Name: h.Devices[i].Name, Address: h.Devices[i].Address})
+	picked := u.pickDevices(r, set, nil)
+	placed := make([]v1alpha1.PlacedDevice, len(picked))
+	for n, i := range picked {
+		d := &u.host.Devices[i]
+		placed[n] = v1alpha1.PlacedDevice{Name: d.Name, Address: d.Address}
 	}
 	return placed
 }

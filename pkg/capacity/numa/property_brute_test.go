@@ -1,6 +1,8 @@
 package numa
 
 import (
+	"maps"
+
 	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -28,7 +30,8 @@ func (t *tally) placements(r *Request) []found {
 			continue
 		}
 		p := v1alpha1.Placement{Granted: r.Granted, Cells: t.dealt(r, members)}
-		if p.Cells == nil || !t.takes(r, &p) {
+		var enough bool
+		if p.Devices, enough = t.given(r, p.Cells); p.Cells == nil || !enough || !t.takes(r, &p) {
 			continue
 		}
 		f := found{k: len(members)}
@@ -85,7 +88,7 @@ func (t *tally) takes(r *Request, p *v1alpha1.Placement) bool {
 				c.CPUs, c.Idle = pins.String(), all.Difference(pins).String()
 				continue
 			}
-			free := t.cpus[i].Difference(t.taken[i]).List()
+			free := t.cpus[i].Difference(t.taken[i]).Difference(foreignCPUs(&t.cells[i])).List()
 			if len(free) < int(c.CPU) {
 				return false
 			}
@@ -95,21 +98,14 @@ func (t *tally) takes(r *Request, p *v1alpha1.Placement) bool {
 	after := *t
 	after.taken = append([]cpuset.CPUSet(nil), t.taken...)
 	after.shared = append([]int64(nil), t.shared...)
-	after.total = copied(t.total)
+	after.total = maps.Clone(t.total)
+	after.devices = maps.Clone(t.devices)
 	after.bound = nil
 	for _, b := range t.bound {
-		after.bound = append(after.bound, copied(b))
+		after.bound = append(after.bound, maps.Clone(b))
 	}
 	after.add(p)
 	return after.broken() == ""
-}
-
-func copied(in map[v1alpha1.PageSize]int64) map[v1alpha1.PageSize]int64 {
-	out := map[v1alpha1.PageSize]int64{}
-	for size, n := range in {
-		out[size] = n
-	}
-	return out
 }
 
 func (t *tally) distance(i, j int) int64 {
@@ -149,5 +145,7 @@ func (t *tally) pinnable(r *Request) (fits, known bool) {
 			left -= c.CPU
 		}
 	}
-	return left == 0 && t.takes(r, &p), true
+	var enough bool
+	p.Devices, enough = t.given(r, nil)
+	return left == 0 && enough && t.takes(r, &p), true
 }

@@ -26,9 +26,16 @@ func (w *world) choose(t *rapid.T, r *Request) (Assignment, bool) {
 		checkSums(t, w.usage.Host(), r, a)
 	}
 	oracle := tallyOf(w.status, w.placed)
+	devices, enough := oracle.given(r, a.Cells)
+	if short == nil {
+		if diff := cmp.Diff(devices, a.Devices); diff != "" {
+			t.Fatalf("devices beside %+v (-want +got):\n%s", a.Cells, diff)
+		}
+	}
+	w.checkLack(t, oracle, r, a, short)
 	switch {
 	case !r.bindsMemory() && !r.dedicated():
-		if want := oracle.takes(r, &v1alpha1.Placement{Granted: r.Granted}); want != (short == nil) {
+		if want := enough && oracle.takes(r, &v1alpha1.Placement{Granted: r.Granted, Devices: devices}); want != (short == nil) {
 			t.Fatalf("shortage %v, but it is %t that it fits", short, want)
 		}
 	case !r.bindsMemory():
@@ -49,8 +56,8 @@ func (w *world) compare(t *rapid.T, oracle *tally, r *Request, a Assignment, sho
 		if exact && len(valid) > 0 {
 			t.Fatalf("shortage %q, but there is %+v", short, valid[0])
 		}
-		if smaller := *r; short.BesideCPU > 0 && short.Largest > 0 && !r.apart() {
-			smaller.Granted.Memory = short.Largest
+		if smaller := *r; short.BesideCPU > 0 && short.Device == "" && short.Largest > 0 && !r.apart() {
+			smaller.Granted.Memory, smaller.Devices = short.Largest, nil
 			if !Fits(w.usage, &smaller) {
 				t.Fatalf("%q does not fit either", short)
 			}

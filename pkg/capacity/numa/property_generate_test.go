@@ -46,6 +46,8 @@ func drawHost(t *rapid.T) *v1alpha1.HypervisorStatus {
 		}
 		status.Cells = append(status.Cells, c)
 	}
+	drawForeign(t, status)
+	drawDevices(t, status)
 	drawAllocatable(t, status, cpus)
 	status.Cells = rapid.Permutation(status.Cells).Draw(t, "order of cells")
 	return status
@@ -62,6 +64,10 @@ func drawAllocatable(t *rapid.T, status *v1alpha1.HypervisorStatus, cpus int64) 
 		a.Hugepages2Mi += c.Hugepages[0].Total * 2 * mib
 		a.Hugepages1Gi += c.Hugepages[1].Total * gib
 		a.Memory += c.Memory - c.Hugepages[0].Total*2*mib - c.Hugepages[1].Total*gib
+		if f := c.Foreign; f != nil {
+			a.Hugepages2Mi, a.Hugepages1Gi = a.Hugepages2Mi-f.Hugepages2Mi*2*mib, a.Hugepages1Gi-f.Hugepages1Gi*gib
+			a.Memory -= f.Memory
+		}
 	}
 	a.CPU = less(cpus*milli(status)/1000, 1, "reserved vCPUs")
 	a.Memory = less(a.Memory, mib, "reserved memory")
@@ -85,6 +91,11 @@ func drawRequest(t *rapid.T) *Request {
 		r.Granted.Memory += rapid.SampledFrom([]int64{0, 0, 5, mib - 1}).Draw(t, "odd bytes")
 		r.Granted.Overhead = rapid.SampledFrom([]int64{0, 0, 300}).Draw(t, "overhead")
 	}
+	if rapid.IntRange(0, 2).Draw(t, "devices") == 0 {
+		for _, name := range []string{"gpu", "nic", "25g-vf"}[:rapid.IntRange(1, 3).Draw(t, "device names")] {
+			r.Devices = append(r.Devices, v1alpha1.DeviceRequest{Name: name, Count: rapid.Int32Range(0, 3).Draw(t, name)})
+		}
+	}
 	return r
 }
 
@@ -97,7 +108,9 @@ func cpuNumbers(n int) []string {
 }
 
 // describe names a placement in a failure.
-func describe(p *v1alpha1.Placement) string { return fmt.Sprintf("%+v %+v", p.Granted, p.Cells) }
+func describe(p *v1alpha1.Placement) string {
+	return fmt.Sprintf("%+v %+v %+v", p.Granted, p.Cells, p.Devices)
+}
 
 // sortedCells are the reported cells by id.
 func sortedCells(status *v1alpha1.HypervisorStatus) []v1alpha1.Cell {

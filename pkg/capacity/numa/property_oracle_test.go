@@ -25,11 +25,12 @@ type tally struct {
 	// of the host
 	total       map[v1alpha1.PageSize]int64
 	totalShared int64
+	devices     map[string]bool // taken, by address
 	clash       string
 }
 
 func tallyOf(status *v1alpha1.HypervisorStatus, placed []v1alpha1.Placement) *tally {
-	t := &tally{status: status, cells: sortedCells(status), total: map[v1alpha1.PageSize]int64{}}
+	t := &tally{status: status, cells: sortedCells(status), total: map[v1alpha1.PageSize]int64{}, devices: map[string]bool{}}
 	for _, c := range t.cells {
 		t.cpus = append(t.cpus, set(c.CPUs))
 		t.taken = append(t.taken, cpuset.New())
@@ -61,7 +62,16 @@ func (t *tally) add(p *v1alpha1.Placement) {
 		if !pins.Intersection(idle).IsEmpty() || !pins.Union(idle).Intersection(t.taken[i]).IsEmpty() {
 			t.clash = fmt.Sprintf("CPUs %s or %s in cell %d are given twice", in.CPUs, in.Idle, in.ID)
 		}
+		if !pins.Union(idle).Intersection(foreignCPUs(&t.cells[i])).IsEmpty() {
+			t.clash = fmt.Sprintf("CPUs %s or %s in cell %d are those of foreign domains", in.CPUs, in.Idle, in.ID)
+		}
 		t.taken[i] = t.taken[i].Union(pins, idle)
+	}
+	for _, in := range p.Devices {
+		if d := t.device(in.Address); d == nil || d.Name != in.Name || t.devices[in.Address] {
+			t.clash = fmt.Sprintf("there is no %s at %s to be given", in.Name, in.Address)
+		}
+		t.devices[in.Address] = true
 	}
 }
 
@@ -133,7 +143,7 @@ func (t *tally) freeCores(i int) []cpuset.CPUSet {
 	}
 	var free []cpuset.CPUSet
 	for _, cpu := range t.cpus[i].List() {
-		if core, first := lowest[cpu]; first && core.Intersection(t.taken[i]).IsEmpty() {
+		if core, first := lowest[cpu]; first && core.Intersection(t.taken[i].Union(foreignCPUs(&t.cells[i]))).IsEmpty() {
 			free = append(free, core)
 		}
 	}
@@ -145,15 +155,27 @@ var unitsOf = map[v1alpha1.PageSize]int64{"": mib, v1alpha1.PageSize2Mi: 2 * mib
 
 func unitOf(size v1alpha1.PageSize) int64 { return unitsOf[size] }
 
+// memoryIn is what foreign domains leave of the cell's memory.
 func memoryIn(c *v1alpha1.Cell, size v1alpha1.PageSize) int64 {
-	ordinary := c.Memory
+	have := c.Memory
 	for _, p := range c.Hugepages {
 		if p.Size == size {
-			return p.Total * unitOf(size)
+			have = p.Total * unitOf(size)
+			break
 		}
-		ordinary -= p.Total * unitOf(p.Size)
+		have -= p.Total * unitOf(p.Size)
 	}
-	return ordinary
+	if f := c.Foreign; f != nil {
+		have -= map[v1alpha1.PageSize]int64{"": f.Memory, v1alpha1.PageSize2Mi: f.Hugepages2Mi * 2 * mib, v1alpha1.PageSize1Gi: f.Hugepages1Gi * gib}[size]
+	}
+	return max(have, 0)
+}
+
+func foreignCPUs(c *v1alpha1.Cell) cpuset.CPUSet {
+	if c.Foreign == nil {
+		return cpuset.New()
+	}
+	return set(c.Foreign.CPUs)
 }
 
 // milli is the overcommit in thousandths.

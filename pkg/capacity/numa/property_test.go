@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 // TestMain makes 500 checks the default; -rapid.checks changes it.
@@ -41,6 +42,7 @@ func TestWhatIsGrantedIsThere(t *testing.T) {
 			"recount":         w.recount,
 			"":                w.check,
 			"place elsewhere": w.admit,
+			"room":            w.room,
 		})
 	})
 }
@@ -104,7 +106,9 @@ func (w *world) remove(t *rapid.T) {
 func (w *world) recount(t *rapid.T) {
 	fresh := NewUsage(w.usage.Host())
 	for i := len(w.placed) - 1; i >= 0; i-- {
-		if err := fresh.Add(&w.placed[i]); err != nil {
+		if p := &w.placed[i]; len(p.Cells) == 0 && len(p.Devices) == 0 {
+			fresh.AddFloating(capacity.FromGranted(p.Granted))
+		} else if err := fresh.Add(p); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,97 @@
+package numa
+
+import (
+	"pgregory.net/rapid"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// checkLack holds what is said in short about a request against the choice, and
+// for one cell against a look at each cell alone.
+func (w *world) checkLack(t *rapid.T, oracle *tally, r *Request, a Assignment, short *Shortage) {
+	lack, lacks := Lacks(w.usage, r)
+	if lacks != (short != nil) || lacks == (lack == Lack{}) {
+		t.Fatalf("shortage %v, but lack %+v (%t)", short, lack, lacks)
+	}
+	if n := CellsOf(w.usage, r); n != len(a.Cells) {
+		t.Fatalf("%d cells for %+v", n, a.Cells)
+	}
+	totals := FitsTotals(w.usage, r)
+	if !totals && short == nil {
+		t.Fatal("what does not fit the totals has a place")
+	}
+	if short == nil {
+		return
+	}
+	if (lack.Extent == ExtentHost) == totals && !r.dedicated() || lack.Reason(r) == "" {
+		t.Fatalf("lack %+v, but it is %t that the totals suffice", lack, totals)
+	}
+	if short.Resource != lack.Resource || short.Device != lack.Device || short.Extent != lack.Extent {
+		t.Fatalf("lack %+v, but shortage %q", lack, short)
+	}
+	if totals && r.NUMA == v1alpha1.NUMASingleCell && !r.apart() {
+		if want := oracle.lackOfOneCell(r); lack.Resource != want.Resource || lack.Device == "" != (want.Device == "") || lack.Beside != want.Beside && lack.Device == "" {
+			t.Fatalf("lack %+v, want %+v", lack, want)
+		}
+	}
+}
+
+// lackOfOneCell looks for what no cell has: CPUs, memory, or both together; and
+// when one has both, it is devices that are missing.
+func (t *tally) lackOfOneCell(r *Request) Lack {
+	var anyCPU, anyMemory, both bool
+	tiny := *r
+	tiny.Devices, tiny.Granted.Memory, tiny.Granted.Overhead = nil, 0, 0
+	for i := range t.cells {
+		p := v1alpha1.Placement{Granted: tiny.Granted, Cells: []v1alpha1.PlacedCell{{ID: t.cells[i].ID, CPU: r.Granted.CPU}}}
+		cpu := t.takes(&tiny, &p)
+		memory := memoryIn(&t.cells[i], r.Granted.PageSize)-t.bound[i][r.Granted.PageSize] >= r.Granted.Memory
+		anyCPU, anyMemory, both = anyCPU || cpu, anyMemory || memory, both || cpu && memory
+	}
+	memory := map[v1alpha1.PageSize]Lack{"": {Resource: v1alpha1.ResourceMemory}, v1alpha1.PageSize2Mi: {Resource: v1alpha1.ResourceHugepages2Mi}, v1alpha1.PageSize1Gi: {Resource: v1alpha1.ResourceHugepages1Gi}}[r.Granted.PageSize]
+	switch {
+	case !anyCPU:
+		return Lack{Resource: v1alpha1.ResourceCPU}
+	case !anyMemory:
+		return memory
+	case !both:
+		memory.Beside = true
+		return memory
+	}
+	return Lack{Device: "some"}
+}
+
+// room places one VM after another and counts them.
+func (w *world) room(t *rapid.T) {
+	first, shape := drawRequest(t), drawRequest(t)
+	shape.Granted.CPU = min(shape.Granted.CPU, 3)
+	most := rapid.Int64Range(0, 12).Draw(t, "at most")
+	before := w.usage.Clone()
+	if got, want := Room(w.usage, shape, most), oneByOne(t, w.usage.Clone(), shape, most); got != want {
+		t.Fatalf("room for %d of %+v, but %d can be placed", got, shape, want)
+	}
+	want, u := int64(0), w.usage.Clone()
+	if oneByOne(t, u, first, 1) == 1 {
+		want = oneByOne(t, u, shape, most)
+	}
+	if got := RoomAfter(w.usage, first, shape, most); got != want {
+		t.Fatalf("room for %d of %+v after %+v, but %d can be placed", got, shape, first, want)
+	}
+	if !w.usage.Equal(before) {
+		t.Fatal("looking for room has changed the account")
+	}
+}
+
+func oneByOne(t *rapid.T, u *Usage, r *Request, most int64) (n int64) {
+	for ; n < most; n++ {
+		a, short := Choose(u, r)
+		if short != nil {
+			break
+		}
+		p := r.Placement("a", a)
+		if err := u.Add(&p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
