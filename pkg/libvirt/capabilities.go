@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"k8s.io/utils/cpuset"
 	"libvirt.org/go/libvirtxml"
@@ -60,7 +58,7 @@ func cellOf(c libvirtxml.CapsHostNUMACell) Cell {
 		for _, cpu := range c.CPUS.CPUs {
 			ids = append(ids, cpu.ID)
 		}
-		cell.CPUs = formatCPUs(ids)
+		cell.CPUs = cpuset.New(ids...).String()
 		cell.Siblings = siblings(c.CPUS.CPUs)
 	}
 	if c.Distances != nil {
@@ -88,25 +86,6 @@ func siblings(cpus []libvirtxml.CapsHostNUMACPU) []string {
 		out = append(out, core.String())
 	}
 	return out
-}
-
-// formatCPUs writes CPU numbers in Linux list format: 0-3,8.
-func formatCPUs(ids []int) string {
-	slices.Sort(ids)
-	var parts []string
-	for i := 0; i < len(ids); {
-		j := i
-		for j+1 < len(ids) && ids[j+1] == ids[j]+1 {
-			j++
-		}
-		part := strconv.Itoa(ids[i])
-		if j > i {
-			part += "-" + strconv.Itoa(ids[j])
-		}
-		parts = append(parts, part)
-		i = j + 1
-	}
-	return strings.Join(parts, ",")
 }
 
 // domainTypes lists what guests can be: KVM before others, and the host's own

@@ -45,14 +45,6 @@ func TestUnitsOfMemory(t *testing.T) {
 	}
 }
 
-func TestCPUsAreWrittenInLinuxListFormat(t *testing.T) {
-	for want, ids := range map[string][]int{"": nil, "3": {3}, "0-3": {2, 1, 0, 3}, "0,2-3,8": {8, 0, 2, 3}} {
-		if got := formatCPUs(ids); got != want {
-			t.Errorf("%v: got %q, want %q", ids, got, want)
-		}
-	}
-}
-
 func TestKVMIsChosenWhenItIsWorthIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		hardware, emulated time.Duration

@@ -38,8 +38,8 @@ type Simulation struct {
 // started, stopped and listed by libvirt itself, events and errors included,
 // while no guest runs. The test driver keeps every part of a domain, bindings
 // and host devices too, but knows neither cells nor pages nor devices and limits
-// nothing, so what the host has comes from its Simulation. It also keeps
-// nothing: closing the connection is a loss of power and of disks.
+// nothing, so what the host has comes from its Simulation. Nothing outlives its
+// connection: closing that is a loss of power and of disks.
 type simulated struct {
 	*connection
 	simulation Simulation
@@ -55,7 +55,7 @@ func Simulate(dir, name string, s Simulation) (Host, error) {
 		for i := range ids {
 			ids[i] = i
 		}
-		s.Cells = []Cell{{CPUs: formatCPUs(ids), Memory: s.Memory}}
+		s.Cells = []Cell{{CPUs: cpuset.New(ids...).String(), Memory: s.Memory}}
 	}
 	cpus := 0
 	for _, c := range s.Cells {
