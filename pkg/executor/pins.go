@@ -64,9 +64,6 @@ func (r *registry) sharedCPUs() convert.SharedCPUs {
 func (r *registry) shared() convert.SharedCPUs {
 	// On a partitioned host a guest must be kept off the pods' CPUs always.
 	shared := convert.SharedCPUs{Cells: map[int32]cpuset.CPUSet{}, Taken: r.config.Mode == ModePartitioned}
-	if r.description == nil {
-		return shared
-	}
 	taken := cpuset.New()
 	for _, d := range r.domains {
 		own, idle := ownCPUs(d.Ownership.Cells)
@@ -76,9 +73,8 @@ func (r *registry) shared() convert.SharedCPUs {
 		own, idle := ownCPUs(p.Cells)
 		taken = taken.Union(own).Union(idle)
 	}
-	for _, c := range ownCells(r.config, *r.description) {
-		cpus, _ := cpuset.Parse(c.CPUs)
-		shared.Cells[c.ID] = cpus.Difference(taken)
+	for cell, cpus := range r.own {
+		shared.Cells[cell] = cpus.Difference(taken)
 	}
 	shared.Taken = shared.Taken || !taken.IsEmpty()
 	return shared
@@ -90,9 +86,6 @@ func (r *registry) shared() convert.SharedCPUs {
 func (r *registry) astray(cluster string, cpus cpuset.CPUSet) []astray {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.description == nil {
-		return nil
-	}
 	shared := r.shared()
 	var out []astray
 	for _, d := range r.domains {
@@ -110,7 +103,7 @@ func (r *registry) strays(cluster, uuid string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d, known := r.domains[uuid]
-	if !known || r.description == nil {
+	if !known {
 		return false
 	}
 	_, is := r.strayed(cluster, d, r.shared())
@@ -133,7 +126,7 @@ func (r *registry) correct(d Observed, shared convert.SharedCPUs) (astray, bool)
 		return astray{}, false // a mark like this is not read
 	}
 	a := astray{uuid: d.UUID, name: d.Name}
-	a.vcpus, a.emulator, a.runsOn = correction(d.Binding, int(placement.Granted.CPU), wanted, emulator, allCPUs(*r.description))
+	a.vcpus, a.emulator, a.runsOn = correction(d.Binding, int(placement.Granted.CPU), wanted, emulator, r.cpus)
 	return a, a.vcpus != nil || a.emulator != ""
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/libvirt"
@@ -25,7 +26,11 @@ type registry struct {
 	// its kubelet offers to pods; nothing is accepted before they are known.
 	description *libvirt.Description
 	pods        *podResources
-	domains     map[string]Observed
+	// cpus are all CPUs of the described host, and own those of each cell that
+	// are the VMs'.
+	cpus    cpuset.CPUSet
+	own     map[int32]cpuset.CPUSet
+	domains map[string]Observed
 	// quarantined are owned domains without a VM, by UUID, with the reason.
 	quarantined map[string]string
 	// reserved is what was accepted and is not seen as a domain yet, by UUID.
@@ -49,6 +54,10 @@ func (r *registry) describe(d libvirt.Description) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.description = &d
+	r.cpus, r.own = allCPUs(d), map[int32]cpuset.CPUSet{}
+	for _, c := range ownCells(r.config, d) {
+		r.own[c.ID], _ = cpuset.Parse(c.CPUs)
+	}
 }
 
 // offeredToPods takes over what the host's kubelet offers to pods.
