@@ -23,8 +23,8 @@ const (
 // of it pods may have.
 type podResources struct{ capacity, allocatable corev1.ResourceList }
 
-// left is what a kubelet leaves to others than pods.
-type left struct{ capacity.Resources }
+// remainder is what a kubelet leaves to others than pods.
+type remainder struct{ capacity.Resources }
 
 // left is what the kubelet keeps from pods of the host d.
 //
@@ -32,14 +32,14 @@ type left struct{ capacity.Resources }
 // it knows of; it counts both once, when it starts. Pages that were allocated
 // later are left by it as pages, but it still takes their memory for ordinary.
 // Source: pkg/kubelet/nodestatus/setters.go of Kubernetes.
-func (p *podResources) left(d libvirt.Description) left {
+func (p *podResources) left(d libvirt.Description) remainder {
 	value := func(list corev1.ResourceList, name corev1.ResourceName) int64 {
 		q := list[name]
 		return q.Value()
 	}
 	kept := func(name corev1.ResourceName) int64 { return value(p.capacity, name) - value(p.allocatable, name) }
 	pool2Mi, pool1Gi := d.Pages.Bytes()
-	return left{capacity.Resources{
+	return remainder{capacity.Resources{
 		// Value rounds up: a CPU of which pods have a part is theirs.
 		CPU: kept(corev1.ResourceCPU),
 		Memory: kept(corev1.ResourceMemory) -
@@ -51,7 +51,7 @@ func (p *podResources) left(d libvirt.Description) left {
 
 // missing says what of owned, the share as far as the host has it, the kubelet
 // does not leave, and what to do about it.
-func (l left) missing(share []ShareConfiguration, owned capacity.Resources) []string {
+func (l remainder) missing(share []ShareConfiguration, owned capacity.Resources) []string {
 	var all []string
 	if l.CPU < owned.CPU {
 		cpus := cpuset.New()

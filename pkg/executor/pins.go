@@ -149,7 +149,7 @@ func (r *registry) begin(uuid string) bool {
 	return true
 }
 
-// end notes that the domain has not been started.
+// end notes that the domain is not being started any more.
 func (r *registry) end(uuid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

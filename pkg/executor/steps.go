@@ -114,7 +114,9 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 		a.tell.started(in.VM)
 		return nil
 	}
-	a.registry.end(uuid)
+	if !errors.Is(err, libvirt.ErrTimeout) { // which may yet start
+		a.registry.end(uuid)
+	}
 	rejection, failure := judge(err, w.memory.Failures+1, ran(in.VM))
 	switch {
 	case rejection != nil:

@@ -102,6 +102,10 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 	}
 	var err error
 	in.Domain, err = a.look(ctx, vm.DomainUUID())
+	if in.Domain != nil && in.Domain.judgedBy(vm) {
+		// Nothing starts it but this turn, which has not begun to.
+		a.registry.end(in.Domain.UUID)
+	}
 	return in, err
 }
 
