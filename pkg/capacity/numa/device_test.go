@@ -160,6 +160,9 @@ func TestAdmitDevices(t *testing.T) {
 func TestADeviceGivenAwayTwiceIsFreeWhenBothVMsAreGone(t *testing.T) {
 	one, two := given("03", "3b"), given("03")
 	u := usageOf(t, gpus(), one, two)
+	if !Fits(u, request(1, gib, with("gpu", 2))) {
+		t.Error("it counts as two that are taken")
+	}
 	all := request(1, gib, with("gpu", 4))
 	for _, p := range []*v1alpha1.Placement{&one, &two} {
 		if Fits(u, all) {

@@ -30,14 +30,36 @@ func (w *world) checkLack(t *rapid.T, oracle *tally, r *Request, a Assignment, s
 		t.Fatalf("lack %+v, but shortage %q", lack, short)
 	}
 	if totals && r.NUMA == v1alpha1.NUMASingleCell && !r.apart() {
-		if want := oracle.lackOfOneCell(r); lack.Resource != want.Resource || lack.Device == "" != (want.Device == "") || lack.Beside != want.Beside && lack.Device == "" {
+		if want := oracle.lackOfOneCell(r); lack.Resource != want.Resource || lack.Beside != want.Beside && lack.Device == "" {
 			t.Fatalf("lack %+v, want %+v", lack, want)
+		}
+	}
+	if totals && r.bindsMemory() && len(oracle.cells) <= exactCells {
+		if want := oracle.missing(r); lack.Device != want {
+			t.Fatalf("lack %+v, but it is %q that is missing", lack, want)
 		}
 	}
 }
 
-// lackOfOneCell looks for what no cell has: CPUs, memory, or both together; and
-// when one has both, it is devices that are missing.
+// missing is the first device without which there are cells, or nothing when
+// there are none without any.
+func (t *tally) missing(r *Request) string {
+	for n := range len(r.Devices) + 1 {
+		some := *r
+		some.Devices = r.Devices[:n]
+		if len(t.placements(&some)) > 0 {
+			continue
+		}
+		if n == 0 {
+			return ""
+		}
+		return r.Devices[n-1].Name
+	}
+	panic("nothing is missing")
+}
+
+// lackOfOneCell looks for what no cell has: CPUs, memory, or both together. It
+// is empty when one has both.
 func (t *tally) lackOfOneCell(r *Request) Lack {
 	var anyCPU, anyMemory, both bool
 	tiny := *r
@@ -58,7 +80,7 @@ func (t *tally) lackOfOneCell(r *Request) Lack {
 		memory.Beside = true
 		return memory
 	}
-	return Lack{Device: "some"}
+	return Lack{}
 }
 
 // room places one VM after another and counts them.

@@ -6,10 +6,10 @@ import (
 )
 
 // Room is how many VMs of the shape, and at most how many of them, Choose would
-// place on the host of u one after another. It does not allocate, and it takes
-// no time for each VM where the shape floats or is in a single cell, except
-// where devices near no cell, or cores of unequal width, make them depend on
-// each other.
+// place on the host of u one after another. It does not allocate. Shapes that
+// float or are in a single cell are counted and take no time for each VM, except
+// for devices near no cell and for threads apart: these are tried out, as shapes
+// in several cells are.
 func Room(u *Usage, shape *Request, most int64) int64 {
 	if n, counted := counts(u, shape, most); counted {
 		return n

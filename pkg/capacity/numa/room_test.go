@@ -11,6 +11,8 @@ import (
 
 func TestRoom(t *testing.T) {
 	two := report("1", equalCells(2, 16*gib)...)
+	unequal := report("1", cell(0, "0-3", 8*gib, siblings("0-1", "2-3")), cell(1, "4-5", 8*gib))
+	unequal.Allocatable.CPU = 3
 	const many = 1 << 40
 	for name, test := range map[string]struct {
 		host    *v1alpha1.HypervisorStatus
@@ -31,6 +33,7 @@ func TestRoom(t *testing.T) {
 		"dedicated CPUs":                 {two, nil, request(3, gib, singleCell, dedicated), many, 2, request(1, gib, singleCell, dedicated), 2},
 		"dedicated beside shared vCPUs":  {two, nil, request(2, gib, singleCell, dedicated), many, 4, request(1, gib, singleCell), 3},
 		"whole cores":                    {threads(), nil, request(1, gib, singleCell, apart), many, 4, request(2, gib, singleCell, dedicated), 3},
+		"cores of unequal width":         {unequal, nil, request(1, gib, singleCell, apart), many, 2, request(1, gib), 1},
 		"shared vCPUs beside cores":      {threads(), nil, request(1, gib, singleCell), many, 8, request(1, gib, singleCell, apart), 6},
 		"devices near cells":             {gpus(), nil, request(1, gib, singleCell, with("nic", 1)), many, 1, request(1, gib, singleCell, with("nic", 1)), 0},
 		"devices near none are shared":   {gpus(), nil, request(1, gib, singleCell, with("gpu", 2)), many, 2, request(1, gib, singleCell, with("gpu", 1)), 1},

@@ -134,21 +134,26 @@ func TestClonesAndHostsAreApart(t *testing.T) {
 	if u.Equal(c) || !u.Taken(0).IsEmpty() || c.Host() != u.Host() {
 		t.Error("a clone shares what it counts")
 	}
+	if usageOf(t, gpus(), given("03")).Equal(usageOf(t, gpus(), given("3b"))) {
+		t.Error("accounts of different devices are equal")
+	}
 }
 
 func TestRequestOf(t *testing.T) {
 	spec := &v1alpha1.VirtualMachineSpec{Resources: v1alpha1.VirtualMachineResources{
 		CPU: 2, Hugepages: &v1alpha1.Hugepages{PageSize: v1alpha1.PageSize2Mi},
 		NUMA: v1alpha1.NUMASpread, CPUPolicy: v1alpha1.CPUDedicated, Threads: v1alpha1.ThreadsApart,
+		Devices: []v1alpha1.DeviceRequest{{Name: "gpu", Count: 1}},
 	}}
 	spec.Resources.Memory.Set(4 * gib)
 	got := RequestOf(spec)
-	want := Request{Granted: capacity.Desired(spec), NUMA: v1alpha1.NUMASpread, CPUPolicy: v1alpha1.CPUDedicated, Threads: v1alpha1.ThreadsApart}
+	want := Request{Granted: capacity.Desired(spec), NUMA: v1alpha1.NUMASpread, CPUPolicy: v1alpha1.CPUDedicated, Threads: v1alpha1.ThreadsApart, Devices: spec.Resources.Devices}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
 	cells := []v1alpha1.PlacedCell{{ID: 1, CPU: 2, Memory: 4 * gib}}
-	if diff := cmp.Diff(v1alpha1.Placement{NodeName: "a", Granted: capacity.Desired(spec), Cells: cells}, got.Placement("a", Assignment{Cells: cells})); diff != "" {
+	devices := given("03").Devices
+	if diff := cmp.Diff(v1alpha1.Placement{NodeName: "a", Granted: capacity.Desired(spec), Cells: cells, Devices: devices}, got.Placement("a", Assignment{Cells: cells, Devices: devices})); diff != "" {
 		t.Errorf("placement (-want +got):\n%s", diff)
 	}
 }
