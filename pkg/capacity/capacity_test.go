@@ -55,8 +55,8 @@ func TestRequestIsTheLargerOfGrantedAndDesired(t *testing.T) {
 	vm := &v1alpha1.VirtualMachine{}
 	vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 2, Memory: resource.MustParse("8Gi")}
 	vm.Status.Placement = &v1alpha1.Placement{Granted: v1alpha1.GrantedResources{CPU: 4, Memory: 4 * gib, Overhead: 1}}
-	want := Resources{CPU: 4, Memory: 8*gib + Overhead(2, 8*gib)}
-	if diff := cmp.Diff(want, Request(vm)); diff != "" {
+	want := Resources{CPU: 4, Memory: 8*gib + ComputedOverhead(&vm.Spec)}
+	if diff := cmp.Diff(want, Request(Desired(&vm.Spec), vm.Status.Placement)); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
 }

@@ -4,34 +4,41 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// Memory that QEMU needs beside the guest's own. Resident size minus guest
-// memory was 105 to 112 MiB for guests of one vCPU and few devices under TCG
-// (libvirt 9.0.0, QEMU 7.2); the rest grows with what is asked for.
-const (
-	overheadBase = 128 << 20
-	// overheadPerCPU covers a vCPU thread's stack, its KVM run area and device
-	// queues, which follow the number of vCPUs.
-	overheadPerCPU = 8 << 20
-	// overheadMemoryShare: page tables and dirty bitmaps take about 1/512 of
-	// guest memory (8 bytes per 4 KiB page).
-	overheadMemoryShare = 512
-)
-
-// Overhead is the ordinary memory, in bytes, that QEMU itself is granted for a
-// guest with cpu vCPUs and memory bytes.
-func Overhead(cpu int32, memory int64) int64 {
-	return overheadBase + int64(cpu)*overheadPerCPU + memory/overheadMemoryShare
+// Desired is what a VM of this spec would be granted if it were placed now.
+// Where spec.domain has been dropped, package podless knows it.
+func Desired(spec *v1alpha1.VirtualMachineSpec) v1alpha1.GrantedResources {
+	return DesiredWith(spec, DeviceOverhead(spec))
 }
 
-// Desired is what a VM of this spec would be granted if it were placed now.
-func Desired(spec *v1alpha1.VirtualMachineSpec) v1alpha1.GrantedResources {
+// DesiredWith is Desired where the devices' part of the overhead is known. What
+// the user says of the overhead goes before what is computed.
+func DesiredWith(spec *v1alpha1.VirtualMachineSpec, deviceOverhead int64) v1alpha1.GrantedResources {
 	r := &spec.Resources
-	memory := r.Memory.Value()
-	g := v1alpha1.GrantedResources{CPU: r.CPU, Memory: memory, Overhead: Overhead(r.CPU, memory)}
-	if r.Hugepages != nil {
-		g.PageSize = r.Hugepages.PageSize
+	g := v1alpha1.GrantedResources{CPU: r.CPU, Memory: r.Memory.Value(), PageSize: pagesOf(spec)}
+	if r.Overhead != nil {
+		g.Overhead = r.Overhead.Value()
+	} else {
+		g.Overhead = Overhead(g.CPU, g.Memory, g.PageSize, Devices{}) + deviceOverhead
 	}
 	return g
+}
+
+// ComputedOverhead is what a VM of this spec is granted for QEMU, in bytes,
+// where the user says nothing of it.
+func ComputedOverhead(spec *v1alpha1.VirtualMachineSpec) int64 {
+	return Overhead(spec.Resources.CPU, spec.Resources.Memory.Value(), pagesOf(spec), DevicesOf(spec))
+}
+
+// DeviceOverhead is the devices' part of ComputedOverhead.
+func DeviceOverhead(spec *v1alpha1.VirtualMachineSpec) int64 {
+	return DevicesOf(spec).Overhead(spec.Resources.Memory.Value(), pagesOf(spec))
+}
+
+func pagesOf(spec *v1alpha1.VirtualMachineSpec) v1alpha1.PageSize {
+	if spec.Resources.Hugepages == nil {
+		return ""
+	}
+	return spec.Resources.Hugepages.PageSize
 }
 
 // FromGranted counts a grant against a host: guest memory comes from ordinary
@@ -52,10 +59,10 @@ func FromGranted(g v1alpha1.GrantedResources) Resources {
 // Request is what a VM counts for: what it desires, or the larger of that and
 // what it was granted while it is placed. An edit of a placed VM's resources
 // thus never frees what the guest may still use.
-func Request(vm *v1alpha1.VirtualMachine) Resources {
-	want := FromGranted(Desired(&vm.Spec))
-	if p := vm.Status.Placement; p != nil {
-		return want.Max(FromGranted(p.Granted))
+func Request(desired v1alpha1.GrantedResources, placement *v1alpha1.Placement) Resources {
+	want := FromGranted(desired)
+	if placement != nil {
+		return want.Max(FromGranted(placement.Granted))
 	}
 	return want
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -244,7 +245,7 @@ func TestForeignDomainsTakeTheirPart(t *testing.T) {
 	s.restart()
 	s.sync()
 	got := s.hypervisor().Status
-	overhead := int64(128<<20 + 2*8<<20 + 1<<30/512)
+	overhead := capacity.Overhead(2, 1<<30, "", usual)
 	if diff := cmp.Diff(v1alpha1.HostCapacity{CPU: 2, Memory: 8<<30 - 1<<30 - overhead}, got.Allocatable); diff != "" {
 		t.Error(diff)
 	}

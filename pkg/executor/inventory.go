@@ -77,3 +77,29 @@ func domainTypes(in []libvirt.DomainType) []v1alpha1.DomainType {
 	}
 	return out
 }
+
+// usual are the devices that a domain is taken to have where they are not known.
+var usual = capacity.Devices{
+	Disks: 1, DiskTables: 32 << 20, Interfaces: 1, Graphics: 1, VideoMemory: 16 << 20,
+	TranslationCache: capacity.TranslationCache,
+}
+
+// usage is what a domain that is not accounted to a binding takes: its own
+// resources, and what QEMU takes with the usual devices.
+func usage(d libvirt.Domain) capacity.Resources {
+	granted := v1alpha1.GrantedResources{CPU: int32(d.CPU), Memory: d.Memory, PageSize: pageSize(d)}
+	granted.Overhead = capacity.Overhead(granted.CPU, granted.Memory, granted.PageSize, usual)
+	return capacity.FromGranted(granted)
+}
+
+// pageSize is the size of the pages that a domain's guest lies in, as far as
+// hosts have pools of it.
+func pageSize(d libvirt.Domain) v1alpha1.PageSize {
+	switch d.PageSize {
+	case 0:
+		return ""
+	case 1 << 30:
+		return v1alpha1.PageSize1Gi
+	}
+	return v1alpha1.PageSize2Mi
+}

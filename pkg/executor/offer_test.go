@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -62,7 +63,9 @@ func twoCellsReported(change ...func(*v1alpha1.HypervisorStatus)) v1alpha1.Hyper
 }
 
 func TestOffer(t *testing.T) {
-	overhead := func(cpu, memory int64) int64 { return 128<<20 + cpu*8<<20 + memory/512 }
+	overhead := func(cpu int32, memory int64, size v1alpha1.PageSize) int64 {
+		return capacity.Overhead(cpu, memory, size, usual)
+	}
 	for name, c := range map[string]struct {
 		devices []DeviceConfiguration
 		others  others
@@ -78,9 +81,9 @@ func TestOffer(t *testing.T) {
 				s.ForeignDomains = 1
 				s.Cells[1].Foreign = &v1alpha1.ForeignUse{CPUs: "4,6-7", Hugepages1Gi: 3}
 				s.Allocatable.CPU -= 2
-				s.Allocatable.Memory -= overhead(2, 3<<30)
+				s.Allocatable.Memory -= overhead(2, 3<<30, "1Gi")
 				s.Allocatable.Hugepages1Gi -= 3 << 30
-				s.Summary = v1alpha1.HostSummary{Memory: "17.9Gi", Hugepages: "2Mi:4Gi,1Gi:5Gi", Cells: 2}
+				s.Summary = v1alpha1.HostSummary{Memory: "17.8Gi", Hugepages: "2Mi:4Gi,1Gi:5Gi", Cells: 2}
 			},
 		},
 		"a foreign domain that is bound to both": {
@@ -93,8 +96,8 @@ func TestOffer(t *testing.T) {
 				s.Cells[0].Foreign = &v1alpha1.ForeignUse{CPUs: "2-3", Memory: 1 << 29}
 				s.Cells[1].Foreign = &v1alpha1.ForeignUse{CPUs: "4-5", Memory: 1 << 29}
 				s.Allocatable.CPU--
-				s.Allocatable.Memory -= 1<<30 + overhead(1, 1<<30)
-				s.Summary.Memory = "16.9Gi"
+				s.Allocatable.Memory -= 1<<30 + overhead(1, 1<<30, "")
+				s.Summary.Memory = "16.8Gi"
 			},
 		},
 		"foreign domains that are bound to nothing, or do not run": {
@@ -108,9 +111,9 @@ func TestOffer(t *testing.T) {
 			want: func(s *v1alpha1.HypervisorStatus) {
 				s.ForeignDomains = 2
 				s.Allocatable.CPU--
-				s.Allocatable.Memory -= overhead(1, 1<<30)
+				s.Allocatable.Memory -= overhead(1, 1<<30, "2Mi")
 				s.Allocatable.Hugepages2Mi -= 1 << 30
-				s.Summary = v1alpha1.HostSummary{Memory: "17.9Gi", Hugepages: "2Mi:3Gi,1Gi:8Gi", Cells: 2}
+				s.Summary = v1alpha1.HostSummary{Memory: "17.8Gi", Hugepages: "2Mi:3Gi,1Gi:8Gi", Cells: 2}
 			},
 		},
 		// 2 pinned and 2 idle CPUs are 8 virtual ones that nobody is offered.

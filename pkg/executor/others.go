@@ -5,7 +5,6 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
-	"domus.dev/domus/pkg/libvirt"
 )
 
 // taken is what they take of the host as a whole: running domains that are not
@@ -33,6 +32,9 @@ func (o others) taken(config HostConfiguration) capacity.Resources {
 // a pin to all of them binds nothing.
 func (o others) bind(cells []v1alpha1.Cell, all cpuset.CPUSet) {
 	pinned, memory := cpuset.New(), map[int32]capacity.Resources{}
+	hold := func(cell int32, part v1alpha1.GrantedResources) {
+		memory[cell] = memory[cell].Add(capacity.FromGranted(part))
+	}
 	for _, d := range o.foreign {
 		if !d.State.Active() {
 			continue
@@ -43,15 +45,14 @@ func (o others) bind(cells []v1alpha1.Cell, all cpuset.CPUSet) {
 			}
 		}
 		for _, b := range d.Binding.Cells {
-			memory[b.Cell] = memory[b.Cell].Add(guestMemory(b.Memory, d.PageSize))
+			hold(b.Cell, v1alpha1.GrantedResources{Memory: b.Memory, PageSize: pageSize(d)})
 		}
 	}
 	for _, q := range o.quarantined {
 		own, idle := ownCPUs(q.Ownership.Cells)
 		pinned = pinned.Union(own).Union(idle)
 		for _, c := range q.Ownership.Cells {
-			part := v1alpha1.GrantedResources{Memory: c.Memory, PageSize: q.Ownership.Granted.PageSize}
-			memory[c.ID] = memory[c.ID].Add(capacity.FromGranted(part))
+			hold(c.ID, v1alpha1.GrantedResources{Memory: c.Memory, PageSize: q.Ownership.Granted.PageSize})
 		}
 	}
 	for i := range cells {
@@ -92,23 +93,4 @@ func ownCPUs(cells []v1alpha1.PlacedCell) (pinned, idle cpuset.CPUSet) {
 		pinned, idle = pinned.Union(cpus), idle.Union(kept)
 	}
 	return pinned, idle
-}
-
-// usage is what a domain that is not accounted to a binding takes: its own
-// resources, and QEMU's overhead.
-func usage(d libvirt.Domain) capacity.Resources {
-	own := guestMemory(d.Memory, d.PageSize)
-	own.CPU, own.Memory = d.CPU, own.Memory+capacity.Overhead(int32(d.CPU), d.Memory)
-	return own
-}
-
-// guestMemory counts bytes of a guest in pages of pageSize, 0 for ordinary ones.
-func guestMemory(memory, pageSize int64) capacity.Resources {
-	switch pageSize {
-	case 0:
-		return capacity.Resources{Memory: memory}
-	case 1 << 30:
-		return capacity.Resources{Hugepages1Gi: memory}
-	}
-	return capacity.Resources{Hugepages2Mi: memory}
 }

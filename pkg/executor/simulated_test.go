@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -211,8 +212,8 @@ func TestAForeignDomainInACellOfASimulatedHostIsReportedAndCounted(t *testing.T)
 	eventually(t, "the domain is reported", func() bool { return s.hypervisor().Status.Cells[1].Foreign != nil })
 	want := twoCellsReported(func(s *v1alpha1.HypervisorStatus) {
 		s.Simulated, s.CPUOvercommit, s.ForeignDomains = true, "1", 1
-		s.Allocatable = v1alpha1.HostCapacity{CPU: 6, Memory: 20<<30 - 128<<20 - 2*8<<20 - 6<<20, Hugepages2Mi: 4 << 30, Hugepages1Gi: 5 << 30}
-		s.Summary = v1alpha1.HostSummary{Memory: "19.9Gi", Hugepages: "2Mi:4Gi,1Gi:5Gi", Cells: 2}
+		s.Allocatable = v1alpha1.HostCapacity{CPU: 6, Memory: 20<<30 - capacity.Overhead(2, 3<<30, "1Gi", usual), Hugepages2Mi: 4 << 30, Hugepages1Gi: 5 << 30}
+		s.Summary = v1alpha1.HostSummary{Memory: "19.8Gi", Hugepages: "2Mi:4Gi,1Gi:5Gi", Cells: 2}
 		s.Cells[1].Foreign = &v1alpha1.ForeignUse{CPUs: "4-5", Hugepages1Gi: 3}
 		s.DomainTypes[0].Type, s.DomainTypes[0].Machines = "test", nil
 		s.Devices = []v1alpha1.HostDevice{

@@ -74,7 +74,7 @@ func projectSpec(vm *v1alpha1.VirtualMachine, priority Priority) corev1.PodSpec 
 		PreemptionPolicy:          &priority.PreemptionPolicy,
 		Containers: []corev1.Container{{
 			Name:      containerName,
-			Resources: corev1.ResourceRequirements{Requests: requests(capacity.Request(vm))},
+			Resources: corev1.ResourceRequirements{Requests: requests(capacity.Request(Desired(vm), vm.Status.Placement))},
 		}},
 	}
 	if spec.SchedulerName == "" {

@@ -24,7 +24,7 @@ func TestProjectTheLeastVM(t *testing.T) {
 			Tolerations: []corev1.Toleration{{Key: v1alpha1.HypervisorTaint, Operator: corev1.TolerationOpExists}},
 			Containers: []corev1.Container{{Name: "domain", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
 				corev1.ResourceCPU:    resource.MustParse("2"),
-				corev1.ResourceMemory: *resource.NewQuantity(1<<30+capacity.Overhead(2, 1<<30), resource.BinarySI),
+				corev1.ResourceMemory: *resource.NewQuantity(1<<30+capacity.Desired(&vm().Spec).Overhead, resource.BinarySI),
 			}}}},
 		},
 		Status: corev1.PodStatus{Phase: corev1.PodPending},
@@ -49,7 +49,7 @@ func TestRequestOfReadsBackWhatWasProjected(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			vm := vm(change)
-			if diff := cmp.Diff(capacity.Request(vm), RequestOf(Project(vm, defaultPriority))); diff != "" {
+			if diff := cmp.Diff(capacity.Request(capacity.Desired(&vm.Spec), vm.Status.Placement), RequestOf(Project(vm, defaultPriority))); diff != "" {
 				t.Errorf("request (-want +got):\n%s", diff)
 			}
 		})

@@ -1,8 +1,8 @@
-// Package policy says what spec.domain may contain. Raw domain XML is root on
-// the host: it can name any file, program, device and socket there. So what is
-// not on the list of a namespace's level is refused; and what typed fields and
-// the placement decide is refused at every level. It is pure: the admission
-// webhook and the executor both call it.
+// Package policy says what a VirtualMachine's spec may contain, its domain
+// above all. Raw domain XML is root on the host: it can name any file, program,
+// device and socket there. So what is not on the list of a namespace's level is
+// refused; and what typed fields and the placement decide is refused at every
+// level. It is pure: the admission webhook and the executor both call it.
 package policy
 
 import (
@@ -16,9 +16,8 @@ import (
 	"domus.dev/domus/pkg/convert/tree"
 )
 
-// CheckVirtualMachine reads and checks spec.domain of a VM whose namespace has
-// the level. A VM without it passes; one that cannot be read is refused with
-// the paths of what is wrong.
+// CheckVirtualMachine checks the spec of a VM whose namespace has the level.
+// A domain that cannot be read is refused with the paths of what is wrong.
 func CheckVirtualMachine(vm *v1alpha1.VirtualMachine, level v1alpha1.PolicyLevel) field.ErrorList {
 	domain, errs := convert.UserDomain(vm)
 	if len(errs) == 0 {
@@ -26,6 +25,11 @@ func CheckVirtualMachine(vm *v1alpha1.VirtualMachine, level v1alpha1.PolicyLevel
 	}
 	if len(errs) == 0 {
 		errs = tree.Lost(domain, convert.DomainPath)
+	}
+	if level != v1alpha1.PolicyPrivileged {
+		for _, rule := range resourceRules {
+			errs = append(errs, rule.check(&vm.Spec)...)
+		}
 	}
 	return errs[:min(len(errs), maxErrors)]
 }

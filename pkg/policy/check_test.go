@@ -2,14 +2,18 @@ package policy_test
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/policy"
 )
 
@@ -85,6 +89,37 @@ func TestAnAnswerIsBounded(t *testing.T) {
 	vm := machine(t, "devices: {hostdevs: ["+strings.Repeat("{},", 10000)+"{}]}")
 	if errs := policy.CheckVirtualMachine(vm, v1alpha1.PolicyRestricted); len(errs) != 50 {
 		t.Errorf("got %d errors, want 50", len(errs))
+	}
+}
+
+func TestAnOverheadIsAtLeastWhatIsComputed(t *testing.T) {
+	withOverhead := func(amount, domain string) *v1alpha1.VirtualMachine {
+		vm := machine(t, domain)
+		vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 1, Memory: resource.MustParse("1Gi")}
+		vm.Spec.Resources.Overhead = ptr.To(resource.MustParse(amount))
+		return vm
+	}
+	least := capacity.ComputedOverhead(&withOverhead("0", "type: kvm").Spec)
+	graphics := `{type: kvm, devices: {graphics: [{vnc: {}}]}}`
+	for name, test := range map[string]struct {
+		vm   *v1alpha1.VirtualMachine
+		want []string
+	}{
+		"more":      {withOverhead("1Gi", "type: kvm"), nil},
+		"just that": {withOverhead(strconv.FormatInt(least, 10), "type: kvm"), nil},
+		"less":      {withOverhead(strconv.FormatInt(least-1, 10), "type: kvm"), []string{"spec.resources.overhead: Invalid value: "}},
+		"none": {withOverhead("0", "type: kvm"), []string{
+			`spec.resources.overhead: Invalid value: "0": must be at least 65Mi, which QEMU is reckoned to need for this VM, at policy level restricted, or label the namespace domus.dev/policy-level=privileged`,
+		}},
+		"enough for a VM of fewer devices": {withOverhead("100Mi", graphics), []string{`spec.resources.overhead: Invalid value: "100Mi": must be at least 113Mi`}},
+		"beside what is wrong with the domain": {withOverhead("1Mi", `{type: kvm, devices: {shmems: [{name: x}]}}`), []string{
+			"spec.domain.devices.shmems[0]: Forbidden", "spec.resources.overhead: Invalid value",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			compare(t, test.vm, v1alpha1.PolicyRestricted, test.want...)
+			compare(t, test.vm, v1alpha1.PolicyPrivileged)
+		})
 	}
 }
 

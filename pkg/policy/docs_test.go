@@ -22,10 +22,11 @@ func TestThePageSaysWhatTheTablesSay(t *testing.T) {
 	}
 	want := string(text)
 	for section, table := range map[string]string{
-		"owned":   ownedTable(),
-		"domain":  entryTable(restrictedDomain),
-		"devices": entryTable(restrictedDevices),
-		"rules":   ruleTable(),
+		"owned":     ownedTable(),
+		"domain":    entryTable(restrictedDomain),
+		"devices":   entryTable(restrictedDevices),
+		"rules":     ruleTable(),
+		"resources": resourceTable(),
 	} {
 		begin, end := fmt.Sprintf("<!-- begin %s -->\n", section), fmt.Sprintf("<!-- end %s -->", section)
 		before, rest, found := strings.Cut(want, begin)
@@ -77,6 +78,15 @@ func ruleTable() string {
 	var out strings.Builder
 	out.WriteString("| rule | why |\n|---|---|\n")
 	for _, r := range rules {
+		fmt.Fprintf(&out, "| %s | %s |\n", r.says, r.why)
+	}
+	return out.String()
+}
+
+func resourceTable() string {
+	var out strings.Builder
+	out.WriteString("| rule | why |\n|---|---|\n")
+	for _, r := range resourceRules {
 		fmt.Fprintf(&out, "| %s | %s |\n", r.says, r.why)
 	}
 	return out.String()

@@ -5,7 +5,7 @@ import (
 )
 
 // maxVideoKiB bounds each memory of a screen. 64 MiB is libvirt's default for
-// QXL, and lies within the overhead that every VM is granted.
+// QXL; the VM's overhead counts it.
 const maxVideoKiB = 64 << 10
 
 var deviceRules = []rule{

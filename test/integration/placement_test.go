@@ -7,10 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -23,10 +24,14 @@ func TestPlace(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
 	host := hosts(t, ns, 1, mid)[0]
-	create(t, newVM(ns, "vm", 2, 4))
+	// The scheduler keeps no domain in memory, but counts its devices.
+	asked := newVM(ns, "vm", 2, 4, func(vm *v1alpha1.VirtualMachine) {
+		vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"devices":{"graphics":[{"vnc":{}}]}}`)}
+	})
+	create(t, asked)
 
 	vm := waitVM(t, ns, "vm", boundTo(host))
-	want := v1alpha1.GrantedResources{CPU: 2, Memory: 4 * gib, Overhead: capacity.Overhead(2, 4*gib)}
+	want := v1alpha1.GrantedResources{CPU: 2, Memory: 4 * gib, Overhead: capacity.Overhead(2, 4*gib, "", capacity.DevicesOf(&asked.Spec))}
 	if got := vm.Status.Placement.Granted; got != want {
 		t.Errorf("granted %+v, want %+v", got, want)
 	}
@@ -266,7 +271,14 @@ func TestHugepagesAreNotOrdinaryMemory(t *testing.T) {
 func TestOverheadCounts(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
-	hosts(t, ns, 1, capacity.Resources{CPU: 8, Memory: 4 * gib})
+	host := hosts(t, ns, 1, capacity.Resources{CPU: 8, Memory: 4*gib + 1<<20})[0]
 	create(t, newVM(ns, "vm", 1, 4))
 	waitVM(t, ns, "vm", waiting("Unschedulable", "Insufficient memory"))
+	create(t, newVM(ns, "says-how-much", 1, 4, func(vm *v1alpha1.VirtualMachine) {
+		vm.Spec.Resources.Overhead = ptr.To(resource.MustParse("1Mi"))
+	}))
+	vm := waitVM(t, ns, "says-how-much", boundTo(host))
+	if got := vm.Status.Placement.Granted.Overhead; got != 1<<20 {
+		t.Errorf("granted an overhead of %d bytes, want 1 MiB", got)
+	}
 }

@@ -20,7 +20,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
-	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/podless"
 )
 
 // A write whose outcome is unknown is read back this often and this long
@@ -82,7 +82,7 @@ func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, 
 		return fmt.Errorf("binding VirtualMachine %s/%s to %s: its spec is generation %d, placed was %d: %w",
 			vm.Namespace, vm.Name, node, obj.Generation, generation, vmstatus.ErrStale)
 	}
-	placement := v1alpha1.Placement{NodeName: node, Granted: capacity.Desired(&obj.Spec)}
+	placement := v1alpha1.Placement{NodeName: node, Granted: podless.Desired(obj)}
 	_, err = b.writer.PatchGuarded(ctx, obj, vmstatus.Guard{Generation: generation}, func(s *v1alpha1.VirtualMachineStatus) {
 		s.Placement = placement.DeepCopy()
 		s.Phase = v1alpha1.PhaseScheduled

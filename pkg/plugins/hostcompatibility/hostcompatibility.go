@@ -95,8 +95,8 @@ func (s *state) Clone() fwk.StateData { return s }
 // PreFilter implements framework.PreFilterPlugin. A VM that leaves the kind of
 // guest to its host, as most do, costs nothing more.
 func (p *plugin) PreFilter(_ context.Context, cs fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	guest := podless.GuestOf(pod.Annotations)
-	if guest == (podless.Guest{}) {
+	guest := podless.GuestOf(pod.Annotations).Kind()
+	if guest.OfAnyKind() {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	if !p.synced() {
@@ -147,7 +147,7 @@ func runs(offered []v1alpha1.DomainType, g podless.Guest) bool {
 
 // SignPod implements framework.SignPlugin.
 func (*plugin) SignPod(_ context.Context, pod *corev1.Pod) ([]fwk.SignFragment, *fwk.Status) {
-	return []fwk.SignFragment{{Key: "domus.dev/guest", Value: podless.GuestOf(pod.Annotations)}}, nil
+	return []fwk.SignFragment{{Key: "domus.dev/guest", Value: podless.GuestOf(pod.Annotations).Kind()}}, nil
 }
 
 // EventsToRegister implements framework.EnqueueExtensions: a VM whose kind of

@@ -22,7 +22,7 @@ import (
 const gib = int64(1) << 30
 
 // overhead is that of the VMs below: one vCPU, one GiB.
-var overhead = capacity.Overhead(1, gib)
+var overhead = capacity.Overhead(1, gib, "", capacity.DevicesOf(&v1alpha1.VirtualMachineSpec{}))
 
 func projected(name, node string, change ...func(*v1alpha1.VirtualMachine)) *corev1.Pod {
 	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: "u"}}
