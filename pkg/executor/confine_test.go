@@ -219,6 +219,24 @@ func TestAGuestThatIsBeingStartedIsWaitedFor(t *testing.T) {
 	}
 }
 
+func TestAGuestThatDidNotStartIsNotWaitedFor(t *testing.T) {
+	alone := dedicated()
+	s := newLargeStage(t, bound(), alone)
+	s.host.startErr = errors.New("internal error")
+	s.mustTurn()
+	s.host.startErr = nil
+	s.turnOf(alone)
+	if h := s.saidOf(alone); h.State != v1alpha1.HostRunning {
+		t.Errorf("got %+v", h)
+	}
+	// When its time comes it is defined beside the CPUs that are taken since.
+	s.clock.Step(5 * time.Second)
+	s.mustTurn()
+	if diff := cmp.Diff(besides, s.host.domains[testUID].Binding); diff != "" || s.said().State != v1alpha1.HostRunning {
+		t.Errorf("%+v, %s", s.said(), diff)
+	}
+}
+
 func TestADomainThatWasMadeBeforeCPUsWereTakenIsMadeAnewBeforeItStarts(t *testing.T) {
 	alone := dedicated()
 	s := newLargeStage(t, bound(), alone)
