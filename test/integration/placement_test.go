@@ -270,7 +270,8 @@ func TestHugepagesAreNotOrdinaryMemory(t *testing.T) {
 
 func TestOverheadCounts(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
-	ns := namespace(t, nil)
+	// Less than what is computed is for privileged namespaces.
+	ns := namespace(t, map[string]string{v1alpha1.PolicyLevelLabel: string(v1alpha1.PolicyPrivileged)})
 	host := hosts(t, ns, 1, capacity.Resources{CPU: 8, Memory: 4*gib + 1<<20})[0]
 	create(t, newVM(ns, "vm", 1, 4))
 	waitVM(t, ns, "vm", waiting("Unschedulable", "Insufficient memory"))
