@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"fmt"
 	"strings"
 
 	"libvirt.org/go/libvirtxml"
@@ -27,32 +28,33 @@ func checkDomainType(types []libvirt.DomainType, d *libvirtxml.Domain) *Rejectio
 	return unfit("the host does not run %s guests for %s; it runs %s", d.Type, arch, strings.Join(offered, ", "))
 }
 
-// checkShortages says what the host lacks for a binding.
-func checkShortages(short []capacity.Shortage) *Rejection {
-	if len(short) == 0 {
-		return nil
-	}
+// checkFreePages holds a placement against the hugepages that nobody uses right
+// now, in its cells and, for what is in none of them, in all together:
+// accounting does not see who else takes pages, and libvirt reports their lack
+// by an error that could mean anything.
+func checkFreePages(free []libvirt.CellFree, p v1alpha1.Placement) *Rejection {
 	var all []string
-	for _, s := range short {
-		all = append(all, s.String())
+	lacks := func(need, have int64, where string) {
+		if need > have {
+			all = append(all, fmt.Sprintf("need %s of %s hugepages%s, %s free", capacity.Bytes(need), p.Granted.PageSize, where, capacity.Bytes(have)))
+		}
 	}
-	return unfit("the host is full: %s", strings.Join(all, "; "))
-}
-
-// checkFreePages holds a grant against the hugepages that nobody uses on the
-// host right now: accounting does not see who else takes pages, and libvirt
-// reports their lack by an error that could mean anything.
-func checkFreePages(free []libvirt.CellFree, granted v1alpha1.GrantedResources) *Rejection {
-	need := capacity.FromGranted(granted)
-	need.CPU, need.Memory = 0, 0
-	var have capacity.Resources
+	left, floating := int64(0), p.Granted.Memory
+	have := map[int32]int64{}
 	for _, cell := range free {
 		in2Mi, in1Gi := cell.Pages.Bytes()
-		have.Hugepages2Mi, have.Hugepages1Gi = have.Hugepages2Mi+in2Mi, have.Hugepages1Gi+in1Gi
+		have[cell.Cell] = in2Mi
+		if p.Granted.PageSize == v1alpha1.PageSize1Gi {
+			have[cell.Cell] = in1Gi
+		}
+		left += have[cell.Cell]
 	}
-	var all []string
-	for _, s := range capacity.Shortages(have, need) {
-		all = append(all, s.String())
+	for _, cell := range p.Cells {
+		lacks(cell.Memory, have[cell.ID], fmt.Sprintf(" in NUMA cell %d", cell.ID))
+		left, floating = left-cell.Memory, floating-cell.Memory
+	}
+	if len(all) == 0 {
+		lacks(floating, left, "")
 	}
 	if len(all) == 0 {
 		return nil

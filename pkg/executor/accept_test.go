@@ -47,7 +47,8 @@ func TestRejections(t *testing.T) {
 		"a VM for hugepages that somebody else uses": {
 			vm: bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
 			prepare: func(s *stage) {
-				s.host.description.Pages.Size2Mi, s.host.free = 1024, []libvirt.CellFree{{Pages: libvirt.Pages{Size2Mi: 511}}}
+				s.hugepages(libvirt.Pages{Size2Mi: 1024})
+				s.host.free = []libvirt.CellFree{{Pages: libvirt.Pages{Size2Mi: 511}}}
 				s.restart()
 			},
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
@@ -125,6 +126,37 @@ func TestRejections(t *testing.T) {
 			}
 			if len(s.agent.registry.reserved) != 0 {
 				t.Errorf("the rejected VM still holds %v", s.agent.registry.reserved)
+			}
+		})
+	}
+}
+
+func TestPagesThatSomebodyUsesAreMissedWhereTheyAre(t *testing.T) {
+	free := []libvirt.CellFree{{Cell: 0, Pages: libvirt.Pages{Size2Mi: 1024, Size1Gi: 1}}, {Cell: 1, Pages: libvirt.Pages{Size2Mi: 512, Size1Gi: 2}}}
+	two := []v1alpha1.PlacedCell{{ID: 0, CPU: 1, Memory: 1 << 30}, {ID: 1, CPU: 1, Memory: 1 << 30}}
+	for name, c := range map[string]struct {
+		memory int64
+		size   v1alpha1.PageSize
+		cells  []v1alpha1.PlacedCell
+		want   string
+	}{
+		"in one cell":                  {1 << 30, "2Mi", two[:1], ""},
+		"in both":                      {2 << 30, "2Mi", two, ""},
+		"in a cell that has too few":   {2 << 30, "1Gi", []v1alpha1.PlacedCell{{ID: 0, CPU: 1, Memory: 2 << 30}}, "need 2Gi of 1Gi hugepages in NUMA cell 0, 1Gi free"},
+		"in two that have too few":     {6 << 30, "2Mi", []v1alpha1.PlacedCell{{ID: 0, CPU: 1, Memory: 3 << 30}, {ID: 1, CPU: 1, Memory: 3 << 30}}, "need 3Gi of 2Mi hugepages in NUMA cell 0, 2Gi free; need 3Gi of 2Mi hugepages in NUMA cell 1, 1Gi free"},
+		"anywhere":                     {3 << 30, "1Gi", nil, ""},
+		"anywhere, with too few":       {4 << 30, "1Gi", nil, "need 4Gi of 1Gi hugepages, 3Gi free"},
+		"dedicated CPUs bind no pages": {3 << 30, "2Mi", []v1alpha1.PlacedCell{{ID: 1, CPU: 1, CPUs: "4"}}, ""},
+		"in a cell that is gone":       {1 << 30, "2Mi", []v1alpha1.PlacedCell{{ID: 2, CPU: 1, Memory: 1 << 30}}, "need 1Gi of 2Mi hugepages in NUMA cell 2, 0 free"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want *Rejection
+			if c.want != "" {
+				want = &Rejection{Reason: v1alpha1.ReasonHostUnfit, Message: "something on the host uses its hugepages: " + c.want}
+			}
+			p := v1alpha1.Placement{Granted: v1alpha1.GrantedResources{CPU: 1, Memory: c.memory, PageSize: c.size}, Cells: c.cells}
+			if diff := cmp.Diff(want, checkFreePages(free, p)); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

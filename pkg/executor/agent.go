@@ -70,8 +70,11 @@ type Agent struct {
 	// clusterID is set before the first turn.
 	clusterID string
 
-	// hostChanged and libvirtChanged hold a token while there is something to do.
-	hostChanged, libvirtChanged chan struct{}
+	// hostChanged, libvirtChanged and pinsChanged hold a token while there is
+	// something to do.
+	hostChanged, libvirtChanged, pinsChanged chan struct{}
+	// pinning is held while guests are pinned.
+	pinning sync.Mutex
 
 	mu sync.Mutex
 	// connected: libvirt answers. ready: it was listed since it does.
@@ -87,10 +90,10 @@ func NewAgent(o Options) *Agent {
 	return &Agent{
 		config: o.Config, host: o.Host, live: o.Live, status: vmstatus.New(o.Live), vms: o.VMs,
 		tell:  teller{recorder: o.Recorder, node: o.Config.NodeName},
-		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config.Settings()),
+		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
-		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1),
+		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
 		works: map[types.NamespacedName]*work{},
 	}
 }
@@ -102,7 +105,7 @@ func (a *Agent) Run(ctx context.Context) {
 		return
 	}
 	var running sync.WaitGroup
-	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.giveTurns} {
+	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.followPins, a.giveTurns} {
 		running.Go(func() { part(ctx) })
 	}
 	<-ctx.Done()

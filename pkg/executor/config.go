@@ -53,6 +53,13 @@ type HostConfiguration struct {
 	// consoleLogDir is where the guests' first serial consoles are logged, in
 	// <namespace>_<name>.log; not logged when empty.
 	ConsoleLogDir string `json:"consoleLogDir,omitempty"`
+	// mode says how the host is shared: dedicated (the default) is for VMs alone,
+	// partitioned leaves all but share to a kubelet and its pods.
+	Mode Mode `json:"mode,omitempty"`
+	// share is what VMs own of a partitioned host, by NUMA cell.
+	Share []ShareConfiguration `json:"share,omitempty"`
+	// devices are the PCI devices that guests may be given.
+	Devices []DeviceConfiguration `json:"devices,omitempty"`
 	// simulated makes this a host on which no guest really runs.
 	Simulated *SimulatedConfiguration `json:"simulated,omitempty"`
 }
@@ -61,34 +68,6 @@ type HostConfiguration struct {
 type ReserveConfiguration struct {
 	CPU    resource.Quantity `json:"cpu,omitempty"`
 	Memory resource.Quantity `json:"memory,omitempty"`
-}
-
-// SimulatedConfiguration is what a simulated host has.
-type SimulatedConfiguration struct {
-	CPUs int64 `json:"cpus"`
-	// memory includes the hugepage pools.
-	Memory resource.Quantity `json:"memory"`
-	// cells are the NUMA cells; one that has everything when empty.
-	Cells []SimulatedCellConfiguration `json:"cells,omitempty"`
-}
-
-// SimulatedCellConfiguration is a NUMA cell of a simulated host.
-type SimulatedCellConfiguration struct {
-	ID int32 `json:"id"`
-	// cpus is in Linux list format: 0-3,8-11.
-	CPUs   string            `json:"cpus"`
-	Memory resource.Quantity `json:"memory"`
-	// hugepages2Mi and hugepages1Gi are numbers of pages.
-	Hugepages2Mi int64 `json:"hugepages2Mi,omitempty"`
-	Hugepages1Gi int64 `json:"hugepages1Gi,omitempty"`
-	// distances are the ACPI SLIT distances to other cells (10 is local).
-	Distances []SimulatedDistanceConfiguration `json:"distances,omitempty"`
-}
-
-// SimulatedDistanceConfiguration is how far another cell is.
-type SimulatedDistanceConfiguration struct {
-	Cell     int32 `json:"cell"`
-	Distance int32 `json:"distance"`
 }
 
 // ReadConfiguration reads, defaults and validates a configuration file. A
@@ -125,32 +104,20 @@ func (c *Configuration) Default() {
 		if h.DomainType == "" {
 			h.DomainType = libvirt.DomainTypeAuto
 		}
+		if h.Mode == "" {
+			h.Mode = ModeDedicated
+		}
 		if h.CPUOvercommit.IsZero() {
 			h.CPUOvercommit = resource.MustParse("1")
 		}
 	}
 }
 
-// Settings are the host's, as the capacity arithmetic takes them.
+// Settings are the host's, as the capacity arithmetic takes them. A share has
+// no reserve.
 func (h *HostConfiguration) Settings() capacity.Settings {
 	return capacity.Settings{
 		CPUOvercommit: h.CPUOvercommit.AsApproximateFloat64(),
 		Reserve:       capacity.Resources{CPU: h.Reserve.CPU.Value(), Memory: h.Reserve.Memory.Value()},
 	}
-}
-
-// Simulation is what the simulated host has.
-func (s *SimulatedConfiguration) Simulation() libvirt.Simulation {
-	out := libvirt.Simulation{CPUs: s.CPUs, Memory: s.Memory.Value()}
-	for _, c := range s.Cells {
-		cell := libvirt.Cell{
-			ID: c.ID, CPUs: c.CPUs, Memory: c.Memory.Value(),
-			Pages: libvirt.Pages{Size2Mi: c.Hugepages2Mi, Size1Gi: c.Hugepages1Gi},
-		}
-		for _, d := range c.Distances {
-			cell.Distances = append(cell.Distances, libvirt.Distance{Cell: d.Cell, Value: d.Distance})
-		}
-		out.Cells = append(out.Cells, cell)
-	}
-	return out
 }

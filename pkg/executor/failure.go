@@ -77,6 +77,18 @@ func defineFailure(err error, failures int, ran bool) (*Rejection, *Failure) {
 	return nil, &Failure{Reason: v1alpha1.ReasonStartFailed, Message: err.Error()}
 }
 
+// clearFailure says what it means that other guests could not be kept off the
+// CPUs that a guest has to itself. Parameters and results are startFailure's.
+func clearFailure(err error, failures int, ran bool) (*Rejection, *Failure) {
+	switch {
+	case errors.Is(err, libvirt.ErrUnavailable):
+		return nil, nil
+	case !ran && failures >= maxStarts:
+		return unfit("it could not be started in %d attempts: %v", failures, err), nil
+	}
+	return nil, &Failure{Reason: v1alpha1.ReasonStartFailed, Message: err.Error()}
+}
+
 // startFailure says what an error of libvirt's Start means. failures counts
 // this one and those before it; ran says whether the guest has run in this
 // binding, in which case the host keeps it. All nil means: it says nothing of

@@ -132,6 +132,7 @@ func (a *Agent) refresh(ctx context.Context) error {
 		a.Enqueue(key)
 	}
 	a.wakeHost()
+	wake(a.pinsChanged)
 	return nil
 }
 

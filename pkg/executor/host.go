@@ -68,12 +68,30 @@ func (a *Agent) followHost(ctx context.Context) {
 func (a *Agent) syncHost(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
+	if a.config.Mode == ModePartitioned {
+		if err := a.lookAtKubelet(ctx); err != nil {
+			return errors.Join(err, a.syncHypervisor(ctx, nil))
+		}
+	}
 	var known *account
 	if sum, ok := a.registry.account(); ok {
 		known = &sum
 	}
 	// The Hypervisor is there before its Node offers anything.
 	return errors.Join(a.syncHypervisor(ctx, known), a.syncNode(ctx, known))
+}
+
+// lookAtKubelet learns what the kubelet of a partitioned host offers to pods.
+func (a *Agent) lookAtKubelet(ctx context.Context) error {
+	node, err := a.ensureNode(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if _, reported := node.Status.Allocatable[corev1.ResourceCPU]; !reported {
+		return fmt.Errorf("reading Node %s: its kubelet has not said yet what pods may have", node.Name)
+	}
+	a.registry.offeredToPods(podResources{capacity: node.Status.Capacity, allocatable: node.Status.Allocatable})
+	return nil
 }
 
 func (a *Agent) syncNode(ctx context.Context, known *account) error {
@@ -176,7 +194,7 @@ func (a *Agent) syncHypervisor(ctx context.Context, known *account) error {
 		}
 		old := hv.DeepCopy()
 		versions := v1alpha1.Versions{Executor: a.version, Kernel: kernelVersion(known != nil && known.description.Simulated)}
-		wantHypervisor(&hv.Status, a.config, known, a.Ready(), versions, hv.Generation, a.clock.Now())
+		wantHypervisor(&hv.Status, known, a.Ready(), versions, hv.Generation, a.clock.Now())
 		if reflect.DeepEqual(old.Status, hv.Status) {
 			return nil
 		}

@@ -104,6 +104,7 @@ func TestAHostWithoutAKubeletIsRegistered(t *testing.T) {
 		t.Errorf("allocatable: %s", diff)
 	}
 	wantStatus := v1alpha1.HypervisorStatus{
+		Mode:        v1alpha1.ModeDedicated,
 		Capacity:    v1alpha1.HostCapacity{CPU: 4, Memory: 6 << 30, Hugepages2Mi: 1 << 30, Hugepages1Gi: 1 << 30},
 		Allocatable: v1alpha1.HostCapacity{CPU: 6, Memory: 5 << 30, Hugepages2Mi: 1 << 30, Hugepages1Gi: 1 << 30},
 		Summary:     v1alpha1.HostSummary{Memory: "5Gi", Hugepages: "2Mi:1Gi,1Gi:1Gi", Cells: 1}, CPUOvercommit: "2",
@@ -254,28 +255,60 @@ func TestForeignDomainsTakeTheirPart(t *testing.T) {
 }
 
 func TestALargeHostsDescriptionStaysSmall(t *testing.T) {
-	a := account{description: libvirt.Description{}}
+	description := libvirt.Description{}
 	for i := range int32(64) {
-		cell := libvirt.Cell{ID: i, CPUs: fmt.Sprintf("%d-%d", 4*i, 4*i+3), Memory: 64 << 30}
+		cell := libvirt.Cell{ID: i, CPUs: fmt.Sprintf("%d-%d", 4*i, 4*i+3), Siblings: []string{fmt.Sprintf("%d-%d", 4*i, 4*i+1)}, Memory: 64 << 30}
 		for j := range int32(64) {
 			cell.Distances = append(cell.Distances, libvirt.Distance{Cell: j, Value: 20})
 		}
-		a.description.Cells = append(a.description.Cells, cell)
+		description.Cells = append(description.Cells, cell)
+		description.Devices = append(description.Devices, libvirt.Device{
+			Address: fmt.Sprintf("0000:%02x:00.1", i), Vendor: "15b3", Product: "1018", PhysicalFunction: fmt.Sprintf("0000:%02x:00.0", i), Cell: &cell.ID,
+		})
+	}
+	names := func(n int, format string) (out []string) {
+		for i := range n {
+			out = append(out, fmt.Sprintf(format, i))
+		}
+		return out
 	}
 	for i := range 8 {
-		kind := libvirt.DomainType{Type: "qemu", Arch: fmt.Sprintf("arch-%d", i)}
-		for j := range 60 {
-			kind.Machines = append(kind.Machines, fmt.Sprintf("pc-machine-%d.%d", i, j))
+		description.DomainTypes = append(description.DomainTypes, libvirt.DomainType{
+			Type: "qemu", Arch: fmt.Sprintf("arch-%d", i), Machines: names(60, "pc-machine-%d"), Firmware: []string{"efi"}, SecureBoot: true,
+			CPUModels: names(80, "model-%d-noTSX-IBRS"), CPUFeatures: names(200, "feature-%d"),
+		})
+	}
+	config := HostConfiguration{Devices: []DeviceConfiguration{{Name: "vf", Vendor: "15b3", Product: "1018"}}}
+	a := offer(config, description, nil, others{})
+	for what, c := range map[string]struct {
+		cells int
+		want  func(*v1alpha1.HypervisorStatus)
+	}{
+		"a small host": {1, func(s *v1alpha1.HypervisorStatus) {
+			for i := range s.DomainTypes[1:] {
+				s.DomainTypes[1+i] = v1alpha1.DomainType{Type: "qemu", Arch: s.DomainTypes[1+i].Arch}
+			}
+		}},
+		"a large host": {64, func(s *v1alpha1.HypervisorStatus) {
+			s.DomainTypes = []v1alpha1.DomainType{{Type: "qemu", Arch: "arch-0", Firmware: []string{"efi"}, SecureBoot: true}}
+			for i := range s.Devices {
+				s.Devices[i].Vendor, s.Devices[i].Product, s.Devices[i].PhysicalFunction = "", "", ""
+			}
+			for i := range s.Cells {
+				s.Cells[i].Distances = nil
+			}
+		}},
+	} {
+		got, want := a.status.DeepCopy(), a.status.DeepCopy()
+		got.Cells, want.Cells = got.Cells[:c.cells], want.Cells[:c.cells]
+		got.Devices, want.Devices = got.Devices[:c.cells], want.Devices[:c.cells]
+		c.want(want)
+		shrink(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", what, diff)
 		}
-		a.description.DomainTypes = append(a.description.DomainTypes, kind)
-	}
-	status := v1alpha1.HypervisorStatus{}
-	wantHypervisor(&status, HostConfiguration{}, &a, true, v1alpha1.Versions{}, 1, testNow)
-	data, err := json.Marshal(status)
-	if err != nil || len(data) > maxHypervisorBytes {
-		t.Errorf("%d bytes, %v", len(data), err)
-	}
-	if len(status.Cells) != 64 || len(status.DomainTypes) != 1 {
-		t.Errorf("%d cells and %d domain types are left", len(status.Cells), len(status.DomainTypes))
+		if data, err := json.Marshal(got); err != nil || len(data) > maxHypervisorBytes {
+			t.Errorf("%s: %d bytes, %v", what, len(data), err)
+		}
 	}
 }

@@ -50,6 +50,7 @@ func wantMeta(node *corev1.Node, config HostConfiguration, connected bool, now t
 	}
 	node.Labels[v1alpha1.HypervisorLabel] = "true"
 	maps.Copy(node.Labels, config.Labels)
+	wantTaint(node, v1alpha1.HypervisorTaint, config.Mode != ModePartitioned, now)
 	wantTaint(node, v1alpha1.LibvirtUnavailableTaint, !connected, now)
 	if config.RegisterNode && readyNode(node) {
 		// The API server taints every new Node; where no node controller takes

@@ -6,37 +6,47 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // registry knows the domains of the host and keeps the account of what they
-// hold. Its invariant: what has been accepted fits into what is allocatable.
+// hold. Its invariant: what has been accepted fits the host, its cells, CPUs
+// and devices included, as pkg/capacity/numa counts.
 //
 // It follows libvirt by full listings and by single looks; a listing is taken
 // while single looks go on, and never overwrites what is newer than it.
 type registry struct {
-	settings capacity.Settings
+	config HostConfiguration
 
 	mu sync.Mutex
-	// description is what the host has; nothing is accepted before it is known.
+	// description is what the host has, and pods, on a partitioned host, what
+	// its kubelet offers to pods; nothing is accepted before they are known.
 	description *libvirt.Description
-	domains     map[string]Observed
+	pods        *podResources
+	// cpus are all CPUs of the described host, and own those of each cell that
+	// are the VMs'.
+	cpus    cpuset.CPUSet
+	own     map[int32]cpuset.CPUSet
+	domains map[string]Observed
 	// quarantined are owned domains without a VM, by UUID, with the reason.
 	quarantined map[string]string
 	// reserved is what was accepted and is not seen as a domain yet, by UUID.
-	reserved map[string]capacity.Resources
+	reserved map[string]v1alpha1.Placement
+	// starting are the domains that are started just now and were not seen to
+	// run yet, by UUID.
+	starting map[string]bool
 	// clock counts single looks, touched says when a UUID was last looked at.
 	clock   uint64
 	touched map[string]uint64
 }
 
-func newRegistry(s capacity.Settings) *registry {
+func newRegistry(config HostConfiguration) *registry {
 	return &registry{
-		settings: s, domains: map[string]Observed{}, quarantined: map[string]string{},
-		reserved: map[string]capacity.Resources{}, touched: map[string]uint64{},
+		config: config, domains: map[string]Observed{}, quarantined: map[string]string{},
+		reserved: map[string]v1alpha1.Placement{}, starting: map[string]bool{}, touched: map[string]uint64{},
 	}
 }
 
@@ -44,6 +54,17 @@ func (r *registry) describe(d libvirt.Description) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.description = &d
+	r.cpus, r.own = allCPUs(d), map[int32]cpuset.CPUSet{}
+	for _, c := range ownCells(r.config, d) {
+		r.own[c.ID], _ = cpuset.Parse(c.CPUs)
+	}
+}
+
+// offeredToPods takes over what the host's kubelet offers to pods.
+func (r *registry) offeredToPods(p podResources) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pods = &p
 }
 
 // described returns what the host has; false while that is not known.
@@ -71,13 +92,12 @@ func (r *registry) replace(mark uint64, all []libvirt.Domain) {
 	for _, d := range all {
 		listed[d.UUID] = true
 		if r.touched[d.UUID] <= mark {
-			r.domains[d.UUID] = Observe(d)
+			r.set(Observe(d))
 		}
 	}
 	for uuid := range r.domains {
 		if !listed[uuid] && r.touched[uuid] <= mark {
-			delete(r.domains, uuid)
-			delete(r.quarantined, uuid)
+			r.forget(uuid)
 		}
 	}
 	for uuid, at := range r.touched {
@@ -92,6 +112,19 @@ func (r *registry) touch(uuid string) {
 	r.touched[uuid] = r.clock
 }
 
+func (r *registry) set(d Observed) {
+	r.domains[d.UUID] = d
+	if d.State.Active() {
+		delete(r.starting, d.UUID)
+	}
+}
+
+func (r *registry) forget(uuid string) {
+	delete(r.domains, uuid)
+	delete(r.quarantined, uuid)
+	delete(r.starting, uuid)
+}
+
 // put takes over a look at one domain, and says whether what is allocatable may
 // have changed by it.
 func (r *registry) put(d Observed) bool {
@@ -99,7 +132,7 @@ func (r *registry) put(d Observed) bool {
 	defer r.mu.Unlock()
 	before := r.unaccounted(d.UUID)
 	r.touch(d.UUID)
-	r.domains[d.UUID] = d
+	r.set(d)
 	delete(r.reserved, d.UUID)
 	return before || r.unaccounted(d.UUID)
 }
@@ -111,8 +144,7 @@ func (r *registry) remove(uuid string) bool {
 	defer r.mu.Unlock()
 	before := r.unaccounted(uuid)
 	r.touch(uuid)
-	delete(r.domains, uuid)
-	delete(r.quarantined, uuid)
+	r.forget(uuid)
 	return before
 }
 
@@ -172,78 +204,4 @@ func (r *registry) quarantine(uuid, reason string) bool {
 		r.quarantined[uuid] = reason
 	}
 	return true
-}
-
-// account is what the host has and what of it VMs may be granted.
-type account struct {
-	description           libvirt.Description
-	physical, allocatable capacity.Resources
-	foreign               int32
-	quarantined           []v1alpha1.QuarantinedDomain
-}
-
-// account sums up; false while nothing is known of the host.
-func (r *registry) account() (account, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.description == nil {
-		return account{}, false
-	}
-	a := account{description: *r.description, physical: physical(*r.description), allocatable: r.allocatable()}
-	for uuid, d := range r.domains {
-		if reason, is := r.quarantined[uuid]; is {
-			a.quarantined = append(a.quarantined, v1alpha1.QuarantinedDomain{Name: d.Name, UUID: uuid, Reason: reason})
-		}
-		if !d.Owned {
-			a.foreign++
-		}
-	}
-	slices.SortFunc(a.quarantined, func(x, y v1alpha1.QuarantinedDomain) int { return cmp.Compare(x.UUID, y.UUID) })
-	return a, true
-}
-
-// allocatable leaves out what running domains that are not ours take, and what
-// quarantined ones hold: no VM accounts for those either.
-func (r *registry) allocatable() capacity.Resources {
-	var foreign capacity.Resources
-	for uuid, d := range r.domains {
-		_, quarantined := r.quarantined[uuid]
-		switch {
-		case quarantined:
-			foreign = foreign.Add(capacity.FromGranted(d.Ownership.Granted))
-		case !d.Owned && d.State.Active():
-			foreign = foreign.Add(usage(d.Domain))
-		}
-	}
-	return capacity.Allocatable(physical(*r.description), foreign, r.settings)
-}
-
-// reserve accepts need for the domain uuid, or says what is short for it beside
-// all other bindings. The reservation holds until put or release.
-func (r *registry) reserve(uuid string, need capacity.Resources) []capacity.Shortage {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	free := r.allocatable()
-	for other, d := range r.domains {
-		if _, quarantined := r.quarantined[other]; d.Owned && !quarantined && other != uuid {
-			free = free.Sub(capacity.FromGranted(d.Ownership.Granted))
-		}
-	}
-	for other, held := range r.reserved {
-		if _, seen := r.domains[other]; !seen && other != uuid {
-			free = free.Sub(held)
-		}
-	}
-	if short := capacity.Shortages(free, need); short != nil {
-		return short
-	}
-	r.reserved[uuid] = need
-	return nil
-}
-
-// release takes a reservation back.
-func (r *registry) release(uuid string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.reserved, uuid)
 }

@@ -71,7 +71,7 @@ func TestALibvirtThatDoesNotAnswerADefineSaysNothingOfTheGuest(t *testing.T) {
 
 func TestADomainThatWasChangedBehindOurBackIsDefinedAnewBeforeItStarts(t *testing.T) {
 	s := newStage(t, bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }))
-	s.host.description.Pages.Size2Mi, s.host.free = 512, []libvirt.CellFree{{Pages: libvirt.Pages{Size2Mi: 512}}}
+	s.hugepages(libvirt.Pages{Size2Mi: 512})
 	s.restart()
 	s.mustTurn()
 	defined := s.host.domains[testUID]
@@ -82,7 +82,7 @@ func TestADomainThatWasChangedBehindOurBackIsDefinedAnewBeforeItStarts(t *testin
 	changed.CPU, changed.Memory = 64, 64<<30
 	s.host.domains[testUID] = changed
 	// Neither the host's pages nor what is left of it are asked for twice.
-	s.host.description.Pages.Size2Mi, s.host.free = 0, []libvirt.CellFree{{Pages: libvirt.Pages{Size2Mi: 0}}}
+	s.hugepages(libvirt.Pages{})
 	s.restart()
 	s.host.done = nil
 	s.edit(func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerRunning })

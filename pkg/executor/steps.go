@@ -4,17 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/capacity"
-	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/libvirt"
-	"domus.dev/domus/pkg/policy"
 )
+
+// maxDefines is how often a domain is defined anew, in one start, because the
+// CPUs that guests share have changed meanwhile.
+const maxDefines = 3
 
 // do carries out one step. It returns a *Rejection when the binding cannot be
 // carried out here.
@@ -84,118 +84,29 @@ func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
 		return err
 	}
 	a.registry.remove(uuid)
+	wake(a.pinsChanged)
 	in.Domain, w.memory = nil, Memory{}
 	return nil
 }
 
-// define checks and accepts the binding, stores the finalizer and defines the
-// domain, in this order: whatever interrupts it, the object cannot vanish while
-// a domain of it exists.
-func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
-	vm := in.VM
-	uuid := vm.DomainUUID()
-	xml, err := a.convert(ctx, vm)
-	if err != nil {
-		return err
-	}
-	look, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	if in.Domain == nil { // a domain that is there holds its share already
-		defer a.registry.release(uuid) // from put on, the domain itself counts
-		if err := a.accept(look, uuid, vm.Status.Placement.Granted); err != nil {
-			return err
-		}
-	}
-	if !slices.Contains(vm.Finalizers, v1alpha1.DomainFinalizer) {
-		patch, err := addFinalizer(vm)
-		if err != nil {
-			return err
-		}
-		stored, err := patchVM(ctx, a.live, vm, patch)
-		if err != nil {
-			return fmt.Errorf("storing the finalizer of VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
-		}
-		in.VM, w.newest = stored, stored
-	}
-	if err := a.host.Define(look, xml); err != nil {
-		rejection, failure := defineFailure(err, w.memory.Failures+1, ran(vm))
-		switch {
-		case rejection != nil:
-			return rejection
-		case failure != nil:
-			w.memory.note(*failure, a.clock.Now())
-			a.tell.failed(vm, *failure)
-			return errNoted
-		}
-		return err
-	}
-	in.Domain, err = a.look(ctx, uuid)
-	return err
-}
-
-// accept reserves the grant for the domain, or says what the host lacks for it.
-func (a *Agent) accept(ctx context.Context, uuid string, granted v1alpha1.GrantedResources) error {
-	if rejection := checkShortages(a.registry.reserve(uuid, capacity.FromGranted(granted))); rejection != nil {
-		return rejection
-	}
-	if granted.PageSize == "" {
-		return nil
-	}
-	free, err := a.host.FreePages(ctx)
-	if err != nil {
-		return err
-	}
-	if rejection := checkFreePages(free, granted); rejection != nil {
-		return rejection
-	}
-	return nil
-}
-
-// ran says whether the guest has run in its present binding.
-func ran(vm *v1alpha1.VirtualMachine) bool {
-	host := hostStatus(vm)
-	return host != nil && host.StartedAt != nil
-}
-
-// convert makes the domain's document, or says why it cannot be.
-func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine) (string, error) {
-	level, err := policyLevel(ctx, a.live, vm.Namespace)
-	if err != nil {
-		return "", err
-	}
-	if errs := policy.CheckVirtualMachine(vm, level); len(errs) > 0 {
-		return "", invalid("%v", errs.ToAggregate())
-	}
-	description, known := a.registry.described()
-	if !known {
-		return "", fmt.Errorf("defining a domain: %w", libvirt.ErrUnavailable)
-	}
-	kind, err := a.host.DomainType(ctx, a.config.DomainType)
-	if err != nil {
-		return "", err
-	}
-	defaults := convert.HostDefaults{DomainType: kind, Arch: description.Arch}
-	if !description.Simulated {
-		defaults.ConsoleLog = a.consoleLog(vm)
-	}
-	domain, err := convert.Domain(convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults})
-	var cannot *convert.InvalidError
-	switch {
-	case errors.As(err, &cannot):
-		return "", invalid("%v", cannot)
-	case err != nil:
-		return "", err
-	}
-	if rejection := checkDomainType(description.DomainTypes, domain); rejection != nil {
-		return "", rejection
-	}
-	return convert.Marshal(domain)
-}
-
-// start starts the domain. A failure that is to be tried again is remembered,
-// and no error.
+// start starts the domain, once no other guest of ours runs on CPUs that it has
+// to itself. A failure that is to be tried again is remembered, and no error.
 func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
-	err := a.host.Start(ctx, in.VM.DomainUUID())
+	uuid := in.VM.DomainUUID()
+	for attempt := 0; !a.registry.begin(uuid); attempt++ {
+		if attempt == maxDefines {
+			return fmt.Errorf("starting domain %s: the CPUs that guests share keep changing", uuid)
+		}
+		if err := a.define(ctx, w, in); err != nil {
+			return err
+		}
+	}
+	judge := clearFailure
+	err := a.clear(ctx, in)
+	if err == nil {
+		judge = startFailure
+		err = a.host.Start(ctx, uuid)
+	}
 	now := a.clock.Now()
 	if err == nil {
 		w.memory.StartedAt, w.memory.Expected = now, true
@@ -203,7 +114,10 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 		a.tell.started(in.VM)
 		return nil
 	}
-	rejection, failure := startFailure(err, w.memory.Failures+1, ran(in.VM))
+	if !errors.Is(err, libvirt.ErrTimeout) { // which may yet start
+		a.registry.end(uuid)
+	}
+	rejection, failure := judge(err, w.memory.Failures+1, ran(in.VM))
 	switch {
 	case rejection != nil:
 		return rejection

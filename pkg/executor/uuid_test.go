@@ -27,7 +27,7 @@ func TestAVMThatClaimsAnothersUUIDHarmsNobody(t *testing.T) {
 		t.Errorf("on the host: %s", diff)
 	}
 	after, _ := s.agent.registry.account()
-	if len(after.quarantined) != 0 || after.allocatable != before.allocatable {
+	if len(after.status.Quarantined) != 0 || after.allocatable != before.allocatable {
 		t.Errorf("the account is %+v", after)
 	}
 	vm := &v1alpha1.VirtualMachine{}
@@ -50,7 +50,7 @@ func TestAVMThatClaimsAnothersUUIDHarmsNobody(t *testing.T) {
 	if _, err := s.agent.turn(context.Background(), client.ObjectKeyFromObject(thief)); err != nil {
 		t.Fatal(err)
 	}
-	if sum, _ := s.agent.registry.account(); len(sum.quarantined) != 1 {
-		t.Errorf("quarantined: %v", sum.quarantined)
+	if sum, _ := s.agent.registry.account(); len(sum.status.Quarantined) != 1 {
+		t.Errorf("quarantined: %v", sum.status.Quarantined)
 	}
 }

@@ -102,6 +102,10 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 	}
 	var err error
 	in.Domain, err = a.look(ctx, vm.DomainUUID())
+	if in.Domain != nil && in.Domain.judgedBy(vm) {
+		// Nothing starts it but this turn, which has not begun to.
+		a.registry.end(in.Domain.UUID)
+	}
 	return in, err
 }
 
@@ -115,6 +119,7 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 		if a.registry.remove(uuid) {
 			a.wakeHost()
 		}
+		wake(a.pinsChanged)
 		return nil, nil
 	}
 	if err != nil {
@@ -123,6 +128,9 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 	o := Observe(d)
 	if a.registry.put(o) {
 		a.wakeHost()
+	}
+	if a.registry.strays(a.clusterID, uuid) {
+		wake(a.pinsChanged)
 	}
 	return &o, nil
 }

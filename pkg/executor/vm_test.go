@@ -304,8 +304,8 @@ func TestADomainWithoutItsVMIsQuarantined(t *testing.T) {
 	// A person removes it.
 	delete(s.host.domains, testUID)
 	s.mustTurn()
-	if sum, _ := s.agent.registry.account(); len(sum.quarantined) != 0 {
-		t.Errorf("still quarantined: %v", sum.quarantined)
+	if sum, _ := s.agent.registry.account(); len(sum.status.Quarantined) != 0 {
+		t.Errorf("still quarantined: %v", sum.status.Quarantined)
 	}
 }
 
@@ -351,7 +351,7 @@ func TestTwoVMsDoNotShareWhatIsLeft(t *testing.T) {
 	if err := s.api.Get(context.Background(), client.ObjectKeyFromObject(other), vm); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("the host is full: need 3 of cpu, 2 free", vm.Status.Host.Message); diff != "" {
+	if diff := cmp.Diff("the host is full: need 3 vCPUs, 2 free", vm.Status.Host.Message); diff != "" {
 		t.Error(diff)
 	}
 }

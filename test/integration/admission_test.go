@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -13,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -230,6 +233,15 @@ func TestAnExecutorWritesItsOwnHostOnly(t *testing.T) {
 		if i == 1 {
 			forbidden("reporting another Node", err)
 		}
+		before = node.DeepCopy()
+		node.Spec.Taints = nil
+		err = executor.Patch(t.Context(), node, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		if i == 0 && err != nil {
+			t.Errorf("opening its own Node to pods: %v", err)
+		}
+		if i == 1 {
+			forbidden("opening another Node to pods", err)
+		}
 		hv := &v1alpha1.Hypervisor{}
 		hv.Name = name
 		err = executor.Create(t.Context(), hv)
@@ -238,8 +250,55 @@ func TestAnExecutorWritesItsOwnHostOnly(t *testing.T) {
 				t.Errorf("creating its own Hypervisor: %v", err)
 			}
 			t.Cleanup(func() { remove(hv) })
+			hv.Status = partitioned()
+			if err := executor.Status().Patch(t.Context(), hv, client.RawPatch(types.JSONPatchType, statusPatch(t, hv))); err != nil {
+				t.Errorf("reporting a partitioned host: %v", err)
+			}
+			if diff := cmp.Diff(partitioned(), hv.Status); diff != "" {
+				t.Errorf("the report as stored: %s", diff)
+			}
 		} else {
 			forbidden("creating another Hypervisor", err)
 		}
 	}
+}
+
+// partitioned is a report with all that an executor may say of cells, kinds of
+// guests and devices; of the second cell VMs own nothing.
+func partitioned() v1alpha1.HypervisorStatus {
+	return v1alpha1.HypervisorStatus{
+		Mode:        v1alpha1.ModePartitioned,
+		Capacity:    v1alpha1.HostCapacity{CPU: 4, Memory: 1 << 30, Hugepages2Mi: 1 << 30},
+		Allocatable: v1alpha1.HostCapacity{CPU: 4}, CPUOvercommit: "1",
+		Cells: []v1alpha1.Cell{
+			{
+				ID: 0, CPUs: "4-7", Siblings: []string{"4-5", "6-7"}, Memory: 2 << 30, Hugepages: []v1alpha1.PagePool{{Size: v1alpha1.PageSize2Mi, Total: 512}},
+				Distances: []v1alpha1.CellDistance{{Cell: 1, Distance: 21}}, Foreign: &v1alpha1.ForeignUse{CPUs: "4", Hugepages2Mi: 1},
+			},
+			{ID: 1, Distances: []v1alpha1.CellDistance{{Cell: 0, Distance: 21}}},
+		},
+		DomainTypes: []v1alpha1.DomainType{{
+			Type: "kvm", Arch: "x86_64", CPUModels: []string{"EPYC"}, CPUFeatures: []string{"avx2"}, Firmware: []string{"bios", "efi"}, SecureBoot: true,
+		}},
+		Devices: []v1alpha1.HostDevice{{
+			Name: "vf", Address: "0000:5e:00.2", Cell: ptr.To[int32](1), Vendor: "15b3", Product: "1018", PhysicalFunction: "0000:5e:00.0",
+		}},
+		Conditions: []metav1.Condition{{
+			Type: v1alpha1.HypervisorPartitioned, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonShareNotReserved, Message: "why",
+			LastTransitionTime: metav1.NewTime(time.Unix(1_000_000, 0)),
+		}},
+	}
+}
+
+// statusPatch writes the status whole, as an executor does.
+func statusPatch(t *testing.T, hv *v1alpha1.Hypervisor) []byte {
+	t.Helper()
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/resourceVersion", "value": hv.ResourceVersion},
+		{"op": "add", "path": "/status", "value": hv.Status},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return patch
 }

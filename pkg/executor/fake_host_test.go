@@ -1,0 +1,223 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// fakeHost is a libvirt in memory. Every change passes through step, which may
+// refuse it before or after it took effect.
+type fakeHost struct {
+	mu          sync.Mutex
+	description libvirt.Description
+	domains     map[string]libvirt.Domain
+	free        []libvirt.CellFree
+	away        bool
+	startErr    error
+	defineErr   error
+	done        []string
+	step        func(what string) (before, after error)
+	events      chan libvirt.Event
+	// destroyErr is what destroying fails with, stuck keeps requests to shut
+	// down unanswered.
+	destroyErr error
+	stuck      bool
+	// deaf guests do not react to ACPI.
+	deaf bool
+}
+
+func newFakeHost() *fakeHost {
+	return &fakeHost{
+		description: libvirt.Description{
+			Arch: "x86_64", CPUs: 4, Memory: 8 << 30, Cells: []libvirt.Cell{{CPUs: "0-3", Memory: 8 << 30}},
+			DomainTypes:    []libvirt.DomainType{{Type: "kvm", Arch: "x86_64"}, {Type: "qemu", Arch: "x86_64", Machines: []string{"pc-q35-7.2"}}},
+			LibvirtVersion: "9.0.0", HypervisorVersion: "7.2.0",
+		},
+		domains: map[string]libvirt.Domain{},
+		step:    func(string) (error, error) { return nil, nil },
+		events:  make(chan libvirt.Event, 100),
+	}
+}
+
+func (h *fakeHost) change(what string, fn func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.away {
+		return libvirt.ErrUnavailable
+	}
+	before, after := h.step(what)
+	if before != nil {
+		return before
+	}
+	h.done = append(h.done, what)
+	if err := fn(); err != nil {
+		return err
+	}
+	return after
+}
+
+func (h *fakeHost) Describe(context.Context) (libvirt.Description, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.away {
+		return libvirt.Description{}, libvirt.ErrUnavailable
+	}
+	return h.description, nil
+}
+
+func (h *fakeHost) FreePages(context.Context) ([]libvirt.CellFree, error) { return h.free, nil }
+
+// Pin keeps what it is asked for in the domain's binding.
+func (h *fakeHost) Pin(_ context.Context, uuid string, vcpus map[int]string, emulator string) error {
+	return h.change("pin "+uuid, func() error {
+		d, ok := h.domains[uuid]
+		if !ok {
+			return libvirt.ErrNotFound
+		}
+		if !d.State.Active() {
+			return nil
+		}
+		pins := maps.Clone(d.Binding.VCPUs)
+		if pins == nil {
+			pins = map[int]string{}
+		}
+		maps.Copy(pins, vcpus)
+		d.Binding.VCPUs = pins
+		if emulator != "" {
+			d.Binding.Emulator = emulator
+		}
+		h.domains[uuid] = d
+		return nil
+	})
+}
+
+func (h *fakeHost) Domains(context.Context) ([]libvirt.Domain, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []libvirt.Domain
+	for _, d := range h.domains {
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+func (h *fakeHost) Domain(_ context.Context, uuid string) (libvirt.Domain, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.away {
+		return libvirt.Domain{}, libvirt.ErrUnavailable
+	}
+	d, ok := h.domains[uuid]
+	if !ok {
+		return d, libvirt.ErrNotFound
+	}
+	return d, nil
+}
+
+func (h *fakeHost) Define(_ context.Context, xml string) error {
+	return h.change("define", func() error {
+		if h.defineErr != nil {
+			return h.defineErr
+		}
+		var d libvirtxml.Domain
+		if err := d.Unmarshal(xml); err != nil {
+			return err
+		}
+		for _, other := range h.domains {
+			if (other.Name == d.Name) != (other.UUID == d.UUID) {
+				return libvirt.ErrAlreadyExists
+			}
+		}
+		h.domains[d.UUID] = libvirt.Domain{
+			Name: d.Name, UUID: d.UUID, State: libvirt.StateShutOff, Reason: libvirt.ReasonNotStarted,
+			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), Memory: int64(d.Memory.Value) << 10, Binding: bindingOf(&d),
+		}
+		return nil
+	})
+}
+
+// bindingOf reads the pins of a domain.
+func bindingOf(d *libvirtxml.Domain) (b libvirt.Binding) {
+	if d.CPUTune == nil {
+		return b
+	}
+	for _, pin := range d.CPUTune.VCPUPin {
+		if b.VCPUs == nil {
+			b.VCPUs = map[int]string{}
+		}
+		b.VCPUs[int(pin.VCPU)] = pin.CPUSet
+	}
+	if e := d.CPUTune.EmulatorPin; e != nil {
+		b.Emulator = e.CPUSet
+	}
+	return b
+}
+
+func (h *fakeHost) set(uuid string, state libvirt.State, reason string) error {
+	d, ok := h.domains[uuid]
+	if !ok {
+		return libvirt.ErrNotFound
+	}
+	d.State, d.Reason = state, reason
+	h.domains[uuid] = d
+	return nil
+}
+
+func (h *fakeHost) Start(_ context.Context, uuid string) error {
+	return h.change("start", func() error {
+		if h.startErr != nil {
+			return h.startErr
+		}
+		return h.set(uuid, libvirt.StateRunning, "")
+	})
+}
+
+func (h *fakeHost) Shutdown(ctx context.Context, uuid string) error {
+	return h.change("shutdown", func() error {
+		if h.stuck {
+			if end, limited := ctx.Deadline(); !limited || time.Until(end) > askTimeout {
+				return errors.New("the request would be waited for too long")
+			}
+			return libvirt.ErrTimeout
+		}
+		if h.deaf {
+			return nil
+		}
+		return h.set(uuid, libvirt.StateShutOff, libvirt.ReasonShutDown)
+	})
+}
+
+func (h *fakeHost) Destroy(_ context.Context, uuid string) error {
+	return h.change("destroy", func() error {
+		if h.destroyErr != nil {
+			return h.destroyErr
+		}
+		_ = h.set(uuid, libvirt.StateShutOff, "destroyed")
+		return nil
+	})
+}
+
+func (h *fakeHost) Undefine(_ context.Context, uuid string) error {
+	return h.change("undefine", func() error {
+		delete(h.domains, uuid)
+		return nil
+	})
+}
+
+func (h *fakeHost) Events(context.Context) <-chan libvirt.Event { return h.events }
+
+func (h *fakeHost) DomainType(_ context.Context, setting string) (string, error) {
+	if setting == libvirt.DomainTypeAuto {
+		return libvirt.DomainTypeQEMU, nil
+	}
+	return setting, nil
+}
+
+func (h *fakeHost) Close() {}
