@@ -16,10 +16,12 @@ type delivery struct {
 	wake    chan struct{}
 	ended   chan struct{}
 	once    sync.Once
+	// synced is closed when the handler has what was there at the beginning.
+	synced chan struct{}
 }
 
 func deliver(h cache.ResourceEventHandler) *delivery {
-	d := &delivery{handler: h, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	d := &delivery{handler: h, wake: make(chan struct{}, 1), ended: make(chan struct{}), synced: make(chan struct{})}
 	go d.run()
 	return d
 }
@@ -53,11 +55,18 @@ func (d *delivery) run() {
 	}
 }
 
-// synced says that what was there at the beginning is on its way: the handler
-// has it before anything that comes later.
-func (d *delivery) HasSynced() bool                     { return true }
+// listed is to be called once all that was there at the beginning has been sent.
+func (d *delivery) listed() { d.send(func() { close(d.synced) }) }
+
+func (d *delivery) HasSynced() bool {
+	select {
+	case <-d.synced:
+		return true
+	default:
+		return false
+	}
+}
+
 func (d *delivery) HasSyncedChecker() cache.DoneChecker { return d }
 func (d *delivery) Name() string                        { return "listed" }
-func (d *delivery) Done() <-chan struct{}               { return always }
-
-var always = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+func (d *delivery) Done() <-chan struct{}               { return d.synced }

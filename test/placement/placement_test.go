@@ -7,10 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"pgregory.net/rapid"
 )
 
@@ -38,36 +41,79 @@ func TestMain(m *testing.M) {
 }
 
 func TestPlacementTruth(t *testing.T) {
-	checks, seed := flag.Lookup("rapid.checks").Value, flag.Lookup("rapid.seed").Value
-	fmt.Printf("placement: %s random fleets, seed %s (again: -args -rapid.seed=%s)\n", checks, seed, seed)
+	checks, err := strconv.Atoi(flag.Lookup("rapid.checks").Value.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := strconv.ParseUint(flag.Lookup("rapid.seed").Value.String(), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shards := min(workers, checks)
+	fmt.Printf("placement: %d random fleets, seeds %d to %d (one again: -args -rapid.seed=%d -rapid.checks=1)\n", checks, seed, seed+uint64(shards)-1, seed)
 	cfg := shipped(t)
 	var sum totals
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t, cfg)
-		defer w.end()
-		t.Repeat(map[string]func(*rapid.T){
-			"create":            w.create,
-			"create another":    w.create,
-			"create several":    w.createSeveral,
-			"create urgent":     w.createUrgent,
-			"delete":            w.delete,
-			"fail bindings":     w.failBindings,
-			"restart scheduler": w.restart,
-			"add a host":        w.addHost,
-			"grow a host":       w.growHost,
-			"":                  w.check,
-		})
-		sum.add(w)
-	})
+	var running sync.WaitGroup
+	for shard := range shards {
+		// rapid takes its seed and its count from flags when a check begins.
+		setFlag(t, "rapid.seed", seed+uint64(shard))
+		setFlag(t, "rapid.checks", uint64((checks+shards-1-shard)/shards))
+		begun := make(chan struct{})
+		running.Go(func() { checkFleets(t, cfg, &sum, begun) })
+		<-begun
+	}
+	running.Wait()
 	fmt.Printf("placement: %s\n", &sum)
 	sum.require(t)
 }
 
+// workers is how many fleets are tried side by side: most of the time each
+// waits for its scheduler to come to rest.
+const workers = 8
+
+func setFlag(t *testing.T, name string, value uint64) {
+	t.Helper()
+	if err := flag.Set(name, strconv.FormatUint(value, 10)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkFleets(t *testing.T, cfg *config.KubeSchedulerConfiguration, sum *totals, begun chan struct{}) {
+	var once sync.Once
+	t.Run("fleets", func(t *testing.T) {
+		rapid.Check(t, func(t *rapid.T) {
+			once.Do(func() { close(begun) })
+			w := newWorld(t, cfg)
+			defer w.end()
+			t.Repeat(map[string]func(*rapid.T){
+				"create":            w.create,
+				"create another":    w.create,
+				"create urgent":     w.createUrgent,
+				"create urgent too": w.createUrgent,
+				"delete":            w.delete,
+				"delete another":    w.delete,
+				"delete one more":   w.delete,
+				"fail bindings":     w.failBindings,
+				"restart scheduler": w.restart,
+				"add a host":        w.addHost,
+				"grow a host":       w.growHost,
+				"":                  w.check,
+			})
+			sum.add(w)
+		})
+	})
+}
+
 // totals are what the fleets together went through: a run in which nothing
 // happened has shown nothing.
-type totals struct{ fleets, hosts, created, bound, evicted, failed, restarts, waiting int }
+type totals struct {
+	mu                                                                sync.Mutex
+	fleets, hosts, created, bound, evicted, failed, restarts, waiting int
+}
 
 func (s *totals) add(w *world) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.fleets++
 	s.hosts += len(w.hosts)
 	s.created += w.created

@@ -64,6 +64,7 @@ func (h *hypervisors) AddEventHandler(handler cache.ResourceEventHandler) (cache
 	for _, hv := range h.all {
 		d.send(func() { handler.OnAdd(hv, true) })
 	}
+	d.listed()
 	return d, nil
 }
 
@@ -122,12 +123,13 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		cancel()
 		return nil, err
 	}
+	connection := &session{store: s}
 	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
 		ComponentConfig:                   *cfg,
 		DynInformerFactory:                dynamicinformer.NewDynamicSharedInformerFactory(a.dynamic, 0),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Hour,
-	}, a.nodes, s, s, plugins.Registry(s, hosts))
+	}, a.nodes, s, connection, plugins.Registry(connection, hosts))
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the scheduler: %w", err)
@@ -138,6 +140,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		run(ctx, cc, sched)
 	}()
 	return &running{queue: sched.SchedulingQueue, fleet: hosts, stop: func() {
+		connection.close()
 		s.unplug()
 		a.hypervisors.unplug()
 		cancel()

@@ -16,7 +16,7 @@ import (
 )
 
 // store holds the VMs, as the API server would, and gives each binding to its
-// host. It is the scheduler's source of VMs, its writer and its binder.
+// host. It is the scheduler's source of VMs.
 type store struct {
 	mu       sync.Mutex
 	vms      map[string]*v1alpha1.VirtualMachine
@@ -43,6 +43,7 @@ func (s *store) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEve
 	for _, vm := range s.vms {
 		d.send(func() { h.OnAdd(seen(vm), true) })
 	}
+	d.listed()
 	return d, nil
 }
 
@@ -127,9 +128,34 @@ func (s *store) change(vm podless.Identity, f func(*v1alpha1.VirtualMachine) err
 
 var errNotStored = errors.New("the binding was not stored")
 
+// session is one scheduler's connection to the store, by which it binds and
+// writes. What a scheduler that has ended had not sent is lost.
+type session struct {
+	store  *store
+	closed bool // guarded by store.mu
+}
+
+var errEnded = errors.New("the scheduler has ended")
+
+func (c *session) close() {
+	c.store.mu.Lock()
+	defer c.store.mu.Unlock()
+	c.closed = true
+}
+
+func (c *session) change(vm podless.Identity, f func(*v1alpha1.VirtualMachine) error) error {
+	return c.store.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+		if c.closed {
+			return errEnded
+		}
+		return f(vm)
+	})
+}
+
 // Bind implements vmbinder.Binder.
-func (s *store) Bind(_ context.Context, vm podless.Identity, generation int64, node string, reserved *v1alpha1.Placement) error {
-	return s.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+func (c *session) Bind(_ context.Context, vm podless.Identity, generation int64, node string, reserved *v1alpha1.Placement) error {
+	s := c.store
+	return c.change(vm, func(vm *v1alpha1.VirtualMachine) error {
 		switch {
 		case s.failBinds > 0:
 			s.failBinds--
@@ -150,8 +176,8 @@ func (s *store) Bind(_ context.Context, vm podless.Identity, generation int64, n
 }
 
 // Pending implements podless.Writer.
-func (s *store) Pending(_ context.Context, vm podless.Identity, scheduled *metav1.Condition, nominated string) error {
-	return s.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+func (c *session) Pending(_ context.Context, vm podless.Identity, scheduled *metav1.Condition, nominated string) error {
+	return c.change(vm, func(vm *v1alpha1.VirtualMachine) error {
 		if vm.Status.Placement != nil {
 			return nil
 		}
@@ -164,8 +190,8 @@ func (s *store) Pending(_ context.Context, vm podless.Identity, scheduled *metav
 }
 
 // Evict implements podless.Writer.
-func (s *store) Evict(_ context.Context, vm podless.Identity, reason, message string) error {
-	return s.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+func (c *session) Evict(_ context.Context, vm podless.Identity, reason, message string) error {
+	return c.change(vm, func(vm *v1alpha1.VirtualMachine) error {
 		if vm.Status.Placement != nil && vm.Status.Eviction == nil {
 			vm.Status.Eviction = &v1alpha1.Eviction{Reason: reason, Message: message, RequestedAt: metav1.Now()}
 		}

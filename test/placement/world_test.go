@@ -108,7 +108,7 @@ func (w *world) gone(vm *v1alpha1.VirtualMachine) {
 func (w *world) create(t *rapid.T) { w.store.create(w.drawVM(t, "")) }
 
 func (w *world) createSeveral(t *rapid.T) {
-	for range rapid.IntRange(2, 5).Draw(t, "VMs") {
+	for range rapid.IntRange(1, 4).Draw(t, "VMs") {
 		w.create(t)
 	}
 }
@@ -118,6 +118,13 @@ func (w *world) createUrgent(t *rapid.T) { w.store.create(w.drawVM(t, urgent)) }
 func (w *world) drawVM(t *rapid.T, class string) *v1alpha1.VirtualMachine {
 	w.created++
 	r := *oracle.DrawRequest(t)
+	// Most are small beside a host and want no device, or few would find a place.
+	if rapid.IntRange(0, 3).Draw(t, "large") > 0 {
+		r.Granted.CPU = min(r.Granted.CPU, 3)
+	}
+	if rapid.IntRange(0, 2).Draw(t, "with devices") > 0 {
+		r.Devices = nil
+	}
 	name := fmt.Sprintf("vm-%d", w.created)
 	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "ns", Name: name, UID: types.UID("uid-" + name), Generation: int64(w.created),

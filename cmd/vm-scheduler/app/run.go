@@ -64,6 +64,7 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
+	cfg.DynInformerFactory = hosts.Factory(cfg.DynInformerFactory)
 	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hosts))
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type Informer interface {
 type Fleet struct {
 	// hosts holds *host by name, accounts *account by name.
 	hosts, accounts sync.Map
+	informer        Informer
 	synced          func() bool
 
 	reservations reservations
@@ -45,6 +46,8 @@ type Fleet struct {
 // host is a Hypervisor made ready.
 type host struct {
 	hypervisor *v1alpha1.Hypervisor
+	// seen is the very object that it was made of.
+	seen *v1alpha1.Hypervisor
 	// topology is what the Hypervisor says alone; err is set, and topology
 	// empty, where it contradicts itself.
 	topology numa.Host
@@ -53,10 +56,8 @@ type host struct {
 
 // New returns a Fleet that follows the Hypervisors of an informer.
 func New(hypervisors Informer) (*Fleet, error) {
-	f := &Fleet{}
-	registration, err := hypervisors.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: f.saw, UpdateFunc: func(_, obj any) { f.saw(obj) }, DeleteFunc: f.lost,
-	})
+	f := &Fleet{informer: hypervisors}
+	registration, err := hypervisors.AddEventHandler(f.handler())
 	if err != nil {
 		return nil, fmt.Errorf("watching Hypervisors: %w", err)
 	}
@@ -67,17 +68,23 @@ func New(hypervisors Informer) (*Fleet, error) {
 // Synced says whether all Hypervisors have been read.
 func (f *Fleet) Synced() bool { return f.synced() }
 
+func (f *Fleet) handler() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{AddFunc: f.saw, UpdateFunc: func(_, obj any) { f.saw(obj) }, DeleteFunc: f.lost}
+}
+
 func (f *Fleet) saw(obj any) {
 	if hv, ok := obj.(*v1alpha1.Hypervisor); ok {
 		f.See(hv)
 	}
 }
 
-// See takes over a Hypervisor, which must not be changed afterwards. Queueing
-// hints call it: the queue's own watch may be ahead, and the VM that it wakes
-// must find what woke it.
+// See takes over a Hypervisor, which must not be changed afterwards. The one
+// that is known already changes nothing.
 func (f *Fleet) See(hv *v1alpha1.Hypervisor) {
-	h := &host{hypervisor: hv}
+	if known := f.host(hv.Name); known != nil && known.seen == hv {
+		return
+	}
+	h := &host{hypervisor: hv, seen: hv}
 	h.topology, h.err = numa.FromHypervisor(&hv.Status)
 	f.hosts.Store(hv.Name, h)
 }

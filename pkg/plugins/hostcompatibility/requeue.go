@@ -28,11 +28,10 @@ func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, 
 // afterHostDescribed queues when the host meets the VM's demands now and did not
 // before.
 func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	now, err := fleet.ReadHypervisor(newObj)
+	now, err := fleet.AsHypervisor(newObj)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	p.fleet.See(now)
 	demands, err := demandsOf(pod)
 	if err != nil {
 		return fwk.Queue, err
@@ -42,7 +41,7 @@ func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj,
 		return fwk.QueueSkip, nil
 	}
 	if oldObj != nil {
-		if before, err := fleet.ReadHypervisor(oldObj); err == nil && demands.unmet(&before.Status) == nil {
+		if before, err := fleet.AsHypervisor(oldObj); err == nil && demands.unmet(&before.Status) == nil {
 			logger.V(5).Info("Hypervisor changed and met this VM's demands before", "pod", klog.KObj(pod), "hypervisor", klog.KObj(now))
 			return fwk.QueueSkip, nil
 		}

@@ -97,11 +97,10 @@ func frees(held *v1alpha1.Placement, amounts capacity.Resources, r *numa.Request
 // afterHostDescribed queues when the VM fits on the host as it is described
 // now, were it empty, and something that a VM could want there has changed.
 func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	now, err := fleet.ReadHypervisor(newObj)
+	now, err := fleet.AsHypervisor(newObj)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	p.fleet.See(now)
 	request, err := podless.NUMARequestOf(pod)
 	if err != nil {
 		return fwk.Queue, err
@@ -112,7 +111,7 @@ func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj,
 		return fwk.QueueSkip, nil
 	}
 	if oldObj != nil {
-		if before, err := fleet.ReadHypervisor(oldObj); err == nil && sameTopology(&before.Status, &now.Status) {
+		if before, err := fleet.AsHypervisor(oldObj); err == nil && sameTopology(&before.Status, &now.Status) {
 			logger.V(5).Info("Hypervisor changed and its cells are the same", "pod", klog.KObj(pod), "hypervisor", klog.KObj(now))
 			return fwk.QueueSkip, nil
 		}
