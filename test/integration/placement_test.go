@@ -222,20 +222,12 @@ func TestKindOfGuest(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
 	names := hosts(t, ns, 2, mid)
-	describe := func(name, kind string) {
-		hv := &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		create(t, hv)
-		hv.Status.DomainTypes = []v1alpha1.DomainType{{Type: kind, Arch: "x86_64"}}
-		if err := suite.client.Status().Update(t.Context(), hv); err != nil {
-			t.Fatal(err)
-		}
-	}
-	describe(names[0], "qemu")
+	describes(t, names[0], mid, v1alpha1.DomainType{Type: "qemu", Arch: "x86_64"})
 	create(t, newVM(ns, "fast", 1, 1, func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"type":"kvm"}`)}
 	}))
-	waitVM(t, ns, "fast", waiting("Unschedulable", "2 host(s) run no kvm guests"))
-	describe(names[1], "kvm")
+	waitVM(t, ns, "fast", waiting("Unschedulable", "1 host(s) run no kvm guests"))
+	describes(t, names[1], mid, v1alpha1.DomainType{Type: "kvm", Arch: "x86_64"})
 	waitVM(t, ns, "fast", boundTo(names[1]))
 }
 

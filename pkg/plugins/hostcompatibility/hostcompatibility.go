@@ -20,9 +20,9 @@ const Name = "HostCompatibility"
 
 const stateKey fwk.StateKey = "PreFilter" + Name
 
-// undescribed is the reason for which a host without a Hypervisor is turned
-// away: what it offers is not known, and will be soon.
-const undescribed = "host(s) have no Hypervisor yet"
+// undescribed is the reason for which a Node without a Hypervisor is turned
+// away: it has no vm-executor, or one that has just begun.
+const undescribed = "host(s) have no Hypervisor"
 
 type plugin struct {
 	fleet *fleet.Fleet

@@ -125,7 +125,7 @@ func TestFilter(t *testing.T) {
 		"another architecture":     {`os: {type: {arch: aarch64}}`, "fast", "host(s) run no guests for aarch64"},
 		"both must be of one kind": {`{type: kvm, os: {type: {arch: aarch64}}}`, "slow", "host(s) run no kvm guests for aarch64"},
 
-		"a host that is not described": {`type: kvm`, "gone", "host(s) have no Hypervisor yet"},
+		"a host that is not described": {`type: kvm`, "gone", "host(s) have no Hypervisor"},
 
 		"a machine type":                         {`os: {type: {machine: pc-q35-7.2}}`, "full", ""},
 		"a machine type of another version":      {`os: {type: {machine: pc-q35-9.2}}`, "full", "host(s) have no machine type pc-q35-9.2"},
