@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
@@ -31,21 +30,11 @@ import (
 // outlives schedulers.
 type api struct {
 	nodes       *fake.Clientset
-	dynamic     *dynamicfake.FakeDynamicClient
 	hypervisors *hypervisors
 }
 
-var hypervisorResource = schema.GroupVersionResource{Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "hypervisors"}
-
 func newAPI() *api {
-	scheme := runtime.NewScheme()
-	return &api{
-		nodes: fake.NewSimpleClientset(),
-		dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(scheme, map[schema.GroupVersionResource]string{
-			hypervisorResource: "HypervisorList",
-		}),
-		hypervisors: &hypervisors{all: map[string]*v1alpha1.Hypervisor{}},
-	}
+	return &api{nodes: fake.NewSimpleClientset(), hypervisors: &hypervisors{all: map[string]*v1alpha1.Hypervisor{}}}
 }
 
 // hypervisors is the informer of Hypervisors that the plugins look at.
@@ -71,9 +60,16 @@ func (h *hypervisors) AddEventHandler(handler cache.ResourceEventHandler) (cache
 func (h *hypervisors) set(hv *v1alpha1.Hypervisor) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	old := h.all[hv.Name]
 	h.all[hv.Name] = hv
 	for _, d := range h.handlers {
-		d.send(func() { d.handler.OnUpdate(nil, hv) })
+		d.send(func() {
+			if old == nil {
+				d.handler.OnAdd(hv, false)
+				return
+			}
+			d.handler.OnUpdate(old, hv)
+		})
 	}
 }
 
@@ -126,7 +122,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 	connection := &session{store: s}
 	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
 		ComponentConfig:                   *cfg,
-		DynInformerFactory:                dynamicinformer.NewDynamicSharedInformerFactory(a.dynamic, 0),
+		DynInformerFactory:                hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Hour,
 	}, a.nodes, s, connection, plugins.Registry(connection, hosts))

@@ -11,8 +11,6 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"pgregory.net/rapid"
@@ -207,12 +205,6 @@ func (w *world) report(t *rapid.T, name string, status *v1alpha1.HypervisorStatu
 	w.hosts[name] = status
 	w.mu.Unlock()
 	hv := &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: *status}
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(hv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u := &unstructured.Unstructured{Object: object}
-	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Hypervisor"))
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelHostname: name}}}
 	node.Status.Allocatable = capacity.FromHost(status.Allocatable).List()
 	w.api.hypervisors.set(hv)
@@ -223,11 +215,9 @@ func (w *world) report(t *rapid.T, name string, status *v1alpha1.HypervisorStatu
 	}
 	nodes := corev1.SchemeGroupVersion.WithResource("nodes")
 	if known {
-		put(w.api.dynamic.Tracker().Update(hypervisorResource, u, ""))
 		put(w.api.nodes.Tracker().Update(nodes, node, ""))
 		return
 	}
-	put(w.api.dynamic.Tracker().Create(hypervisorResource, u, ""))
 	put(w.api.nodes.Tracker().Create(nodes, node, ""))
 }
 

@@ -5,23 +5,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
-
-// watched is a Hypervisor as the queue's own watch delivers it.
-func watched(t *testing.T, hv *v1alpha1.Hypervisor) any {
-	t.Helper()
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(hv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &unstructured.Unstructured{Object: object}
-}
 
 func TestAHypervisorThatComesToOfferWhatAVMDemandsWakesIt(t *testing.T) {
 	other, less := full, full
@@ -52,10 +40,10 @@ func TestAHypervisorThatComesToOfferWhatAVMDemandsWakesIt(t *testing.T) {
 			logger, _ := ktesting.NewTestContext(t)
 			var old any
 			if test.old != nil {
-				old = watched(t, test.old)
+				old = test.old
 			}
 			p := newPlugin(t, true)
-			got, err := p.afterHostDescribed(logger, test.pod, old, watched(t, test.new))
+			got, err := p.afterHostDescribed(logger, test.pod, old, test.new)
 			if err != nil || got != test.want {
 				t.Errorf("hint %v, %v; want %v", got, err, test.want)
 			}

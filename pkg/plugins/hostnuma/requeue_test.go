@@ -4,23 +4,11 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
-
-// watched is a Hypervisor as the queue's own watch delivers it.
-func watched(t *testing.T, hv *v1alpha1.Hypervisor) any {
-	t.Helper()
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(hv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &unstructured.Unstructured{Object: object}
-}
 
 func TestQueueingHints(t *testing.T) {
 	hv := described("a", 2)
@@ -44,11 +32,11 @@ func TestQueueingHints(t *testing.T) {
 		"its vCPUs make room for dedicated CPUs":         {p.afterVMLeft, waits(dedicated), projected(vm("b", numaPolicy(""), on("a"))), nil, fwk.Queue},
 		"a VM that waited was deleted":                   {p.afterVMLeft, waits(), projected(vm("b")), nil, fwk.QueueSkip},
 		"a real pod left":                                {p.afterVMLeft, waits(), realPod(), nil, fwk.QueueSkip},
-		"a host that holds it is described":              {p.afterHostDescribed, waits(), nil, watched(t, hv), fwk.Queue},
-		"a host without cells is described":              {p.afterHostDescribed, waits(), nil, watched(t, described("b", 0)), fwk.QueueSkip},
-		"a host whose cells are too small is described":  {p.afterHostDescribed, waits(sized(5, "1Gi")), nil, watched(t, hv), fwk.QueueSkip},
-		"a host has another kernel and the same cells":   {p.afterHostDescribed, waits(), watched(t, hv), watched(t, slow), fwk.QueueSkip},
-		"a host has come by a cell":                      {p.afterHostDescribed, waits(), watched(t, hv), watched(t, more), fwk.Queue},
+		"a host that holds it is described":              {p.afterHostDescribed, waits(), nil, hv, fwk.Queue},
+		"a host without cells is described":              {p.afterHostDescribed, waits(), nil, described("b", 0), fwk.QueueSkip},
+		"a host whose cells are too small is described":  {p.afterHostDescribed, waits(sized(5, "1Gi")), nil, hv, fwk.QueueSkip},
+		"a host has another kernel and the same cells":   {p.afterHostDescribed, waits(), hv, slow, fwk.QueueSkip},
+		"a host has come by a cell":                      {p.afterHostDescribed, waits(), hv, more, fwk.Queue},
 		"a Node that offers enough appears":              {p.afterNodeChanged, waits(), nil, offers(hv), fwk.Queue},
 		"a Node that offers too little appears":          {p.afterNodeChanged, waits(), nil, offers(withPages(hv, 2*gib)), fwk.QueueSkip},
 		"a Node comes to offer more":                     {p.afterNodeChanged, waits(), offers(withPages(hv, 2*gib)), offers(hv), fwk.Queue},
