@@ -12,8 +12,8 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// resource is Resource as informer factories know it.
-var resource = schema.GroupVersionResource{Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "hypervisors"}
+// hypervisors is Resource as informer factories know it.
+var hypervisors = schema.GroupVersionResource{Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version, Resource: "hypervisors"}
 
 // Factory is next, but that the scheduler's queue hears of Hypervisors from the
 // informer that the Fleet follows, each time after the Fleet. With a watch of
@@ -30,7 +30,7 @@ type factory struct {
 
 // ForResource implements dynamicinformer.DynamicSharedInformerFactory.
 func (f *factory) ForResource(r schema.GroupVersionResource) informers.GenericInformer {
-	if r == resource {
+	if r == hypervisors {
 		return afterFleet{fleet: f.fleet}
 	}
 	return f.DynamicSharedInformerFactory.ForResource(r)

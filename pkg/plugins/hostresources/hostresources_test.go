@@ -169,6 +169,10 @@ func TestQueueingHints(t *testing.T) {
 		"a host grew enough":                {p.afterHostChanged, host(small), host(large), fwk.Queue},
 		"a host shrank":                     {p.afterHostChanged, host(capacity.Resources{CPU: 4, Memory: 8 * gib}), host(large), fwk.QueueSkip},
 		"a pool grew that it needs not":     {p.afterHostChanged, host(large), host(large.Add(capacity.Resources{Hugepages1Gi: gib})), fwk.QueueSkip},
+		"a large enough host is described":  {p.afterHostDescribed, nil, describedAs(large), fwk.Queue},
+		"too small a host is described":     {p.afterHostDescribed, nil, describedAs(small), fwk.QueueSkip},
+		"a host is described as larger":     {p.afterHostDescribed, describedAs(small), describedAs(large), fwk.Queue},
+		"a host is described as it was":     {p.afterHostDescribed, describedAs(large), describedAs(large), fwk.QueueSkip},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, _ := ktesting.NewTestContext(t)
@@ -178,6 +182,10 @@ func TestQueueingHints(t *testing.T) {
 			}
 		})
 	}
+}
+
+func describedAs(r capacity.Resources) *v1alpha1.Hypervisor {
+	return &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: "host"}, Status: v1alpha1.HypervisorStatus{Allocatable: r.Host()}}
 }
 
 func BenchmarkFilterAndScore(b *testing.B) {

@@ -8,17 +8,22 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
 // EventsToRegister implements framework.EnqueueExtensions: a VM that no host
 // could hold is tried again when another VM leaves a host, when a host appears
-// or when a host comes to offer more.
+// or when a host comes to offer more, on its Node or in its Hypervisor: the
+// smaller of both counts.
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterVMLeft},
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable}, QueueingHintFn: p.afterHostChanged},
+		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: p.afterHostDescribed},
 	}, nil
 }
 
@@ -46,17 +51,48 @@ func (*plugin) afterHostChanged(logger klog.Logger, pod *corev1.Pod, oldObj, new
 	if !ok {
 		return fwk.Queue, fmt.Errorf("expected a Node that changed, got %T", newObj)
 	}
-	need, now := podless.RequestOf(pod), capacity.FromList(host.Status.Allocatable)
+	var before *capacity.Resources
+	if old, ok := oldObj.(*corev1.Node); ok && old != nil {
+		r := capacity.FromList(old.Status.Allocatable)
+		before = &r
+	}
+	return offersMore(logger, pod, before, capacity.FromList(host.Status.Allocatable), klog.KObj(host))
+}
+
+// afterHostDescribed is afterHostChanged for what the Hypervisor says.
+func (*plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	now, err := fleet.AsHypervisor(newObj)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	var before *capacity.Resources
+	if old, err := fleet.AsHypervisor(oldObj); err == nil {
+		r := described(old)
+		before = &r
+	}
+	return offersMore(logger, pod, before, described(now), klog.KObj(now))
+}
+
+// described is what of a host its Hypervisor lets VMs have in sum. One that
+// contradicts itself does not count: the Node's amounts do then.
+func described(hv *v1alpha1.Hypervisor) capacity.Resources {
+	host, err := numa.FromHypervisor(&hv.Status)
+	if err != nil {
+		return capacity.FromHost(hv.Status.Allocatable)
+	}
+	return host.Allocatable
+}
+
+// offersMore queues when a host offers enough in all for the VM, and more than
+// it did before (nil: it is new) of something the VM asks for.
+func offersMore(logger klog.Logger, pod *corev1.Pod, before *capacity.Resources, now capacity.Resources, host klog.ObjectRef) (fwk.QueueingHint, error) {
+	need := podless.RequestOf(pod)
 	if !capacity.Fits(now, need) {
-		logger.V(5).Info("host changed and is still too small for this VM", "pod", klog.KObj(pod), "node", klog.KObj(host))
+		logger.V(5).Info("host changed and is still too small for this VM", "pod", klog.KObj(pod), "node", host)
 		return fwk.QueueSkip, nil
 	}
-	before, ok := oldObj.(*corev1.Node)
-	if !ok || before == nil {
-		return fwk.Queue, nil
-	}
-	if !overlaps(now.Sub(capacity.FromList(before.Status.Allocatable)), need) {
-		logger.V(5).Info("host changed and offers no more of what this VM asks for", "pod", klog.KObj(pod), "node", klog.KObj(host))
+	if before != nil && !overlaps(now.Sub(*before), need) {
+		logger.V(5).Info("host changed and offers no more of what this VM asks for", "pod", klog.KObj(pod), "node", host)
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil
