@@ -40,6 +40,7 @@ type Fleet struct {
 
 	reservations reservations
 	placements   placements
+	nominations  nominations
 	forget       sync.Once
 }
 
@@ -139,4 +140,5 @@ func (f *Fleet) FollowVMs(pods Informer) (err error) {
 func (f *Fleet) ended(uid types.UID) {
 	f.reservations.remove(uid)
 	f.placements.remove(uid)
+	f.nominations.givenUp.Delete(uid)
 }

@@ -47,7 +47,8 @@ func TestAHypervisorThatComesToOfferWhatAVMDemandsWakesIt(t *testing.T) {
 			if err != nil || got != test.want {
 				t.Errorf("hint %v, %v; want %v", got, err, test.want)
 			}
-			// The VM that was woken finds what woke it.
+			// The VM that was woken finds what woke it: the Fleet hears of it first.
+			p.fleet.See(test.new)
 			if got == fwk.Queue && filtered(t, p, test.pod, "a") != nil {
 				t.Error("it was woken for a host that is turned away")
 			}

@@ -23,9 +23,23 @@ import (
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterVMLeft},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Add}, QueueingHintFn: p.afterVMBound},
 		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: p.afterHostDescribed},
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable}, QueueingHintFn: p.afterNodeChanged},
 	}, nil
+}
+
+// afterVMBound queues when the VM that was bound leaves room unused that had
+// been made for it on another host: that is as if it had left there.
+func (p *plugin) afterVMBound(logger klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
+	bound, ok := newObj.(*corev1.Pod)
+	if !ok {
+		return fwk.Queue, fmt.Errorf("expected a Pod that was bound, got %T", newObj)
+	}
+	if !p.fleet.GaveUpRoom(bound) {
+		return fwk.QueueSkip, nil
+	}
+	return p.afterVMLeft(logger, pod, newObj, nil)
 }
 
 // afterVMLeft queues when what left held something that this VM wants: in

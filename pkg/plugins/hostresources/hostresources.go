@@ -38,6 +38,7 @@ var (
 	_ fwk.PreFilterPlugin   = &plugin{}
 	_ fwk.FilterPlugin      = &plugin{}
 	_ fwk.ScorePlugin       = &plugin{}
+	_ fwk.ReservePlugin     = &plugin{}
 	_ fwk.EnqueueExtensions = &plugin{}
 	_ fwk.SignPlugin        = &plugin{}
 )
@@ -45,9 +46,12 @@ var (
 // New returns the plugin's factory. Wrong arguments are an error that names the
 // field.
 func New(f *fleet.Fleet) frameworkruntime.PluginFactory {
-	return func(_ context.Context, obj runtime.Object, _ fwk.Handle) (fwk.Plugin, error) {
+	return func(_ context.Context, obj runtime.Object, handle fwk.Handle) (fwk.Plugin, error) {
 		args, err := decode(obj)
 		if err != nil {
+			return nil, err
+		}
+		if err := f.FollowVMs(handle.SharedInformerFactory().Core().V1().Pods().Informer()); err != nil {
 			return nil, err
 		}
 		return &plugin{fleet: f, scorer: newScorer(args.ScoringStrategy)}, nil
@@ -110,6 +114,16 @@ func (p *plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, nod
 	}
 	return fwk.NewStatus(code, reasons(usage, s)...)
 }
+
+// Reserve implements framework.ReservePlugin: the amounts are the scheduler's
+// to keep; only a VM that leaves room unused elsewhere is noted.
+func (p *plugin) Reserve(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, node string) *fwk.Status {
+	p.fleet.Took(pod, node)
+	return nil
+}
+
+// Unreserve implements framework.ReservePlugin.
+func (*plugin) Unreserve(context.Context, fwk.CycleState, *corev1.Pod, string) {}
 
 // reasons names what is short without amounts, so that equal reasons of many
 // hosts are counted together.

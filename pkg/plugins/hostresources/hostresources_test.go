@@ -115,11 +115,11 @@ func newPlugin(t testing.TB, args string) *plugin {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(f)(t.Context(), obj, nil)
+	decoded, err := decode(obj)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.(*plugin)
+	return &plugin{fleet: f, scorer: newScorer(decoded.ScoringStrategy)}
 }
 
 func TestScore(t *testing.T) {
@@ -162,6 +162,7 @@ func TestQueueingHints(t *testing.T) {
 		want     fwk.QueueingHint
 	}{
 		"a VM left a host":                  {p.afterVMLeft, projected("a", "host"), nil, fwk.Queue},
+		"a VM was bound":                    {p.afterVMBound, nil, projected("a", "host"), fwk.QueueSkip},
 		"a VM that waited was deleted":      {p.afterVMLeft, projected("a", ""), nil, fwk.QueueSkip},
 		"a real pod left":                   {p.afterVMLeft, realPod(), nil, fwk.QueueSkip},
 		"a large enough host appeared":      {p.afterHostChanged, nil, host(large), fwk.Queue},
@@ -181,6 +182,22 @@ func TestQueueingHints(t *testing.T) {
 				t.Errorf("hint %v, %v; want %v", got, err, test.want)
 			}
 		})
+	}
+}
+
+func TestAVMThatTookAnotherHostThanItWasPromisedWakes(t *testing.T) {
+	p, bound := newPlugin(t, ""), projected("a", "host")
+	for nominated, want := range map[string]fwk.QueueingHint{"": fwk.QueueSkip, "host": fwk.QueueSkip, "other": fwk.Queue} {
+		bound.Status.NominatedNodeName = nominated
+		if status := p.Reserve(t.Context(), nil, bound, "host"); !status.IsSuccess() {
+			t.Fatal(status)
+		}
+		logger, _ := ktesting.NewTestContext(t)
+		// What is seen bound says nothing of its nomination.
+		if got, err := p.afterVMBound(logger, projected("vm", ""), nil, projected("a", "host")); err != nil || got != want {
+			t.Errorf("nominated to %q: hint %v, %v; want %v", nominated, got, err, want)
+		}
+		p = newPlugin(t, "")
 	}
 }
 
@@ -218,7 +235,7 @@ func TestWrongArgumentsNameTheField(t *testing.T) {
 		`{"scoringStrategy":{"type":"RequestedToCapacityRatio","requestedToCapacityRatio":{"shape":[{"utilization":9,"score":1},{"utilization":9,"score":11}]}}}`: `shape[1].score: Invalid value: 11`,
 		`{"scoringStrategie":{}}`: `pluginConfig[HostResources].args`,
 	} {
-		_, err := New(nil)(t.Context(), &runtime.Unknown{Raw: []byte(args)}, nil)
+		_, err := decode(&runtime.Unknown{Raw: []byte(args)})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", args, err, want)
 		}
