@@ -49,7 +49,7 @@ func (p *plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any)
 	if !ok {
 		return fwk.Queue, fmt.Errorf("expected a Pod that left a host, got %T", oldObj)
 	}
-	if !podless.IsProjected(left.Name) || left.Spec.NodeName == "" && left.Status.NominatedNodeName == "" {
+	if !podless.IsProjected(left.Name) {
 		return fwk.QueueSkip, nil
 	}
 	request, err := podless.NUMARequestOf(pod)

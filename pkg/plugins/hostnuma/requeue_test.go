@@ -30,7 +30,7 @@ func TestQueueingHints(t *testing.T) {
 		"a VM left a cell's pages":                       {p.afterVMLeft, waits(), projected(vm("b", on("a", one(0, 1, gib, "")))), nil, fwk.Queue},
 		"a VM left that was bound to no cell":            {p.afterVMLeft, waits(), projected(vm("b", numaPolicy(""), on("a"))), nil, fwk.QueueSkip},
 		"its vCPUs make room for dedicated CPUs":         {p.afterVMLeft, waits(dedicated), projected(vm("b", numaPolicy(""), on("a"))), nil, fwk.Queue},
-		"a VM that waited was deleted":                   {p.afterVMLeft, waits(), projected(vm("b")), nil, fwk.QueueSkip},
+		"a VM was deleted while it was bound":            {p.afterVMLeft, waits(), projected(vm("b")), nil, fwk.Queue},
 		"a real pod left":                                {p.afterVMLeft, waits(), realPod(), nil, fwk.QueueSkip},
 		"a host that holds it is described":              {p.afterHostDescribed, waits(), nil, hv, fwk.Queue},
 		"a host without cells is described":              {p.afterHostDescribed, waits(), nil, described("b", 0), fwk.QueueSkip},

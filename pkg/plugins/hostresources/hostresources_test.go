@@ -161,19 +161,19 @@ func TestQueueingHints(t *testing.T) {
 		old, new any
 		want     fwk.QueueingHint
 	}{
-		"a VM left a host":                  {p.afterVMLeft, projected("a", "host"), nil, fwk.Queue},
-		"a VM was bound":                    {p.afterVMBound, nil, projected("a", "host"), fwk.QueueSkip},
-		"a VM that waited was deleted":      {p.afterVMLeft, projected("a", ""), nil, fwk.QueueSkip},
-		"a real pod left":                   {p.afterVMLeft, realPod(), nil, fwk.QueueSkip},
-		"a large enough host appeared":      {p.afterHostChanged, nil, host(large), fwk.Queue},
-		"a host that is too small appeared": {p.afterHostChanged, nil, host(small), fwk.QueueSkip},
-		"a host grew enough":                {p.afterHostChanged, host(small), host(large), fwk.Queue},
-		"a host shrank":                     {p.afterHostChanged, host(capacity.Resources{CPU: 4, Memory: 8 * gib}), host(large), fwk.QueueSkip},
-		"a pool grew that it needs not":     {p.afterHostChanged, host(large), host(large.Add(capacity.Resources{Hugepages1Gi: gib})), fwk.QueueSkip},
-		"a large enough host is described":  {p.afterHostDescribed, nil, describedAs(large), fwk.Queue},
-		"too small a host is described":     {p.afterHostDescribed, nil, describedAs(small), fwk.QueueSkip},
-		"a host is described as larger":     {p.afterHostDescribed, describedAs(small), describedAs(large), fwk.Queue},
-		"a host is described as it was":     {p.afterHostDescribed, describedAs(large), describedAs(large), fwk.QueueSkip},
+		"a VM left a host":                    {p.afterVMLeft, projected("a", "host"), nil, fwk.Queue},
+		"a VM was bound":                      {p.afterVMBound, nil, projected("a", "host"), fwk.QueueSkip},
+		"a VM was deleted while it was bound": {p.afterVMLeft, projected("a", ""), nil, fwk.Queue},
+		"a real pod left":                     {p.afterVMLeft, realPod(), nil, fwk.QueueSkip},
+		"a large enough host appeared":        {p.afterHostChanged, nil, host(large), fwk.Queue},
+		"a host that is too small appeared":   {p.afterHostChanged, nil, host(small), fwk.QueueSkip},
+		"a host grew enough":                  {p.afterHostChanged, host(small), host(large), fwk.Queue},
+		"a host shrank":                       {p.afterHostChanged, host(capacity.Resources{CPU: 4, Memory: 8 * gib}), host(large), fwk.QueueSkip},
+		"a pool grew that it needs not":       {p.afterHostChanged, host(large), host(large.Add(capacity.Resources{Hugepages1Gi: gib})), fwk.QueueSkip},
+		"a large enough host is described":    {p.afterHostDescribed, nil, describedAs(large), fwk.Queue},
+		"too small a host is described":       {p.afterHostDescribed, nil, describedAs(small), fwk.QueueSkip},
+		"a host is described as larger":       {p.afterHostDescribed, describedAs(small), describedAs(large), fwk.Queue},
+		"a host is described as it was":       {p.afterHostDescribed, describedAs(large), describedAs(large), fwk.QueueSkip},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, _ := ktesting.NewTestContext(t)

@@ -42,13 +42,15 @@ func (p *plugin) afterVMBound(logger klog.Logger, pod *corev1.Pod, _, newObj any
 }
 
 // afterVMLeft queues when what left was a VM that held, or was promised,
-// something this VM asks for. A real Pod frees nothing that VMs may use.
+// something this VM asks for. A real Pod frees nothing that VMs may use. The
+// event is also about VMs that are deleted on their way to a host: those show
+// neither a host nor a nomination.
 func (*plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
 	left, ok := oldObj.(*corev1.Pod)
 	if !ok {
 		return fwk.Queue, fmt.Errorf("expected a Pod that left a host, got %T", oldObj)
 	}
-	if !podless.IsProjected(left.Name) || left.Spec.NodeName == "" && left.Status.NominatedNodeName == "" {
+	if !podless.IsProjected(left.Name) {
 		return fwk.QueueSkip, nil
 	}
 	if !overlaps(podless.RequestOf(left), podless.RequestOf(pod)) {
