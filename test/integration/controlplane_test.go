@@ -41,7 +41,7 @@ const podWriterUser = "integration-pod-writer"
 type controlPlane struct {
 	env         *envtest.Environment
 	config      *rest.Config
-	client      client.Client
+	client      client.WithWatch
 	clientset   kubernetes.Interface
 	podWriter   client.Client
 	scheme      *runtime.Scheme
@@ -79,7 +79,7 @@ func startControlPlane(dir string) (*controlPlane, error) {
 	if err := errors.Join(clientgoscheme.AddToScheme(p.scheme), v1alpha1.AddToScheme(p.scheme), apiextensionsv1.AddToScheme(p.scheme)); err != nil {
 		return nil, err
 	}
-	if p.client, err = client.New(p.config, client.Options{Scheme: p.scheme}); err != nil {
+	if p.client, err = client.NewWithWatch(p.config, client.Options{Scheme: p.scheme}); err != nil {
 		return nil, err
 	}
 	if p.clientset, err = kubernetes.NewForConfig(p.config); err != nil {
