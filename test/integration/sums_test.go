@@ -36,6 +36,14 @@ func waitRunning(t *testing.T, ns string, n int) []v1alpha1.VirtualMachine {
 	return nil
 }
 
+// running is for waitVM.
+func running(vm *v1alpha1.VirtualMachine) string {
+	if !runs(vm) {
+		return fmt.Sprintf("does not run: %+v", vm.Status)
+	}
+	return ""
+}
+
 func runs(vm *v1alpha1.VirtualMachine) bool {
 	s := &vm.Status
 	return s.Placement != nil && s.Host != nil && s.Host.Epoch == s.Epoch && s.Host.State == v1alpha1.HostRunning
