@@ -65,7 +65,7 @@ func run(m *testing.M) (int, error) {
 
 	code := m.Run()
 	plane.stop()
-	if err := checkAudit(plane.auditLog); err != nil {
+	if err := plane.checkAudit(); err != nil {
 		return 1, err
 	}
 	return code, nil
