@@ -31,7 +31,7 @@ func waitGone(t *testing.T, ns, name string) {
 }
 
 // behindFaultyAPI starts a scheduler whose connection the test can break.
-func behindFaultyAPI(t *testing.T) (*faultyAPI, *scheduler) {
+func behindFaultyAPI(t *testing.T) (*faultyAPI, *process) {
 	t.Helper()
 	cfg, err := suite.plane.as("domus:scheduler", "domus:schedulers")
 	if err != nil {

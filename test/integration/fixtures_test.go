@@ -41,20 +41,23 @@ func hosts(t *testing.T, ns string, n int, r capacity.Resources) []string {
 	t.Helper()
 	var names []string
 	for i := range n {
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
-			Name:   fmt.Sprintf("%s-host-%d", ns, i),
-			Labels: map[string]string{"test": ns, corev1.LabelHostname: fmt.Sprintf("%s-host-%d", ns, i)},
-		}}
-		create(t, node)
-		// The API server taints new Nodes as not ready; nobody is there to lift it.
-		node.Spec.Taints = []corev1.Taint{{Key: v1alpha1.HypervisorTaint, Effect: corev1.TaintEffectNoSchedule}}
-		if err := suite.client.Update(t.Context(), node); err != nil {
-			t.Fatal(err)
-		}
-		offer(t, node.Name, r)
-		names = append(names, node.Name)
+		names = append(names, host(t, ns, fmt.Sprintf("%s-host-%d", ns, i), r))
 	}
 	return names
+}
+
+// host makes one of them, and returns its name.
+func host(t *testing.T, ns, name string, r capacity.Resources) string {
+	t.Helper()
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"test": ns, corev1.LabelHostname: name}}}
+	create(t, node)
+	// The API server taints new Nodes as not ready; nobody is there to lift it.
+	node.Spec.Taints = []corev1.Taint{{Key: v1alpha1.HypervisorTaint, Effect: corev1.TaintEffectNoSchedule}}
+	if err := suite.client.Update(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	offer(t, name, r)
+	return name
 }
 
 // offer reports r as the host's resources.
@@ -224,4 +227,14 @@ func waitWebhook(t *testing.T) {
 		}
 	}
 	t.Fatalf("the webhook does not answer: %v", err)
+}
+
+// emptied is a namespace whose VMs are all removed when the test ends.
+func emptied(t *testing.T) string {
+	t.Helper()
+	ns := namespace(t, nil)
+	t.Cleanup(func() {
+		_ = suite.client.DeleteAllOf(context.Background(), &v1alpha1.VirtualMachine{}, client.InNamespace(ns))
+	})
+	return ns
 }

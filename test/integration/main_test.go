@@ -25,7 +25,7 @@ import (
 var suite struct {
 	dir       string
 	config    *rest.Config
-	client    client.Client
+	client    client.WithWatch
 	clientset kubernetes.Interface
 	// podWriter is the only identity that may write Pods in these tests.
 	podWriter client.Client
@@ -50,7 +50,7 @@ func run(m *testing.M) (int, error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	suite.dir = dir
 
-	if err := buildScheduler(dir); err != nil {
+	if err := build(dir, "domus.dev/domus/cmd/vm-scheduler"); err != nil {
 		return 1, err
 	}
 	plane, err := startControlPlane(dir)
@@ -65,18 +65,18 @@ func run(m *testing.M) (int, error) {
 
 	code := m.Run()
 	plane.stop()
-	if err := checkAudit(plane.auditLog); err != nil {
+	if err := plane.checkAudit(); err != nil {
 		return 1, err
 	}
 	return code, nil
 }
 
-// buildScheduler builds the binary under test: it runs as a process, so that it
-// can be killed like one.
-func buildScheduler(dir string) error {
-	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "vm-scheduler"), "domus.dev/domus/cmd/vm-scheduler").CombinedOutput()
+// build builds a command into dir: it runs as a process, so that it can be
+// killed like one.
+func build(dir, command string) error {
+	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), command).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("building vm-scheduler: %w\n%s", err, out)
+		return fmt.Errorf("building %s: %w\n%s", command, err, out)
 	}
 	return nil
 }

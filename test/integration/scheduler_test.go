@@ -1,45 +1,49 @@
 package integration
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-)
+	"sigs.k8s.io/yaml"
 
-// scheduler is a running vm-scheduler process.
-type scheduler struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{}
-	once sync.Once
-}
+	"domus.dev/domus/manifests"
+)
 
 type schedulerOptions struct {
 	// api is the API server to use; the real one by default.
 	api *faultyAPI
-	// webhook says whether it serves the webhook. One of several may.
+	// noWebhook says that it does not serve the webhook. One of several may.
 	noWebhook bool
 	// leaderElect with fast settings; without it the process leads at once.
 	leaderElect bool
 	// gangs turns on the feature gate for groups of VMs.
 	gangs bool
+	// configure changes the shipped configuration, given with --config then.
+	configure func(map[string]any)
 }
 
 // startScheduler starts a vm-scheduler and waits until it is ready. It is
 // killed when the test ends, and its log shown when the test failed.
-func startScheduler(t *testing.T, o schedulerOptions) *scheduler {
+func startScheduler(t *testing.T, o schedulerOptions) *process {
+	t.Helper()
+	s := launchScheduler(t, o)
+	if !o.leaderElect {
+		s.waitLog("Starting to process scheduling queue", "Handlers synced")
+	}
+	if !o.noWebhook {
+		waitWebhook(t)
+	}
+	return s
+}
+
+// launchScheduler is startScheduler without the waiting.
+func launchScheduler(t *testing.T, o schedulerOptions) *process {
 	t.Helper()
 	cfg, err := suite.plane.as("domus:scheduler", "domus:schedulers")
 	if err != nil {
@@ -48,95 +52,60 @@ func startScheduler(t *testing.T, o schedulerOptions) *scheduler {
 	if o.api != nil {
 		cfg = &rest.Config{Host: o.api.server.URL}
 	}
-	dir := t.TempDir()
-	kubeconfig := filepath.Join(dir, "kubeconfig")
-	if err := writeKubeconfig(kubeconfig, cfg); err != nil {
-		t.Fatal(err)
-	}
-	port := freePort(t)
-	args := []string{
-		"--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
-		"--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(port),
-		"--leader-elect=" + strconv.FormatBool(o.leaderElect),
-		"--leader-elect-lease-duration", "4s", "--leader-elect-renew-deadline", "3s", "--leader-elect-retry-period", "500ms",
-		"--webhook-bind-address", "127.0.0.1", "-v", "3",
-	}
-	if o.gangs {
-		args = append(args, "--feature-gates=GenericWorkload=true")
-	}
 	webhook := suite.plane.webhookPort
 	if o.noWebhook {
 		webhook = 0
 	}
-	args = append(args, "--webhook-port", strconv.Itoa(webhook))
+	dir := t.TempDir()
+	args := append(servingArgs(t, dir, cfg),
+		"--leader-elect="+strconv.FormatBool(o.leaderElect),
+		"--leader-elect-lease-duration", "4s", "--leader-elect-renew-deadline", "3s", "--leader-elect-retry-period", "500ms",
+		"--webhook-bind-address", "127.0.0.1", "--webhook-port", strconv.Itoa(webhook), "-v", "3",
+	)
+	if o.gangs {
+		args = append(args, "--feature-gates=GenericWorkload=true")
+	}
+	if o.configure != nil {
+		args = append(args, "--config", writeConfig(t, dir, o.configure))
+	}
+	return launch(t, dir, "vm-scheduler", args...)
+}
 
-	s := &scheduler{t: t, log: filepath.Join(dir, "vm-scheduler.log"), done: make(chan struct{})}
-	logFile, err := os.Create(s.log)
+// servingArgs are the flags by which any kube-scheduler finds the API server
+// and serves on loopback.
+func servingArgs(t *testing.T, dir string, cfg *rest.Config) []string {
+	t.Helper()
+	path := filepath.Join(dir, kubeconfigName)
+	if err := writeKubeconfig(path, cfg); err != nil {
+		t.Fatal(err)
+	}
+	return []string{
+		"--kubeconfig", path, "--authentication-kubeconfig", path, "--authorization-kubeconfig", path,
+		"--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(freePort(t)),
+	}
+}
+
+const kubeconfigName = "kubeconfig"
+
+// writeConfig writes the shipped configuration, changed, and returns its path.
+// Of the flags about clients kube-scheduler reads none beside it.
+func writeConfig(t *testing.T, dir string, change func(map[string]any)) string {
+	t.Helper()
+	var config map[string]any
+	if err := yaml.Unmarshal(manifests.SchedulerConfig, &config); err != nil {
+		t.Fatal(err)
+	}
+	config["clientConnection"].(map[string]any)["kubeconfig"] = filepath.Join(dir, kubeconfigName)
+	change(config)
+	data, err := yaml.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cmd = exec.Command(filepath.Join(suite.dir, "vm-scheduler"), args...)
-	s.cmd.Stdout, s.cmd.Stderr = logFile, logFile
-	// The scheduler must not outlive a test run that is killed.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
+	path := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = s.cmd.Wait()
-		_ = logFile.Close()
-		close(s.done)
-	}()
-	t.Cleanup(func() {
-		s.kill()
-		if t.Failed() {
-			t.Logf("vm-scheduler's log:\n%s", s.tail(4000))
-		}
-	})
-	if !o.leaderElect {
-		s.waitLog("Starting to process scheduling queue", "Handlers synced")
-	}
-	if webhook != 0 {
-		waitWebhook(t)
-	}
-	return s
-}
-
-// kill ends the process as a crash would.
-func (s *scheduler) kill() {
-	s.once.Do(func() {
-		_ = s.cmd.Process.Signal(syscall.SIGKILL)
-		<-s.done
-	})
-}
-
-func (s *scheduler) read() []byte {
-	data, _ := os.ReadFile(s.log)
-	return data
-}
-
-func (s *scheduler) tail(n int) string {
-	data := s.read()
-	return string(data[max(0, len(data)-n):])
-}
-
-// waitLog waits until one of the texts is in the log.
-func (s *scheduler) waitLog(texts ...string) {
-	s.t.Helper()
-	deadline := time.Now().Add(eventually)
-	for time.Now().Before(deadline) {
-		for _, text := range texts {
-			if bytes.Contains(s.read(), []byte(text)) {
-				return
-			}
-		}
-		select {
-		case <-s.done:
-			s.t.Fatalf("vm-scheduler ended:\n%s", s.tail(3000))
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	s.t.Fatalf("vm-scheduler has not logged any of %q:\n%s", texts, s.tail(3000))
+	return path
 }
 
 func writeKubeconfig(path string, cfg *rest.Config) error {
