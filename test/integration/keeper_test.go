@@ -10,8 +10,11 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -65,12 +68,8 @@ func keep(t *testing.T, names ...string) *keepers {
 			t.Fatal(err)
 		}
 		k.hosts[name] = numa.NewUsage(&topology)
-		// As an executor's own: of the VMs on its host alone.
-		w, err := suite.client.Watch(ctx, &v1alpha1.VirtualMachineList{}, client.MatchingFields{"status.placement.nodeName": name})
-		if err != nil {
-			t.Fatal(err)
-		}
-		running.Go(func() { k.follow(ctx, name, w) })
+		informer := k.follow(ctx, name)
+		running.Go(func() { informer.RunWithContext(ctx) })
 	}
 	t.Cleanup(func() {
 		cancel()
@@ -79,23 +78,32 @@ func keep(t *testing.T, names ...string) *keepers {
 	return k
 }
 
-func (k *keepers) follow(ctx context.Context, host string, w watch.Interface) {
-	defer w.Stop()
-	for e := range w.ResultChan() {
-		vm, ok := e.Object.(*v1alpha1.VirtualMachine)
-		switch {
-		case ctx.Err() != nil:
-		case !ok:
-			k.t.Errorf("host %s: watching VMs: %v", host, e.Object)
-		case e.Type == watch.Deleted:
-			k.left(ctx, host, vm)
-		default:
-			k.look(ctx, host, vm)
-		}
-	}
-	if ctx.Err() == nil {
-		k.t.Errorf("host %s: the watch of VMs has ended", host)
-	}
+// follow watches, as an executor does, the VMs that are bound to its host.
+func (k *keepers) follow(ctx context.Context, host string) cache.Controller {
+	here := fields.OneTermEqualSelector("status.placement.nodeName", host)
+	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: &cache.ListWatch{
+			ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				list := &v1alpha1.VirtualMachineList{}
+				return list, suite.client.List(ctx, list, &client.ListOptions{FieldSelector: here, Raw: &o})
+			},
+			WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				return suite.client.Watch(ctx, &v1alpha1.VirtualMachineList{}, &client.ListOptions{FieldSelector: here, Raw: &o})
+			},
+		},
+		ObjectType: &v1alpha1.VirtualMachine{},
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(obj any) { k.look(ctx, host, obj.(*v1alpha1.VirtualMachine)) },
+			UpdateFunc: func(_, obj any) { k.look(ctx, host, obj.(*v1alpha1.VirtualMachine)) },
+			DeleteFunc: func(obj any) {
+				if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+					obj = unknown.Obj
+				}
+				k.left(ctx, host, obj.(*v1alpha1.VirtualMachine))
+			},
+		},
+	})
+	return informer
 }
 
 // look does what an executor does about a VM that is bound to its host.

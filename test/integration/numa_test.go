@@ -91,6 +91,12 @@ func TestPlacementOnCells(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ns := namespace(t, nil)
 			host := described(t, ns, 1, test.host)[0]
+			// Once this one is placed its host is known, cells and all: then nothing
+			// but the binding is to be written.
+			probe := newVM(ns, "probe", 1, 1, numaPolicy(v1alpha1.NUMASingleCell))
+			create(t, probe)
+			waitVM(t, ns, "probe", bound)
+			remove(probe)
 			create(t, newVM(ns, "vm", test.cpu, test.gb, test.asks...))
 			vm := waitVM(t, ns, "vm", bound)
 			want := &v1alpha1.Placement{
