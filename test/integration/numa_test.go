@@ -1,11 +1,9 @@
 package integration
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,23 +15,6 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 )
-
-// statusWrites counts the requests to write a VM's status that reached the API
-// server, refused ones included.
-func statusWrites(t *testing.T, ns, name string) int {
-	t.Helper()
-	data, err := os.ReadFile(suite.plane.auditLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, line := range bytes.Split(data, []byte("\n")) {
-		if bytes.Contains(line, fmt.Appendf(nil, "/namespaces/%s/virtualmachines/%s/status", ns, name)) {
-			n++
-		}
-	}
-	return n
-}
 
 func TestPlacementOnCells(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
