@@ -35,18 +35,22 @@ func freePort(t *testing.T) int {
 	return port
 }
 
-// hosts makes n Nodes that offer r, labelled with the test's namespace so that
-// tests share no host, and removes them when the test ends.
+// hosts makes n hosts that offer r and have no NUMA cells, labelled with the
+// test's namespace so that tests share no host, and removes them when the test
+// ends.
 func hosts(t *testing.T, ns string, n int, r capacity.Resources) []string {
 	t.Helper()
 	var names []string
 	for i := range n {
-		names = append(names, host(t, ns, fmt.Sprintf("%s-host-%d", ns, i), r))
+		name := fmt.Sprintf("%s-host-%d", ns, i)
+		create(t, &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		report(t, name, &v1alpha1.HypervisorStatus{Allocatable: r.Host()})
+		names = append(names, host(t, ns, name, r))
 	}
 	return names
 }
 
-// host makes one of them, and returns its name.
+// host makes a host's Node, and returns its name.
 func host(t *testing.T, ns, name string, r capacity.Resources) string {
 	t.Helper()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"test": ns, corev1.LabelHostname: name}}}
@@ -60,7 +64,14 @@ func host(t *testing.T, ns, name string, r capacity.Resources) string {
 	return name
 }
 
-// offer reports r as the host's resources.
+// grow has a host without cells report r.
+func grow(t *testing.T, name string, r capacity.Resources) {
+	t.Helper()
+	report(t, name, &v1alpha1.HypervisorStatus{Allocatable: r.Host()})
+	offer(t, name, r)
+}
+
+// offer reports r as the host's resources, on its Node alone.
 func offer(t *testing.T, name string, r capacity.Resources) {
 	t.Helper()
 	node := &corev1.Node{}

@@ -79,7 +79,7 @@ func scheduledSays(t *testing.T, pg *schedulingv1beta1.PodGroup, status metav1.C
 
 func TestGangIsBoundTogetherOrNotAtAll(t *testing.T) {
 	for name, makeRoom := range map[string]func(t *testing.T, ns, host string){
-		"a host grows": func(t *testing.T, _, host string) { offer(t, host, capacity.Resources{CPU: 16, Memory: 32 * gib}) },
+		"a host grows": func(t *testing.T, _, host string) { grow(t, host, capacity.Resources{CPU: 16, Memory: 32 * gib}) },
 		"a VM leaves": func(t *testing.T, ns, _ string) {
 			vm := &v1alpha1.VirtualMachine{}
 			get(t, types.NamespacedName{Namespace: ns, Name: "other"}, vm)
@@ -164,7 +164,7 @@ func TestGangAcrossARestart(t *testing.T) {
 		startScheduler(t, schedulerOptions{gangs: true})
 		stays(t, ns, vms[0], unbound)
 		all(t, ns, vms, unbound)
-		offer(t, names[0], capacity.Resources{CPU: 16, Memory: 32 * gib})
+		grow(t, names[0], capacity.Resources{CPU: 16, Memory: 32 * gib})
 		all(t, ns, vms, bound)
 	})
 	t.Run("when some of it are bound", func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/podless"
 )
@@ -49,8 +50,7 @@ func (f *Fleet) Usage(cs fwk.CycleState, node fwk.NodeInfo) (*numa.Usage, bool) 
 }
 
 // Empty is the account of a host without any VM: what does not fit there will
-// not fit by eviction either. It must not be changed. It is false for a Node
-// without an executor.
+// not fit by eviction either. It must not be changed. It is false where Usage is.
 func (f *Fleet) Empty(cs fwk.CycleState, node fwk.NodeInfo) (*numa.Usage, bool) {
 	a := f.account(cs, node)
 	if a == nil {
@@ -100,15 +100,16 @@ func (f *Fleet) count(node fwk.NodeInfo, state accountState) *account {
 }
 
 // topology is the host as Hypervisor and Node report it; where they differ the
-// smaller amounts count, and without a Hypervisor that can be read there are no
-// cells. It is false for a Node without an executor.
+// smaller amounts count, and where the Hypervisor contradicts itself there are
+// no cells. It is false for a Node without an executor, and as long as there is
+// no Hypervisor: the Node alone does not tell what its cells hold.
 func topology(node fwk.NodeInfo, h *host) (numa.Host, bool) {
 	allocatable, ok := podless.Allocatable(node)
-	if !ok {
+	switch {
+	case !ok || h == nil:
 		return numa.Host{}, false
-	}
-	if h == nil || h.err != nil {
-		return numa.Flat(allocatable), true
+	case h.err != nil:
+		return numa.Flat(capacity.FromHost(h.hypervisor.Status.Allocatable)).Limit(allocatable), true
 	}
 	return h.topology.Limit(allocatable), true
 }

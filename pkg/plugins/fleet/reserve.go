@@ -20,7 +20,7 @@ func (f *Fleet) Reserve(pod *corev1.Pod, r *numa.Request, node fwk.NodeInfo) *nu
 	name := node.Node().Name
 	host, ok := topology(node, f.host(name))
 	if !ok {
-		return &numa.Shortage{Reason: "the host runs no vm-executor"}
+		return &numa.Shortage{Reason: "the host has no Hypervisor, or runs no vm-executor"}
 	}
 	u, counted := numa.NewUsage(&host), map[types.UID]bool{pod.UID: true}
 	f.add(u, node, counted)

@@ -22,7 +22,7 @@ const stateKey fwk.StateKey = "PreFilter" + Name
 
 // undescribed is the reason for which a Node without a Hypervisor is turned
 // away: it has no vm-executor, or one that has just begun.
-const undescribed = "host(s) have no Hypervisor"
+const undescribed = fleet.ReasonNoHypervisor
 
 type plugin struct {
 	fleet *fleet.Fleet

@@ -99,7 +99,7 @@ func (p *plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, nod
 	}
 	usage, ok := p.fleet.Usage(cs, node)
 	if !ok {
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) run no vm-executor")
+		return fleet.NoHost(node)
 	}
 	if numa.Fits(usage, &s.request) {
 		return nil

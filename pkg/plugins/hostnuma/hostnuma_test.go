@@ -146,7 +146,7 @@ func TestFilter(t *testing.T) {
 		"but from the host":                  {vm("vm", sized(1, "4Gi")), node(hv, projected(vm("floats", sized(2, "5Gi"), numaPolicy(""), on("a")))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4Gi of 1Gi hugepages")},
 		"ordinary memory is another pool":    {vm("vm", ordinary, sized(1, "4Gi")), node(hv, full), nil},
 		"real pods are none of the VMs'":     {vm("vm", sized(4, "4Gi")), node(hv, realPod()), nil},
-		"a host that is not described":       {vm("vm"), node(described("unknown", 2)), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 1 vCPUs in one cell")},
+		"a host that is not described":       {vm("vm"), node(described("unknown", 2)), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) have no Hypervisor")},
 		"a Node that offers less than cells": {vm("vm", sized(1, "2Gi")), node(withPages(hv, gib)), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 2Gi of 1Gi hugepages")},
 	} {
 		t.Run(name, func(t *testing.T) {

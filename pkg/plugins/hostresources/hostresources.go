@@ -23,11 +23,9 @@ const Name = "HostResources"
 // stateKey is where PreFilter keeps what the VM asks for.
 const stateKey fwk.StateKey = "PreFilter" + Name
 
-// Reasons for which a host is turned away, in a VM's Scheduled condition.
-const (
-	ReasonNoExecutor = "host(s) run no vm-executor"
-	reasonShort      = "Insufficient "
-)
+// reasonShort begins the reason for which a host is turned away, in a VM's
+// Scheduled condition.
+const reasonShort = "Insufficient "
 
 type plugin struct {
 	fleet  *fleet.Fleet
@@ -102,7 +100,7 @@ func (p *plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, nod
 	}
 	usage, ok := p.fleet.Usage(cs, node)
 	if !ok {
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, ReasonNoExecutor)
+		return fleet.NoHost(node)
 	}
 	if numa.FitsTotals(usage, &s.request) {
 		return nil

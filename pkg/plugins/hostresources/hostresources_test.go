@@ -48,6 +48,11 @@ func host(r capacity.Resources) *corev1.Node {
 	return node
 }
 
+func named(name string, node *corev1.Node) *corev1.Node {
+	node.Name = name
+	return node
+}
+
 func info(node *corev1.Node, pods ...*corev1.Pod) fwk.NodeInfo {
 	n := framework.NewNodeInfo(pods...)
 	n.SetNode(node)
@@ -72,6 +77,7 @@ func TestFilter(t *testing.T) {
 	}{
 		"fits exactly":                       {projected("vm", ""), info(host(one)), nil},
 		"no executor":                        {projected("vm", ""), info(&corev1.Node{}), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) run no vm-executor")},
+		"no Hypervisor":                      {projected("vm", ""), info(named("new", host(one))), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) have no Hypervisor")},
 		"another VM holds it":                {projected("vm", ""), info(host(one), projected("other", "host")), fwk.NewStatus(fwk.Unschedulable, "Insufficient cpu", "Insufficient memory")},
 		"a real pod takes nothing from VMs":  {projected("vm", ""), info(host(one), realPod()), nil},
 		"pods and VMs are told apart":        {projected("vm", ""), info(host(one), realPod(), projected("other", "host")), fwk.NewStatus(fwk.Unschedulable, "Insufficient cpu", "Insufficient memory")},
@@ -93,7 +99,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// noInformer delivers nothing: these hosts are Nodes without a Hypervisor.
+// noInformer delivers nothing: tests tell the Fleet what it sees.
 type noInformer struct{}
 
 func (noInformer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
@@ -119,6 +125,9 @@ func newPlugin(t testing.TB, args string) *plugin {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Its Node says less.
+	plenty := capacity.Resources{CPU: 1 << 20, Memory: 1 << 50, Hugepages2Mi: 1 << 50, Hugepages1Gi: 1 << 50}
+	f.See(describedAs(plenty))
 	return &plugin{fleet: f, scorer: newScorer(decoded.ScoringStrategy)}
 }
 
