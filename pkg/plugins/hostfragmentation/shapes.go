@@ -29,7 +29,7 @@ func (s *Shape) request() numa.Request {
 	if s.Hugepages != "" {
 		spec.Resources.Hugepages = &v1alpha1.Hugepages{PageSize: s.Hugepages}
 	}
-	return numa.RequestOf(&spec)
+	return numa.RequestOf(&spec, capacity.Desired(&spec))
 }
 
 // ownShapes are the whole and the half of the host's largest cell, or of the
