@@ -7,6 +7,7 @@ import (
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
 	"domus.dev/domus/pkg/plugins/hostfragmentation"
+	"domus.dev/domus/pkg/plugins/hostheadroom"
 	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
 	"domus.dev/domus/pkg/plugins/vmbinder"
@@ -19,6 +20,7 @@ func Registry(b vmbinder.Binder, f *fleet.Fleet) frameworkruntime.Registry {
 	return frameworkruntime.Registry{
 		hostcompatibility.Name: hostcompatibility.New(f),
 		hostfragmentation.Name: hostfragmentation.New(f),
+		hostheadroom.Name:      hostheadroom.New(f),
 		hostnuma.Name:          hostnuma.New(f),
 		hostresources.Name:     hostresources.New(f),
 		vmbinder.Name:          vmbinder.New(b, f),
