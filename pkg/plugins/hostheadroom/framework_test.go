@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 	fwk "k8s.io/kube-scheduler/framework"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/backend/cache"
@@ -21,12 +23,13 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
 	"domus.dev/domus/pkg/podless"
 )
 
-// scheduling is the real framework with HostResources and HostHeadroom, over a
-// snapshot that grows by what is placed.
+// scheduling is the real framework with HostResources, HostNUMA and
+// HostHeadroom, over a snapshot that grows by what is placed.
 type scheduling struct {
 	fleet    *fleet.Fleet
 	runs     framework.Framework
@@ -44,7 +47,7 @@ func newScheduling(t *testing.T, f *fleet.Fleet, args string, infos ...*framewor
 	s := &scheduling{fleet: f, snapshot: cache.NewSnapshot(nil, nodes)}
 	registry := frameworkruntime.Registry{
 		queuesort.Name: queuesort.New, defaultbinder.Name: defaultbinder.New,
-		hostresources.Name: hostresources.New(f), Name: New(f),
+		hostresources.Name: hostresources.New(f), hostnuma.Name: hostnuma.New(f), Name: New(f),
 	}
 	enabled := func(names ...string) (set schedulerconfig.PluginSet) {
 		for _, name := range names {
@@ -54,11 +57,12 @@ func newScheduling(t *testing.T, f *fleet.Fleet, args string, infos ...*framewor
 	}
 	profile := &schedulerconfig.KubeSchedulerProfile{SchedulerName: "vm-scheduler", Plugins: &schedulerconfig.Plugins{
 		QueueSort: enabled(queuesort.Name), Bind: enabled(defaultbinder.Name),
-		PreFilter: enabled(hostresources.Name, Name), Filter: enabled(hostresources.Name, Name),
+		PreFilter: enabled(hostresources.Name, hostnuma.Name, Name), Filter: enabled(hostresources.Name, hostnuma.Name, Name),
 		PreScore: enabled(Name), Score: enabled(Name),
 	}, PluginConfig: []schedulerconfig.PluginConfig{{Name: Name, Args: &runtime.Unknown{Raw: []byte(args)}}}}
 	var err error
-	if s.runs, err = frameworkruntime.NewFramework(t.Context(), registry, profile, frameworkruntime.WithSnapshotSharedLister(s.snapshot)); err != nil {
+	if s.runs, err = frameworkruntime.NewFramework(t.Context(), registry, profile,
+		frameworkruntime.WithSnapshotSharedLister(s.snapshot), frameworkruntime.WithInformerFactory(informers.NewSharedInformerFactory(fake.NewClientset(), 0))); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range nodes {
@@ -79,17 +83,12 @@ func (s *scheduling) feasible(ctx context.Context, t *testing.T, pod *corev1.Pod
 	if _, status, _ := s.runs.RunPreFilterPlugins(ctx, cs, pod); !status.IsSuccess() {
 		t.Fatal(status)
 	}
-	request, err := podless.NUMARequestOf(pod)
-	if err != nil {
-		t.Fatal(err)
-	}
 	reasons = map[string]string{}
 	var infos []fwk.NodeInfo
 	for _, n := range s.nodes {
-		u, _ := s.fleet.Usage(cs, n)
 		if status := s.runs.RunFilterPlugins(ctx, cs, pod, n); !status.IsSuccess() {
 			reasons[n.Node().Name] = status.Message()
-		} else if numa.Fits(u, &request) { // as HostNUMA says
+		} else {
 			nodes, infos = append(nodes, n), append(infos, n)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -294,15 +293,20 @@ func TestQueueingHints(t *testing.T) {
 	nodeOf := func(change ...func(*corev1.Node)) *corev1.Node { return node("a", change...).Node() }
 	bound := newTestVM("left")
 	bound.Spec.NodeName = "a"
+	elsewhere := newTestVM("elsewhere")
+	elsewhere.Status.NominatedNodeName = "b"
 	p := newPlugin(newFleet(t), "")
+	p.fleet.Took(elsewhere, "a")
 	for name, test := range map[string]struct {
 		hint     fwk.QueueingHintFn
 		old, new any
 		want     fwk.QueueingHint
 	}{
 		"a VM left a host":             {afterVMLeft, bound, nil, fwk.Queue},
-		"a VM that waited was deleted": {afterVMLeft, newTestVM("left"), nil, fwk.QueueSkip},
+		"a VM on its way was deleted":  {afterVMLeft, newTestVM("left"), nil, fwk.Queue},
 		"a real pod left":              {afterVMLeft, &corev1.Pod{Spec: corev1.PodSpec{NodeName: "a"}}, nil, fwk.QueueSkip},
+		"a VM was bound":               {p.afterVMBound, nil, bound, fwk.QueueSkip},
+		"not where room was made":      {p.afterVMBound, nil, elsewhere, fwk.Queue},
 		"a host appeared":              {afterNodeChanged, nil, nodeOf(), fwk.Queue},
 		"a Node without an executor":   {afterNodeChanged, nil, &corev1.Node{}, fwk.QueueSkip},
 		"a host grew":                  {afterNodeChanged, nodeOf(), nodeOf(more), fwk.Queue},
@@ -310,9 +314,9 @@ func TestQueueingHints(t *testing.T) {
 		"a host was opened":            {afterNodeChanged, nodeOf(cordoned), nodeOf(), fwk.Queue},
 		"a host's taint was lifted":    {afterNodeChanged, nodeOf(tainted), nodeOf(), fwk.Queue},
 		"a host moved to another rack": {afterNodeChanged, nodeOf(labelled("1")), nodeOf(labelled("2")), fwk.Queue},
-		"a host was described":         {p.afterHostDescribed, nil, hypervisor("8"), fwk.Queue},
-		"a host has more cells' worth": {p.afterHostDescribed, hypervisor("8"), hypervisor("9"), fwk.Queue},
-		"a heartbeat":                  {p.afterHostDescribed, hypervisor("8"), hypervisor("8"), fwk.QueueSkip},
+		"a host was described":         {afterHostDescribed, nil, hypervisor("1"), fwk.Queue},
+		"a host overcommits more":      {afterHostDescribed, hypervisor("1"), hypervisor("2"), fwk.Queue},
+		"a heartbeat":                  {afterHostDescribed, hypervisor("1"), hypervisor("1"), fwk.QueueSkip},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, _ := ktesting.NewTestContext(t)
@@ -324,11 +328,8 @@ func TestQueueingHints(t *testing.T) {
 	}
 }
 
-// hypervisor is as the scheduler queue's watch delivers it.
-func hypervisor(cpus string) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"cpuOvercommit": cpus}}}
-	u.SetName("a")
-	return u
+func hypervisor(overcommit string) *v1alpha1.Hypervisor {
+	return &v1alpha1.Hypervisor{Status: v1alpha1.HypervisorStatus{CPUOvercommit: overcommit}}
 }
 
 func TestProfilesSharePlans(t *testing.T) {

@@ -16,25 +16,41 @@ import (
 )
 
 // EventsToRegister implements framework.EnqueueExtensions: a VM that the promise
-// keeps waiting is tried again when a VM leaves any host, and when a host
-// appears, comes to offer more or comes to take other VMs. Each may leave room
-// for other VMs' restarts, and thereby for this one anywhere.
+// keeps waiting is tried again when a VM leaves any host, or room that was made
+// for it, and when a host appears, comes to offer more or comes to take other
+// VMs. Each may leave room for other VMs' restarts, and thereby for this one
+// anywhere.
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: afterVMLeft},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Add}, QueueingHintFn: p.afterVMBound},
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeTaint | fwk.UpdateNodeLabel}, QueueingHintFn: afterNodeChanged},
-		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: p.afterHostDescribed},
+		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: afterHostDescribed},
 	}, nil
 }
 
-// afterVMLeft queues when what left was a VM that held, or was promised, a host.
+// afterVMLeft queues when what left was a VM: it held a host, or was on its way
+// to one.
 func afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
 	left, ok := oldObj.(*corev1.Pod)
 	if !ok {
 		return fwk.Queue, fmt.Errorf("expected a Pod that left a host, got %T", oldObj)
 	}
-	if !podless.IsProjected(left.Name) || left.Spec.NodeName == "" && left.Status.NominatedNodeName == "" {
+	if !podless.IsProjected(left.Name) {
 		logger.V(5).Info("what left held nothing that VMs may use", "pod", klog.KObj(pod), "left", klog.KObj(left))
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// afterVMBound queues when the VM that was bound leaves room unused that had
+// been made for it on another host.
+func (p *plugin) afterVMBound(_ klog.Logger, _ *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
+	bound, ok := newObj.(*corev1.Pod)
+	if !ok {
+		return fwk.Queue, fmt.Errorf("expected a Pod that was bound, got %T", newObj)
+	}
+	if !p.fleet.GaveUpRoom(bound) {
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil
@@ -64,18 +80,14 @@ func afterNodeChanged(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (
 
 // afterHostDescribed queues when what a host offers, in all or by cells, is
 // described differently than before.
-func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
-	now, err := fleet.ReadHypervisor(newObj)
+func afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	now, err := fleet.AsHypervisor(newObj)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	p.fleet.See(now)
-	if oldObj == nil {
-		return fwk.Queue, nil
-	}
-	before, err := fleet.ReadHypervisor(oldObj)
+	before, err := fleet.AsHypervisor(oldObj)
 	if err != nil {
-		return fwk.Queue, err
+		return fwk.Queue, nil // it is new
 	}
 	a, b := &before.Status, &now.Status
 	if a.Allocatable == b.Allocatable && a.CPUOvercommit == b.CPUOvercommit &&
