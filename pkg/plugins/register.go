@@ -6,6 +6,8 @@ import (
 
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
+	"domus.dev/domus/pkg/plugins/hostfragmentation"
+	"domus.dev/domus/pkg/plugins/hostheadroom"
 	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
 	"domus.dev/domus/pkg/plugins/vmbinder"
@@ -17,6 +19,8 @@ import (
 func Registry(b vmbinder.Binder, f *fleet.Fleet) frameworkruntime.Registry {
 	return frameworkruntime.Registry{
 		hostcompatibility.Name: hostcompatibility.New(f),
+		hostfragmentation.Name: hostfragmentation.New(f),
+		hostheadroom.Name:      hostheadroom.New(f),
 		hostnuma.Name:          hostnuma.New(f),
 		hostresources.Name:     hostresources.New(f),
 		vmbinder.Name:          vmbinder.New(b, f),

@@ -38,6 +38,7 @@ type Fleet struct {
 	informer        Informer
 	synced          func() bool
 
+	listeners    listeners
 	reservations reservations
 	placements   placements
 	nominations  nominations
@@ -88,6 +89,7 @@ func (f *Fleet) See(hv *v1alpha1.Hypervisor) {
 	h := &host{hypervisor: hv, seen: hv}
 	h.topology, h.err = numa.FromHypervisor(&hv.Status)
 	f.hosts.Store(hv.Name, h)
+	f.listeners.tell(hv.Name)
 }
 
 func (f *Fleet) lost(obj any) {
@@ -100,6 +102,7 @@ func (f *Fleet) lost(obj any) {
 	}
 	f.hosts.Delete(name)
 	f.accounts.Delete(name)
+	f.listeners.tell(name)
 }
 
 // Hypervisor returns what the host of this name reports, not to be changed; nil

@@ -285,3 +285,16 @@ func testLogger(t *testing.T) klog.Logger {
 	logger, _ := ktesting.NewTestContext(t)
 	return logger
 }
+
+func TestWhoKeepsSomethingIsToldOfChanges(t *testing.T) {
+	source := &informer{}
+	f := newFleet(t, source)
+	var told []string
+	f.OnDescribed(func(name string) { told = append(told, name) })
+	source.handler.OnAdd(hypervisor(1), true)
+	source.handler.OnUpdate(hypervisor(1), hypervisor(2))
+	source.handler.OnDelete(hypervisor(2))
+	if diff := cmp.Diff([]string{"a", "a", "a"}, told); diff != "" {
+		t.Errorf("told of (-want +got):\n%s", diff)
+	}
+}
