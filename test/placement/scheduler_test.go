@@ -114,11 +114,7 @@ func shipped(t testing.TB) *config.KubeSchedulerConfiguration {
 
 func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	hosts, err := fleet.New(a.hypervisors)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
+	hosts := fleet.New(a.hypervisors)
 	connection := &session{store: s}
 	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
 		ComponentConfig:                   *cfg,

@@ -35,7 +35,8 @@ func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 
 func newFleet(t testing.TB) *fleet.Fleet {
 	t.Helper()
-	f, err := fleet.New(noInformer{})
+	f := fleet.New(noInformer{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -253,7 +253,8 @@ type unsynced struct{ synced }
 func (unsynced) HasSynced() bool { return false }
 
 func TestUntilTheHostsAreReadAVMIsTriedAgainSoon(t *testing.T) {
-	f, err := fleet.New(unread{})
+	f := fleet.New(unread{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}
