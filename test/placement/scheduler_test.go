@@ -120,7 +120,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		ComponentConfig:                   *cfg,
 		DynInformerFactory:                hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
-		PodMaxInUnschedulablePodsDuration: time.Hour,
+		PodMaxInUnschedulablePodsDuration: time.Second,
 	}, a.nodes, s, connection, plugins.Registry(connection, hosts))
 	if err != nil {
 		cancel()
