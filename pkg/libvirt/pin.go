@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,9 +52,30 @@ func (c *connection) pin(
 			if err != nil {
 				return err
 			}
-			return d.PinEmulator(cpus, flags)
+			if err := d.PinEmulator(cpus, flags); err != nil {
+				return err
+			}
+			return pinIOThreads(d, cpus, flags)
 		})
 	})
+}
+
+// pinIOThreads keeps the threads that serve disks where the emulator is.
+func pinIOThreads(d *lv.Domain, cpus []bool, flags lv.DomainModificationImpact) error {
+	threads, err := d.GetIOThreadInfo(flags)
+	var e lv.Error
+	if errors.As(err, &e) && (e.Code == lv.ERR_NO_SUPPORT || e.Code == lv.ERR_INVALID_ARG) {
+		return nil // a driver, or a machine, that has none
+	}
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		if err := d.PinIOThread(thread.IOThreadID, cpus, flags); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cpuMap turns CPUs in Linux list format into libvirt's map of a host's CPUs.
