@@ -226,6 +226,7 @@ func (w *world) report(t *rapid.T, name string, status *v1alpha1.HypervisorStatu
 // check waits until the scheduler has nothing to do and holds every promise.
 func (w *world) check(t *rapid.T) {
 	// What looks wrong may only not have come to rest yet.
+	last := ""
 	for began := time.Now(); ; {
 		w.settle()
 		wrong := w.wrong()
@@ -233,12 +234,15 @@ func (w *world) check(t *rapid.T) {
 		switch {
 		case wrong == "" && waited > prompt:
 			w.rescued++
+			fmt.Printf("RESCUED after %s: %s\n", waited, last)
+			t.Logf("after %s the last resort helped: %s", waited, last)
 			return
 		case wrong == "":
 			return
 		case waited > patience:
 			t.Fatal(wrong)
 		}
+		last = wrong
 	}
 }
 
