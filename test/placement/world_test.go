@@ -297,7 +297,7 @@ func (w *world) wrong() string {
 		request := requestOf(vm)
 		for name, status := range w.hosts {
 			if fits, known := oracle.Fits(status, placements(w.held[name]), request); fits && known {
-				return fmt.Sprintf("%s waits (%s) and fits on %s:\n  asks for %+v\n  host %+v\n  held %+v", vm.Name, said(vm), name, request, *status, w.held[name])
+				return fmt.Sprintf("%s waits (%s) and fits on %s, nominated: %v:\n  asks for %+v\n  host %+v\n  held %+v", vm.Name, said(vm), name, nominated(waiting), request, *status, w.held[name])
 			}
 		}
 		if len(vm.Status.Conditions) == 0 {
@@ -319,6 +319,17 @@ func (w *world) reservedByBound(n int) bool {
 		}
 	}
 	return n <= bound
+}
+
+// nominated are the VMs that wait for a host where room is made for them.
+func nominated(waiting []*v1alpha1.VirtualMachine) map[string]string {
+	out := map[string]string{}
+	for _, vm := range waiting {
+		if n := vm.Status.NominatedNodeName; n != "" {
+			out[vm.Name] = n
+		}
+	}
+	return out
 }
 
 func said(vm *v1alpha1.VirtualMachine) string {
