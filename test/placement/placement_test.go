@@ -107,8 +107,8 @@ func checkFleets(t *testing.T, cfg *config.KubeSchedulerConfiguration, sum *tota
 // totals are what the fleets together went through: a run in which nothing
 // happened has shown nothing.
 type totals struct {
-	mu                                                                sync.Mutex
-	fleets, hosts, created, bound, evicted, failed, restarts, waiting int
+	mu                                                                         sync.Mutex
+	fleets, hosts, created, bound, evicted, failed, restarts, waiting, rescued int
 }
 
 func (s *totals) add(w *world) {
@@ -122,20 +122,33 @@ func (s *totals) add(w *world) {
 	s.failed += w.failed
 	s.restarts += w.restarts
 	s.waiting += w.waiting
+	s.rescued += w.rescued
 }
 
 func (s *totals) String() string {
-	return fmt.Sprintf("%d fleets with %d hosts: %d VMs created, %d bound, %d evicted, %d bindings failed, %d schedulers restarted; %d times a VM that waited was found to fit nowhere",
-		s.fleets, s.hosts, s.created, s.bound, s.evicted, s.failed, s.restarts, s.waiting)
+	return fmt.Sprintf("%d fleets with %d hosts: %d VMs created, %d bound, %d evicted, %d bindings failed, %d schedulers restarted; %d times a VM that waited was found to fit nowhere, %d times one was tried again by the last resort alone",
+		s.fleets, s.hosts, s.created, s.bound, s.evicted, s.failed, s.restarts, s.waiting, s.rescued)
 }
 
+// rescuable is up to how many of so many fleets a VM may have waited for the
+// scheduler's last resort. kube-scheduler itself loses an event now and then
+// (kubernetes/kubernetes issue 134859): in 1 of 1,000 fleets here. A hint that a
+// plugin lacks shows in more than 1 of 200.
+func rescuable(fleets int) int { return 2 + fleets/250 }
+
 func (s *totals) require(t *testing.T) {
+	if t.Failed() {
+		return
+	}
 	for what, n := range map[string]int{
 		"VM was bound": s.bound, "VM was evicted": s.evicted, "binding failed": s.failed,
 		"scheduler was restarted": s.restarts, "VM had to wait": s.waiting,
 	} {
-		if n == 0 && !t.Failed() {
+		if n == 0 {
 			t.Errorf("no %s in %d fleets: the test has shown nothing of it", what, s.fleets)
 		}
+	}
+	if s.rescued > rescuable(s.fleets) {
+		t.Errorf("%d VMs in %d fleets waited until the scheduler's last resort: a plugin lacks a queueing hint", s.rescued, s.fleets)
 	}
 }

@@ -114,17 +114,13 @@ func shipped(t testing.TB) *config.KubeSchedulerConfiguration {
 
 func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	hosts, err := fleet.New(a.hypervisors)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
+	hosts := fleet.New(a.hypervisors)
 	connection := &session{store: s}
 	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
 		ComponentConfig:                   *cfg,
 		DynInformerFactory:                hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
-		PodMaxInUnschedulablePodsDuration: time.Hour,
+		PodMaxInUnschedulablePodsDuration: time.Second,
 	}, a.nodes, s, connection, plugins.Registry(connection, hosts))
 	if err != nil {
 		cancel()

@@ -4,6 +4,7 @@ package app
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/pflag"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
@@ -23,9 +24,20 @@ type Options struct {
 	WebhookBindAddress string
 }
 
+// lastResort is how long a VM waits at most before it is tried again although
+// no event spoke for it; kube-scheduler's own default is 5 minutes. kube-scheduler
+// wakes nobody when room that it had promised to one VM, and not written down
+// yet, becomes free again (kubernetes/kubernetes issue 134859).
+const lastResort = time.Minute
+
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{Options: options.NewOptions(), WebhookPort: 9443, WebhookBindAddress: "0.0.0.0"}
+	o := &Options{Options: options.NewOptions(), WebhookPort: 9443, WebhookBindAddress: "0.0.0.0"}
+	o.Deprecated.PodMaxInUnschedulablePodsDuration = lastResort
+	if flag := o.Flags.FlagSet("deprecated").Lookup("pod-max-in-unschedulable-pods-duration"); flag != nil {
+		flag.DefValue = lastResort.String()
+	}
+	return o
 }
 
 func (o *Options) addWebhookFlags(fs *pflag.FlagSet) {

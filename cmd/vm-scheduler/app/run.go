@@ -60,10 +60,7 @@ func Run(ctx context.Context, opts *Options) error {
 	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles)); err != nil {
 		return err
 	}
-	hosts, err := fleet.New(hypervisors)
-	if err != nil {
-		return err
-	}
+	hosts := fleet.New(hypervisors)
 	cfg.DynInformerFactory = hosts.Factory(cfg.DynInformerFactory)
 	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hosts))
 	if err != nil {

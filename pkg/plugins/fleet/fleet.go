@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,7 +37,8 @@ type Fleet struct {
 	// hosts holds *host by name, accounts *account by name.
 	hosts, accounts sync.Map
 	informer        Informer
-	synced          func() bool
+	// following is the one registration by which hosts become known.
+	following atomic.Pointer[registration]
 
 	listeners    listeners
 	reservations reservations
@@ -48,30 +50,45 @@ type Fleet struct {
 // host is a Hypervisor made ready.
 type host struct {
 	hypervisor *v1alpha1.Hypervisor
-	// seen is the very object that it was made of.
-	seen *v1alpha1.Hypervisor
 	// topology is what the Hypervisor says alone; err is set, and topology
 	// empty, where it contradicts itself.
 	topology numa.Host
 	err      error
 }
 
-// New returns a Fleet that follows the Hypervisors of an informer.
-func New(hypervisors Informer) (*Fleet, error) {
-	f := &Fleet{informer: hypervisors}
-	registration, err := hypervisors.AddEventHandler(f.handler())
+// New returns a Fleet for the Hypervisors of an informer. It knows none before
+// Follow, which the scheduler's queue calls through Factory.
+func New(hypervisors Informer) *Fleet { return &Fleet{informer: hypervisors} }
+
+type registration struct {
+	cache.ResourceEventHandlerRegistration
+}
+
+var errFollowing = errors.New("the Hypervisors are followed already: one handler alone sees them in order")
+
+// Follow begins to follow the Hypervisors, and calls then after each that the
+// Fleet has taken over: whoever is woken finds what woke him. There is one such
+// handler, since two would see events at different times, and the later one
+// would undo what the other has seen.
+func (f *Fleet) Follow(then cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	r := &registration{}
+	if !f.following.CompareAndSwap(nil, r) {
+		return nil, errFollowing
+	}
+	own := cache.ResourceEventHandlerFuncs{AddFunc: f.saw, UpdateFunc: func(_, obj any) { f.saw(obj) }, DeleteFunc: f.lost}
+	registered, err := f.informer.AddEventHandler(second{first: own, then: then})
 	if err != nil {
+		f.following.Store(nil)
 		return nil, fmt.Errorf("watching Hypervisors: %w", err)
 	}
-	f.synced = registration.HasSynced
-	return f, nil
+	f.following.Store(&registration{registered})
+	return registered, nil
 }
 
 // Synced says whether all Hypervisors have been read.
-func (f *Fleet) Synced() bool { return f.synced() }
-
-func (f *Fleet) handler() cache.ResourceEventHandler {
-	return cache.ResourceEventHandlerFuncs{AddFunc: f.saw, UpdateFunc: func(_, obj any) { f.saw(obj) }, DeleteFunc: f.lost}
+func (f *Fleet) Synced() bool {
+	r := f.following.Load()
+	return r != nil && r.ResourceEventHandlerRegistration != nil && r.HasSynced()
 }
 
 func (f *Fleet) saw(obj any) {
@@ -80,13 +97,9 @@ func (f *Fleet) saw(obj any) {
 	}
 }
 
-// See takes over a Hypervisor, which must not be changed afterwards. The one
-// that is known already changes nothing.
+// See takes over a Hypervisor, which must not be changed afterwards.
 func (f *Fleet) See(hv *v1alpha1.Hypervisor) {
-	if known := f.host(hv.Name); known != nil && known.seen == hv {
-		return
-	}
-	h := &host{hypervisor: hv, seen: hv}
+	h := &host{hypervisor: hv}
 	h.topology, h.err = numa.FromHypervisor(&hv.Status)
 	f.hosts.Store(hv.Name, h)
 	f.listeners.tell(hv.Name)

@@ -27,17 +27,18 @@ type informer struct{ handler cache.ResourceEventHandler }
 
 func (i *informer) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	i.handler = h
-	return registration{}, nil
+	return synced{}, nil
 }
 
-type registration struct{}
+type synced struct{}
 
-func (registration) HasSynced() bool                     { return true }
-func (registration) HasSyncedChecker() cache.DoneChecker { return nil }
+func (synced) HasSynced() bool                     { return true }
+func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 
 func newFleet(t *testing.T, hypervisors *informer) *Fleet {
 	t.Helper()
-	f, err := New(hypervisors)
+	f := New(hypervisors)
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,5 +297,47 @@ func TestWhoKeepsSomethingIsToldOfChanges(t *testing.T) {
 	source.handler.OnDelete(hypervisor(2))
 	if diff := cmp.Diff([]string{"a", "a", "a"}, told); diff != "" {
 		t.Errorf("told of (-want +got):\n%s", diff)
+	}
+}
+
+// heard notes what the Fleet knows when the handler behind it is called.
+type heard struct {
+	fleet *Fleet
+	cells []int
+}
+
+func (h *heard) note() {
+	n := -1
+	if hv := h.fleet.Hypervisor("a"); hv != nil {
+		n = len(hv.Status.Cells)
+	}
+	h.cells = append(h.cells, n)
+}
+
+func (h *heard) OnAdd(any, bool)   { h.note() }
+func (h *heard) OnUpdate(any, any) { h.note() }
+func (h *heard) OnDelete(any)      { h.note() }
+
+func TestWhoeverIsWokenFindsWhatWokeHim(t *testing.T) {
+	source := &informer{}
+	f := New(source)
+	if f.Synced() {
+		t.Error("nothing is followed yet")
+	}
+	queue := &heard{fleet: f}
+	if _, err := f.Factory(nil).ForResource(hypervisors).Informer().AddEventHandler(queue); err != nil {
+		t.Fatal(err)
+	}
+	source.handler.OnAdd(hypervisor(1), true)
+	source.handler.OnUpdate(hypervisor(1), hypervisor(2))
+	source.handler.OnDelete(hypervisor(2))
+	if diff := cmp.Diff([]int{1, 2, -1}, queue.cells); diff != "" {
+		t.Errorf("cells known to the Fleet (-want +got):\n%s", diff)
+	}
+	if !f.Synced() {
+		t.Error("it is followed and synced")
+	}
+	if _, err := f.Follow(queue); err == nil {
+		t.Error("a second handler was registered, which would see events at another time")
 	}
 }

@@ -53,7 +53,7 @@ func (a afterFleet) Lister() cache.GenericLister { return nil }
 
 // AddEventHandler implements cache.SharedIndexInformer.
 func (a afterFleet) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return a.fleet.informer.AddEventHandler(second{first: a.fleet.handler(), then: h})
+	return a.fleet.Follow(h)
 }
 
 // AddEventHandlerWithResyncPeriod implements cache.SharedIndexInformer.

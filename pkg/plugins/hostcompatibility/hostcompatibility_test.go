@@ -85,7 +85,8 @@ func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 
 func newPlugin(t testing.TB, isSynced bool, hosts ...*v1alpha1.Hypervisor) *plugin {
 	t.Helper()
-	f, err := fleet.New(informer{synced(isSynced)})
+	f := fleet.New(informer{synced(isSynced)})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,8 @@ func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 // hosts is a plugin that knows these hosts.
 func hosts(t testing.TB, args string, described ...*v1alpha1.Hypervisor) *plugin {
 	t.Helper()
-	f, err := fleet.New(noInformer{})
+	f := fleet.New(noInformer{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func TestScore(t *testing.T) {
 		"the more places are left, the less one counts": {large, vm("vm"), []fwk.NodeInfo{node(a), node(b), node(described("c", 8)), node(flat, vm("x", on("flat")))}, []int64{90, 90, 90, 100}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := hosts(t, test.args, a, b, two, described("four", 4), described("c", 8))
+			p := hosts(t, test.args, a, b, flat, two, described("four", 4), described("c", 8))
 			if diff := cmp.Diff(test.want, score(t, p, test.vm, test.nodes)); diff != "" {
 				t.Errorf("scores (-want +got):\n%s", diff)
 			}

@@ -35,7 +35,8 @@ func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 
 func newFleet(t testing.TB) *fleet.Fleet {
 	t.Helper()
-	f, err := fleet.New(noInformer{})
+	f := fleet.New(noInformer{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,13 +62,13 @@ func node(name string, change ...func(*corev1.Node)) *framework.NodeInfo {
 	return info
 }
 
-// describe has the Fleet know the node's cells, which share its amounts evenly.
+// describe makes the node a host of the Fleet. Its cells share its amounts evenly.
 func describe(f *fleet.Fleet, n *framework.NodeInfo, cells int) {
 	hv := &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: n.Node().Name}}
 	r := capacity.FromList(n.Node().Status.Allocatable)
 	hv.Status.Allocatable = r.Host()
-	per := int(r.CPU) / cells
 	for i := range cells {
+		per := int(r.CPU) / cells
 		hv.Status.Cells = append(hv.Status.Cells, v1alpha1.Cell{ID: int32(i), CPUs: fmt.Sprintf("%d-%d", i*per, (i+1)*per-1), Memory: r.Memory / int64(cells)})
 	}
 	f.See(hv)

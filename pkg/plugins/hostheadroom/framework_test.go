@@ -160,9 +160,7 @@ func TestVMsArePlacedUntilTheLastRoomIsKeptForRestarts(t *testing.T) {
 			var nodes []*framework.NodeInfo
 			for i := range test.hosts {
 				n := node(fmt.Sprintf("host-%d", i))
-				if test.cells > 0 {
-					describe(f, n, test.cells)
-				}
+				describe(f, n, test.cells)
 				nodes = append(nodes, n)
 			}
 			s := newScheduling(t, f, `{"mode":"Filter"}`, nodes...)

@@ -55,9 +55,9 @@ func TestFilter(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		topologyKey string
-		// nodes are hosts of 8 CPUs, in cells of 4 where cells are asked for.
+		// nodes are hosts of 8 CPUs, in so many cells.
 		nodes []*framework.NodeInfo
-		cells bool
+		cells int
 		vms   []placed
 		vm    *corev1.Pod
 		want  map[string]*fwk.Status
@@ -111,13 +111,13 @@ func TestFilter(t *testing.T) {
 			want: map[string]*fwk.Status{"a": nil, "b": nil},
 		},
 		"cells are kept too": {
-			nodes: []*framework.NodeInfo{node("a"), node("b"), node("c")}, cells: true,
+			nodes: []*framework.NodeInfo{node("a"), node("b"), node("c")}, cells: 2,
 			vms:  []placed{{"a", newTestVM("x", sized(3, 1), singleCell)}, {"a", newTestVM("y", sized(3, 1), singleCell)}},
 			vm:   newTestVM("vm", sized(2, 1), singleCell),
 			want: map[string]*fwk.Status{"a": nil, "b": kept("host a"), "c": nil},
 		},
 		"CPUs that VMs have to themselves are kept too": {
-			nodes: []*framework.NodeInfo{node("a"), node("b"), node("c")}, cells: true,
+			nodes: []*framework.NodeInfo{node("a"), node("b"), node("c")}, cells: 2,
 			vms:  []placed{{"a", newTestVM("x", sized(6, 1), dedicated)}},
 			vm:   newTestVM("vm", sized(3, 1)),
 			want: map[string]*fwk.Status{"a": nil, "b": kept("host a"), "c": nil},
@@ -126,9 +126,7 @@ func TestFilter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t)
 			for _, n := range test.nodes {
-				if test.cells {
-					describe(f, n, 2)
-				}
+				describe(f, n, test.cells)
 				for _, placed := range test.vms {
 					if placed.host == n.Node().Name {
 						bind(t, f, n, placed.vm)
@@ -150,10 +148,11 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// withVM has a host of 8 CPUs with one VM of so many.
+// withVM is a host of 8 CPUs with one VM of so many, or none.
 func withVM(t *testing.T, f *fleet.Fleet, name string, cpus int32) *framework.NodeInfo {
 	t.Helper()
 	n := node(name)
+	describe(f, n, 0)
 	if cpus > 0 {
 		bind(t, f, n, newTestVM("on-"+name, sized(cpus, 1)))
 	}
@@ -162,7 +161,7 @@ func withVM(t *testing.T, f *fleet.Fleet, name string, cpus int32) *framework.No
 
 func TestWhatAPreemptionRemovesNeedsNoRestart(t *testing.T) {
 	f := newFleet(t)
-	a, b := withVM(t, f, "a", 8), node("b")
+	a, b := withVM(t, f, "a", 8), withVM(t, f, "b", 0)
 	p, cs, vm := newPlugin(f, ""), framework.NewCycleState(), newTestVM("vm", sized(8, 1))
 	if _, status := p.PreFilter(t.Context(), cs, vm, list(a, b)); !status.IsSuccess() {
 		t.Fatal(status)
@@ -190,7 +189,7 @@ func TestWhatAPreemptionRemovesNeedsNoRestart(t *testing.T) {
 
 func TestPlansThatKeepTooMuchAreMadeAnew(t *testing.T) {
 	f := newFleet(t)
-	a, b, c, d := withVM(t, f, "a", 4), withVM(t, f, "b", 4), withVM(t, f, "c", 8), node("d")
+	a, b, c, d := withVM(t, f, "a", 4), withVM(t, f, "b", 4), withVM(t, f, "c", 8), withVM(t, f, "d", 0)
 	p, vm := newPlugin(f, ""), newTestVM("vm", sized(4, 1))
 	// While d is closed, a and b are kept free for each other.
 	closed := d.Node()
@@ -216,16 +215,23 @@ func TestWhatAHypervisorAloneChangesIsSeen(t *testing.T) {
 	f := newFleet(t)
 	a, b := node("a"), node("b")
 	describe(f, a, 2)
-	describe(f, b, 2)
 	p, vm := newPlugin(f, ""), newTestVM("vm", sized(3, 1), singleCell)
-	for cells, want := range map[int]bool{2: true, 4: false} {
-		describe(f, b, cells) // of 4 CPUs, or of 2
+	for i, test := range []struct {
+		// change is of b, where the VM would be restarted.
+		change func()
+		want   bool
+	}{
+		{func() {}, false},
+		{func() { describe(f, b, 2) }, true},
+		{func() { describe(f, b, 4) }, false},
+	} {
+		test.change()
 		cs := framework.NewCycleState()
 		if _, status := p.PreFilter(t.Context(), cs, vm, list(a, b)); !status.IsSuccess() {
 			t.Fatal(status)
 		}
-		if status := p.Filter(t.Context(), cs, vm, a); status.IsSuccess() != want {
-			t.Errorf("b has %d cells: %v", cells, status)
+		if status := p.Filter(t.Context(), cs, vm, a); status.IsSuccess() != test.want {
+			t.Errorf("step %d: %v", i, status)
 		}
 	}
 }
@@ -253,7 +259,8 @@ type unsynced struct{ synced }
 func (unsynced) HasSynced() bool { return false }
 
 func TestUntilTheHostsAreReadAVMIsTriedAgainSoon(t *testing.T) {
-	f, err := fleet.New(unread{})
+	f := fleet.New(unread{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +272,7 @@ func TestUntilTheHostsAreReadAVMIsTriedAgainSoon(t *testing.T) {
 
 func TestScore(t *testing.T) {
 	f := newFleet(t)
-	s := newScheduling(t, f, `{}`, node("a"), node("b"), node("c"))
+	s := newScheduling(t, f, `{}`, withVM(t, f, "a", 0), withVM(t, f, "b", 0), withVM(t, f, "c", 0))
 	bind(t, f, s.nodes[0], newTestVM("x", sized(6, 1)))
 	bind(t, f, s.nodes[1], newTestVM("y", sized(4, 1)))
 	cs, vm := framework.NewCycleState(), newTestVM("vm", sized(3, 1))

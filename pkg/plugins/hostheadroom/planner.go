@@ -47,7 +47,7 @@ type planner struct {
 type sight struct {
 	info       fwk.NodeInfo
 	generation int64
-	// host is nil for a Node without an executor.
+	// host is nil for a Node that is none, or not yet.
 	host *host
 }
 
@@ -56,7 +56,7 @@ func newPlanner(topologyKey string) *planner {
 }
 
 // update brings the plan up to what the nodes are now. usage is false for a
-// Node without an executor. It asks it for all nodes if all is set, and
+// Node that is no host. It asks it for all nodes if all is set, and
 // otherwise for those that have changed.
 func (p *planner) update(nodes []fwk.NodeInfo, all bool, usage func(fwk.NodeInfo) (*numa.Usage, bool)) {
 	p.dirty, p.grown, p.fewer = p.dirty[:0], p.grown[:0], p.fewer[:0]
@@ -91,7 +91,7 @@ func (p *planner) update(nodes []fwk.NodeInfo, all bool, usage func(fwk.NodeInfo
 	}
 	if names := p.described.take(); len(names) > 0 {
 		for i := range p.sights {
-			if s := &p.sights[i]; s.host != nil && names[s.host.name] {
+			if s := &p.sights[i]; names[s.info.Node().Name] {
 				look(s)
 			}
 		}

@@ -32,9 +32,7 @@ func TestNoRestartIsLost(t *testing.T) {
 				}.List()
 				n.Labels["rack"] = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(r, "rack")
 			})
-			if rapid.Bool().Draw(r, "cells") {
-				describe(f, n, 2)
-			}
+			describe(f, n, rapid.SampledFrom([]int{0, 2}).Draw(r, "cells"))
 			nodes = append(nodes, n)
 		}
 		for i := range rapid.IntRange(5, 40).Draw(r, "steps") {

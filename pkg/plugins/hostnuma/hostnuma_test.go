@@ -35,7 +35,8 @@ func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 // hosts is a plugin that knows these hosts.
 func hosts(t testing.TB, args string, described ...*v1alpha1.Hypervisor) *plugin {
 	t.Helper()
-	f, err := fleet.New(noInformer{})
+	f := fleet.New(noInformer{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -145,8 +145,12 @@ func (p *plugin) afterNodeChanged(logger klog.Logger, pod *corev1.Pod, oldObj, n
 	if !ok {
 		return fwk.Queue, fmt.Errorf("expected a Node that changed, got %T", newObj)
 	}
-	need, now := podless.RequestOf(pod), capacity.FromList(node.Status.Allocatable)
-	if !capacity.Fits(now, need) {
+	request, err := podless.NUMARequestOf(pod)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	now := capacity.FromList(node.Status.Allocatable)
+	if !capacity.Fits(now, request.Totals()) {
 		logger.V(5).Info("host changed and is too small for this VM", "pod", klog.KObj(pod), "node", klog.KObj(node))
 		return fwk.QueueSkip, nil
 	}

@@ -39,6 +39,7 @@ func TestQueueingHints(t *testing.T) {
 		"a host has come by a cell":                      {p.afterHostDescribed, waits(), hv, more, fwk.Queue},
 		"a Node that offers enough appears":              {p.afterNodeChanged, waits(), nil, offers(hv), fwk.Queue},
 		"a Node that offers too little appears":          {p.afterNodeChanged, waits(), nil, offers(withPages(hv, 2*gib)), fwk.QueueSkip},
+		"dedicated CPUs may cost less than a vCPU":       {p.afterNodeChanged, waits(dedicated), nil, node(half(hv)).Node(), fwk.Queue},
 		"a Node comes to offer more":                     {p.afterNodeChanged, waits(), offers(withPages(hv, 2*gib)), offers(hv), fwk.Queue},
 		"a Node offers less than before and enough":      {p.afterNodeChanged, waits(), offers(more), offers(hv), fwk.QueueSkip},
 		"a VM left that was promised room and has none":  {p.afterVMLeft, waits(), nominated(projected(vm("b", sized(1, "2Gi")))), nil, fwk.Queue},
@@ -57,4 +58,11 @@ func TestQueueingHints(t *testing.T) {
 func nominated(pod *corev1.Pod) *corev1.Pod {
 	pod.Status.NominatedNodeName = "a"
 	return pod
+}
+
+// half is the host with one vCPU for two CPUs.
+func half(hv *v1alpha1.Hypervisor) *v1alpha1.Hypervisor {
+	out := hv.DeepCopy()
+	out.Status.CPUOvercommit, out.Status.Allocatable.CPU = "500m", 1
+	return out
 }

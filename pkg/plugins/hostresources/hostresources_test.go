@@ -117,7 +117,8 @@ func newPlugin(t testing.TB, args string) *plugin {
 	if args != "" {
 		obj = &runtime.Unknown{Raw: []byte(args)}
 	}
-	f, err := fleet.New(noInformer{})
+	f := fleet.New(noInformer{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,12 +102,16 @@ func described(hv *v1alpha1.Hypervisor) capacity.Resources {
 // offersMore queues when a host offers enough in all for the VM, and more than
 // it did before (nil: it is new) of something the VM asks for.
 func offersMore(logger klog.Logger, pod *corev1.Pod, before *capacity.Resources, now capacity.Resources, host klog.ObjectRef) (fwk.QueueingHint, error) {
-	need := podless.RequestOf(pod)
-	if !capacity.Fits(now, need) {
+	request, err := podless.NUMARequestOf(pod)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	// How many vCPUs dedicated CPUs cost depends on the host's overcommit.
+	if !capacity.Fits(now, request.Totals()) {
 		logger.V(5).Info("host changed and is still too small for this VM", "pod", klog.KObj(pod), "node", host)
 		return fwk.QueueSkip, nil
 	}
-	if before != nil && !overlaps(now.Sub(*before), need) {
+	if before != nil && !overlaps(now.Sub(*before), request.Amounts()) {
 		logger.V(5).Info("host changed and offers no more of what this VM asks for", "pod", klog.KObj(pod), "node", host)
 		return fwk.QueueSkip, nil
 	}

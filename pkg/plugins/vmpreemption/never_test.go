@@ -35,7 +35,8 @@ func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 // hosts are of 4 CPUs and 4Gi: intel and small have Haswell, amd has EPYC.
 func hosts(t *testing.T) *plugin {
 	t.Helper()
-	f, err := fleet.New(noInformer{})
+	f := fleet.New(noInformer{})
+	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
 	if err != nil {
 		t.Fatal(err)
 	}
