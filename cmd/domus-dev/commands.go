@@ -54,7 +54,7 @@ configuration has changed is started again; guests run on.`,
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.SimulatedHosts, cluster.FlagSimulatedHosts, o.SimulatedHosts, "Number of simulated hosts, of 64 CPUs and 256 GiB each; no guest really runs there.")
+	f.IntVar(&o.SimulatedHosts, cluster.FlagSimulatedHosts, o.SimulatedHosts, "Number of simulated hosts, of 64 CPUs and 256 GiB in two NUMA cells each; no guest really runs there.")
 	f.BoolVar(&o.RealHost, cluster.FlagRealHost, o.RealHost, "Run a host with a libvirtd of its own and real guests; needs root.")
 	f.StringVar(&o.DomainType, cluster.FlagDomainType, o.DomainType, "How real guests run: kvm, qemu (emulated), or auto: KVM where a trial shows that it works.")
 	f.BoolVar(&o.Samples, "samples", false, "Apply the sample VMs of the namespace demo, and wait until all of them run.")

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
+	"libvirt.org/go/libvirtxml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -128,12 +129,27 @@ func (c *cluster) libvirtd(t *testing.T) int {
 // domains lists the private libvirtd's domains, running or not.
 func (c *cluster) domains(t *testing.T) string {
 	t.Helper()
-	uri := "qemu+unix:///system?socket=" + filepath.Join(c.dir, "host", "run", "libvirt-sock")
-	out, err := exec.Command("virsh", "--quiet", "--connect", uri, "list", "--all", "--uuid").CombinedOutput()
-	if err != nil {
-		t.Fatalf("listing domains: %v: %s", err, out)
+	return strings.TrimSpace(c.virsh(t, "list", "--all", "--uuid"))
+}
+
+// domain is a domain as the private libvirtd has it now.
+func (c *cluster) domain(t *testing.T, uuid string) *libvirtxml.Domain {
+	t.Helper()
+	d := &libvirtxml.Domain{}
+	if err := d.Unmarshal(c.virsh(t, "dumpxml", uuid)); err != nil {
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	return d
+}
+
+func (c *cluster) virsh(t *testing.T, args ...string) string {
+	t.Helper()
+	uri := "qemu+unix:///system?socket=" + filepath.Join(c.dir, "host", "run", "libvirt-sock")
+	out, err := exec.Command("virsh", append([]string{"--quiet", "--connect", uri}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("virsh %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
 }
 
 // console is all that a guest has written on its serial console.
@@ -203,14 +219,7 @@ func nameAndParent(pid int) (name string, parent int) {
 	if err != nil {
 		return "", 0
 	}
-	for line := range strings.Lines(string(content)) {
-		key, value, _ := strings.Cut(line, ":")
-		switch key {
-		case "Name":
-			name = strings.TrimSpace(value)
-		case "PPid":
-			parent, _ = strconv.Atoi(strings.TrimSpace(value))
-		}
-	}
-	return name, parent
+	fields := statusFields(string(content))
+	parent, _ = strconv.Atoi(fields["PPid"])
+	return fields["Name"], parent
 }

@@ -26,6 +26,18 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
+	// Before the host is described.
+	putBack, err := setPagesAside(guestPages)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer func() {
+		if err := putBack(); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			code = 1
+		}
+	}()
 	// Short, for the sake of Unix sockets.
 	dir, err := os.MkdirTemp("/tmp", "domus-e2e-")
 	if err != nil {

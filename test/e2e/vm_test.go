@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -64,6 +66,23 @@ func create(t *testing.T, vm *v1alpha1.VirtualMachine) {
 	}
 	if err := env.Create(t.Context(), vm); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// remove deletes the VM, if it is there, and waits until nothing of it is left.
+func remove(t *testing.T, name string) {
+	t.Helper()
+	// The test's own context ends before it is cleaned up.
+	ctx := context.Background()
+	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	for deadline := time.Now().Add(bootTime); ; time.Sleep(100 * time.Millisecond) {
+		err := env.Delete(ctx, vm)
+		if apierrors.IsNotFound(err) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("VM %s is not gone after %s: %v", name, bootTime, err)
+		}
 	}
 }
 

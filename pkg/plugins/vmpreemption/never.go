@@ -33,7 +33,14 @@ func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.
 
 // never says why no host will ever take the VM as they all are, or "".
 func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (string, error) {
-	if waiting, err := rejected.NodesForStatusCode(p.nodes, fwk.Unschedulable); err != nil || len(waiting) > 0 {
+	request, err := podless.NUMARequestOf(pod)
+	if err != nil {
+		return "", err
+	}
+	// Hosts that are full, or kept from the VM by others, may take it later, but
+	// for those that could not even when empty.
+	small, err := rejected.NodesForStatusCode(p.nodes, fwk.Unschedulable)
+	if err != nil || len(small) > 0 && p.fleet.Impossible(cs, &request, small) == "" {
 		return "", err
 	}
 	final, err := rejected.NodesForStatusCode(p.nodes, fwk.UnschedulableAndUnresolvable)
@@ -42,7 +49,7 @@ func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToSt
 	}
 	// Hosts that the VM does not want, or that are out of service, say nothing
 	// about its size or its kind of guest.
-	var unfit, small []fwk.NodeInfo
+	var unfit []fwk.NodeInfo
 	for _, node := range final {
 		switch rejected.Get(node.Node().Name).Plugin() {
 		case hostcompatibility.Name:
@@ -56,10 +63,6 @@ func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToSt
 		if why := hostcompatibility.Alternatives(p.fleet, pod, append(unfit, small...)); why != "" {
 			return why, nil
 		}
-	}
-	request, err := podless.NUMARequestOf(pod)
-	if err != nil {
-		return "", err
 	}
 	return p.fleet.Impossible(cs, &request, small), nil
 }

@@ -83,6 +83,8 @@ func TestNever(t *testing.T) {
 		"one that would run it is full now": {vm("Haswell", 1), map[string]*fwk.Status{"intel": full, "amd": unfit, "small": unfit, "tainted": tainted}, ""},
 		"those that would run it are too small": {vm("Haswell", 8), map[string]*fwk.Status{"intel": tooSmall, "amd": unfit, "small": tooSmall, "tainted": tainted},
 			"no host could hold it even when empty: need 8 vCPUs, 4 free, on intel"},
+		"one that is full now would be too small when empty": {vm("Haswell", 8), map[string]*fwk.Status{"intel": full, "amd": unfit, "small": tooSmall, "tainted": tainted},
+			"no host could hold it even when empty: need 8 vCPUs, 4 free, on intel"},
 		"those that are too small would not run it": {vm("Foo", 8), map[string]*fwk.Status{"intel": tooSmall, "amd": unfit, "small": tooSmall, "tainted": tainted},
 			"no host has CPU model Foo; there are: Haswell, EPYC"},
 		"the hosts are out of service": {vm("Foo", 1), map[string]*fwk.Status{"intel": tainted, "amd": tainted, "small": tainted, "tainted": tainted}, ""},

@@ -45,6 +45,11 @@ func TestTheDemosVMsAreValid(t *testing.T) {
 		if errs := policy.CheckVirtualMachine(vm, v1alpha1.PolicyRestricted); len(errs) > 0 {
 			t.Errorf("%s: %v", vm.Name, errs.ToAggregate())
 		}
+		for _, d := range vm.Spec.Resources.Devices {
+			if d.Name != component.DeviceGPU && d.Name != component.DeviceVF {
+				t.Errorf("%s asks for device %s, which no simulated host offers", vm.Name, d.Name)
+			}
+		}
 		if vm.Namespace != DemoNamespace {
 			t.Errorf("%s is in namespace %s", vm.Name, vm.Namespace)
 		}

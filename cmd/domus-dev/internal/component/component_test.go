@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/cpuset"
+	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 	"domus.dev/domus/pkg/executor"
@@ -64,5 +66,51 @@ func TestSimulatedHostsAreSpreadOverZones(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"zone-a": 2, "zone-b": 2, "zone-c": 2}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestSimulatedHostsHaveWhatVMsCanBePlacedBy looks at one as vm-executor
+// reports it.
+func TestSimulatedHostsHaveWhatVMsCanBePlacedBy(t *testing.T) {
+	type cell struct {
+		cpus, cores int
+		devices     map[string]int
+	}
+	for i, models := range map[int]int{1: 2, 2: 3} {
+		content, err := SimulatedExecutorConfig(layout.Layout{Dir: "/srv/demo"}, Ports{}, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := &executor.Configuration{}
+		if err := yaml.UnmarshalStrict(content, config); err != nil {
+			t.Fatal(err)
+		}
+		host := config.Hosts[i-1]
+		if got := len(host.Simulated.CPUModels); got != models {
+			t.Errorf("host %d has %d CPU models, want %d", i, got, models)
+		}
+		var got []cell
+		for _, c := range host.Simulated.Cells {
+			cpus, err := cpuset.Parse(c.CPUs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := cell{cpus: cpus.Size(), cores: len(c.Siblings), devices: map[string]int{}}
+			for _, d := range host.Simulated.Devices {
+				for _, o := range host.Devices {
+					if *d.Cell == c.ID && d.Vendor == o.Vendor && d.Product == o.Product {
+						of.devices[o.Name]++
+					}
+				}
+			}
+			got = append(got, of)
+		}
+		want := []cell{
+			{cpus: 32, cores: 16, devices: map[string]int{DeviceGPU: 2, DeviceVF: 2}},
+			{cpus: 32, cores: 16, devices: map[string]int{DeviceVF: 2}},
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(cell{})); diff != "" {
+			t.Errorf("host %d: %s", i, diff)
+		}
 	}
 }

@@ -36,21 +36,8 @@ type executorHost struct {
 	CPUOvercommit string            `json:"cpuOvercommit,omitempty"`
 	DomainType    string            `json:"domainType,omitempty"`
 	ConsoleLogDir string            `json:"consoleLogDir,omitempty"`
+	Devices       []offeredDevice   `json:"devices,omitempty"`
 	Simulated     *simulatedHost    `json:"simulated,omitempty"`
-}
-
-type simulatedHost struct {
-	CPUs   int             `json:"cpus"`
-	Memory string          `json:"memory"`
-	Cells  []simulatedCell `json:"cells"`
-}
-
-type simulatedCell struct {
-	ID           int    `json:"id"`
-	CPUs         string `json:"cpus"`
-	Memory       string `json:"memory"`
-	Hugepages2Mi int    `json:"hugepages2Mi"`
-	Hugepages1Gi int    `json:"hugepages1Gi"`
 }
 
 // RealExecutorConfig is for the executor of the one real host. domainType is
@@ -67,27 +54,6 @@ func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, er
 		}},
 		StateDir: l.Data(ExecutorReal), HealthBindAddress: Address(p.RealHealth), MetricsBindAddress: Address(p.RealMetrics),
 	})
-}
-
-// SimulatedExecutorConfig is for the one process that plays n hosts, each of
-// 64 CPUs and 256 GiB in two NUMA cells.
-func SimulatedExecutorConfig(l layout.Layout, p Ports, n int) ([]byte, error) {
-	c := executorConfig{
-		StateDir:          l.Data(ExecutorSimulated),
-		HealthBindAddress: Address(p.SimulatedHealth), MetricsBindAddress: Address(p.SimulatedMetrics),
-	}
-	for i := 1; i <= n; i++ {
-		node := SimulatedNode(i)
-		c.Hosts = append(c.Hosts, executorHost{
-			NodeName: node, Kubeconfig: l.Kubeconfig(ExecutorName(node)), RegisterNode: true,
-			Labels: hostLabels(KindSimulated, i),
-			Simulated: &simulatedHost{CPUs: 64, Memory: "256Gi", Cells: []simulatedCell{
-				{ID: 0, CPUs: "0-31", Memory: "128Gi", Hugepages2Mi: 8192, Hugepages1Gi: 16},
-				{ID: 1, CPUs: "32-63", Memory: "128Gi", Hugepages2Mi: 8192, Hugepages1Gi: 16},
-			}},
-		})
-	}
-	return yaml.Marshal(c)
 }
 
 // ExecutorName names the kubeconfig of a host's executor.

@@ -13,8 +13,8 @@ import (
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 )
 
-// boot turns fresh namespaces into a host: private mounts, its own /proc and
-// libvirt folders, a name, and loopback.
+// boot turns fresh namespaces into a host: private mounts, its own /proc,
+// libvirt folders and hugepages, a name, and loopback.
 func boot(l layout.Layout) error {
 	// Without this the mounts below would show on the machine itself.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -40,6 +40,9 @@ func boot(l layout.Layout) error {
 		}
 	}
 	if err := hideMachineBus(l); err != nil {
+		return err
+	}
+	if err := mountHugepages(l); err != nil {
 		return err
 	}
 	if err := unix.Sethostname([]byte(component.RealNode)); err != nil {
