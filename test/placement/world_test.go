@@ -296,8 +296,11 @@ func (w *world) wrong() string {
 	for _, vm := range waiting {
 		request := requestOf(vm)
 		for name, status := range w.hosts {
+			if promised(waiting, vm, name) {
+				continue
+			}
 			if fits, known := oracle.Fits(status, placements(w.held[name]), request); fits && known {
-				return fmt.Sprintf("%s waits (%s) and fits on %s, nominated: %v:\n  asks for %+v\n  host %+v\n  held %+v", vm.Name, said(vm), name, nominated(waiting), request, *status, w.held[name])
+				return fmt.Sprintf("%s waits (%s) and fits on %s:\n  asks for %+v\n  host %+v\n  held %+v", vm.Name, said(vm), name, request, *status, w.held[name])
 			}
 		}
 		if len(vm.Status.Conditions) == 0 {
@@ -321,15 +324,14 @@ func (w *world) reservedByBound(n int) bool {
 	return n <= bound
 }
 
-// nominated are the VMs that wait for a host where room is made for them.
-func nominated(waiting []*v1alpha1.VirtualMachine) map[string]string {
-	out := map[string]string{}
-	for _, vm := range waiting {
-		if n := vm.Status.NominatedNodeName; n != "" {
-			out[vm.Name] = n
-		}
-	}
-	return out
+// promised says whether room on the host is being made for another VM, one that
+// goes before this one: that is no room for it. Whether the other one gets it is
+// asked of that one.
+func promised(waiting []*v1alpha1.VirtualMachine, vm *v1alpha1.VirtualMachine, host string) bool {
+	return slices.ContainsFunc(waiting, func(other *v1alpha1.VirtualMachine) bool {
+		return other.Name != vm.Name && other.Status.NominatedNodeName == host &&
+			(other.Spec.PriorityClassName == vm.Spec.PriorityClassName || other.Spec.PriorityClassName == urgent)
+	})
 }
 
 func said(vm *v1alpha1.VirtualMachine) string {
