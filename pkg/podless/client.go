@@ -1,6 +1,7 @@
 package podless
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -82,6 +83,9 @@ func (p *pods) identify(name string) (*corev1.Pod, Identity, error) {
 func (p *pods) Patch(ctx context.Context, name string, pt types.PatchType, data []byte, _ metav1.PatchOptions, subresources ...string) (*corev1.Pod, error) {
 	pod, id, err := p.identify(name)
 	if err != nil {
+		if marksVictim(data) {
+			err = victimGone(err)
+		}
 		return nil, err
 	}
 	if pt != types.StrategicMergePatchType || len(subresources) != 1 || subresources[0] != "status" {
@@ -113,9 +117,23 @@ func (p *pods) Patch(ctx context.Context, name string, pt types.PatchType, data 
 func (p *pods) Delete(ctx context.Context, name string, _ metav1.DeleteOptions) error {
 	_, id, err := p.identify(name)
 	if err != nil {
-		return err
+		return victimGone(err)
 	}
-	return p.core.writer.Evict(ctx, id, "Preempted", "evicted to make room for a VirtualMachine of higher priority")
+	return victimGone(p.core.writer.Evict(ctx, id, "Preempted", "evicted to make room for a VirtualMachine of higher priority"))
+}
+
+// marksVictim says whether a patch is the mark that a Pod gets before it is
+// deleted for another.
+func marksVictim(patch []byte) bool {
+	return bytes.Contains(patch, []byte(`"`+string(corev1.DisruptionTarget)+`"`))
+}
+
+// victimGone is ErrVictimGone for NotFound, and any other error as it is.
+func victimGone(err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%w: %s", ErrVictimGone, err.Error())
+	}
+	return err
 }
 
 // Bind is refused: VMs are bound by their own bind plugin.

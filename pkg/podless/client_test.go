@@ -81,9 +81,27 @@ func TestTheSchedulersWritesBecomeVMWrites(t *testing.T) {
 
 func TestAnEndedEpochIsNotFound(t *testing.T) {
 	c, w, _ := newTestClient(t, Project(vm(epoch(2)), defaultPriority))
-	err := c.CoreV1().Pods("ns").Delete(t.Context(), PodName("web", 1), metav1.DeleteOptions{})
+	before := corev1.PodStatus{}
+	after := corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse}}}
+	err := schedutil.PatchPodStatus(t.Context(), c, PodName("web", 1), "ns", &before, &after)
 	if !apierrors.IsNotFound(err) || len(w.calls) != 0 {
 		t.Errorf("%v, %v", err, w.calls)
+	}
+}
+
+// The scheduler takes a victim that is not found for one that it evicted, and
+// waits for a deletion that has been.
+func TestAVictimThatHasLeftIsAnError(t *testing.T) {
+	c, w, _ := newTestClient(t, Project(vm(epoch(2)), defaultPriority))
+	before := corev1.PodStatus{}
+	marked := corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}}}
+	for what, err := range map[string]error{
+		"marking":  schedutil.PatchPodStatus(t.Context(), c, PodName("web", 1), "ns", &before, &marked),
+		"evicting": c.CoreV1().Pods("ns").Delete(t.Context(), PodName("web", 1), metav1.DeleteOptions{}),
+	} {
+		if !errors.Is(err, ErrVictimGone) || apierrors.IsNotFound(err) || len(w.calls) != 0 {
+			t.Errorf("%s: %v, %v", what, err, w.calls)
+		}
 	}
 }
 
