@@ -51,6 +51,16 @@ func (c *connection) pin(
 			if err != nil {
 				return err
 			}
+			// As they were defined: of those that run QEMU itself would be asked.
+			threads, err := d.GetIOThreadInfo(lv.DOMAIN_AFFECT_CONFIG)
+			if err != nil {
+				return err
+			}
+			for _, t := range threads {
+				if err := d.PinIOThread(t.IOThreadID, cpus, flags); err != nil {
+					return err
+				}
+			}
 			return d.PinEmulator(cpus, flags)
 		})
 	})
