@@ -72,11 +72,22 @@ deps-run:
 ##@ Test
 
 .PHONY: test
-test: deps test-unit test-integration test-e2e ## Install what is missing and run every test.
+test: deps test-unit test-placement-quick test-integration test-e2e ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
 	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/...
+
+FLEETS ?= 10000
+
+.PHONY: test-placement
+test-placement: ## Hold the scheduler against an oracle on FLEETS (10,000) random fleets; half an hour.
+	$(GO_TEST) -c -o $(BIN)/placement.test ./test/placement
+	cd test/placement && $(BIN)/placement.test -test.v -test.timeout 3h -rapid.checks=$(FLEETS)
+
+.PHONY: test-placement-quick
+test-placement-quick: ## The same on 500 fleets, as make test does.
+	$(MAKE) test-placement FLEETS=500
 
 .PHONY: test-integration
 test-integration: tools ## Run the tests against a real API server.

@@ -107,3 +107,13 @@ func startFailure(err error, failures int, ran bool) (*Rejection, *Failure) {
 	}
 	return nil, &Failure{Reason: v1alpha1.ReasonStartFailed, Message: err.Error()}
 }
+
+// boundStartFailure is startFailure for a guest to which the placement gives
+// cells or devices of this very host: of one that is not there libvirt says what
+// it says of a domain that no host can run.
+func boundStartFailure(err error, failures int, ran bool) (*Rejection, *Failure) {
+	if errors.Is(err, libvirt.ErrInvalidDomain) && !ran {
+		return unfit("the host cannot give it the cells or devices it was placed on: %v", err), nil
+	}
+	return startFailure(err, failures, ran)
+}

@@ -105,6 +105,9 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	err := a.clear(ctx, in)
 	if err == nil {
 		judge = startFailure
+		if p := in.VM.Status.Placement; len(p.Cells)+len(p.Devices) > 0 {
+			judge = boundStartFailure
+		}
 		err = a.host.Start(ctx, uuid)
 	}
 	now := a.clock.Now()

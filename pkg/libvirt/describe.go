@@ -71,6 +71,7 @@ func describeGuests(conn *lv.Connect, t *DomainType) error {
 	}
 	// Only the whole list answers whether a guest can have a feature: most come
 	// with the model and are not named beside it.
+	t.CPUFeatures = nil
 	doc, err = conn.BaselineHypervisorCPU("", t.Arch, machine, t.Type, []string{guests.hostModel}, lv.CONNECT_BASELINE_CPU_EXPAND_FEATURES)
 	if err != nil {
 		if err = explain(doing, err); errors.Is(err, ErrUnavailable) {

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,19 +52,33 @@ func (c *connection) pin(
 			if err != nil {
 				return err
 			}
-			// As they were defined: of those that run QEMU itself would be asked.
-			threads, err := d.GetIOThreadInfo(lv.DOMAIN_AFFECT_CONFIG)
-			if err != nil {
+			// First, so that a failure is seen by where the emulator still is.
+			if err := pinIOThreads(d, cpus, flags); err != nil {
 				return err
-			}
-			for _, t := range threads {
-				if err := d.PinIOThread(t.IOThreadID, cpus, flags); err != nil {
-					return err
-				}
 			}
 			return d.PinEmulator(cpus, flags)
 		})
 	})
+}
+
+// pinIOThreads keeps the threads that serve disks where the emulator is. They
+// are listed as they were defined: of a guest that runs, QEMU itself would be
+// asked.
+func pinIOThreads(d *lv.Domain, cpus []bool, flags lv.DomainModificationImpact) error {
+	threads, err := d.GetIOThreadInfo(lv.DOMAIN_AFFECT_CONFIG)
+	var e lv.Error
+	if errors.As(err, &e) && (e.Code == lv.ERR_NO_SUPPORT || e.Code == lv.ERR_INVALID_ARG) {
+		return nil // a driver, or a machine, that has none
+	}
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		if err := d.PinIOThread(thread.IOThreadID, cpus, flags); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cpuMap turns CPUs in Linux list format into libvirt's map of a host's CPUs.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/controller/binding"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -189,10 +190,13 @@ func (c *session) Pending(_ context.Context, vm podless.Identity, scheduled *met
 	})
 }
 
-// Evict implements podless.Writer.
+// Evict implements podless.Writer, as binding.Binder does.
 func (c *session) Evict(_ context.Context, vm podless.Identity, reason, message string) error {
 	return c.change(vm, func(vm *v1alpha1.VirtualMachine) error {
-		if vm.Status.Placement != nil && vm.Status.Eviction == nil {
+		switch {
+		case vm.Status.Placement == nil:
+			return binding.ErrNotBound
+		case vm.Status.Eviction == nil:
 			vm.Status.Eviction = &v1alpha1.Eviction{Reason: reason, Message: message, RequestedAt: metav1.Now()}
 		}
 		return nil

@@ -226,6 +226,7 @@ func (w *world) report(t *rapid.T, name string, status *v1alpha1.HypervisorStatu
 // check waits until the scheduler has nothing to do and holds every promise.
 func (w *world) check(t *rapid.T) {
 	// What looks wrong may only not have come to rest yet.
+	last := ""
 	for began := time.Now(); ; {
 		w.settle()
 		wrong := w.wrong()
@@ -233,12 +234,15 @@ func (w *world) check(t *rapid.T) {
 		switch {
 		case wrong == "" && waited > prompt:
 			w.rescued++
+			fmt.Printf("RESCUED after %s: %s\n", waited, last)
+			t.Logf("after %s the last resort helped: %s", waited, last)
 			return
 		case wrong == "":
 			return
 		case waited > patience:
 			t.Fatal(wrong)
 		}
+		last = wrong
 	}
 }
 
@@ -292,6 +296,9 @@ func (w *world) wrong() string {
 	for _, vm := range waiting {
 		request := requestOf(vm)
 		for name, status := range w.hosts {
+			if promised(waiting, vm, name) {
+				continue
+			}
 			if fits, known := oracle.Fits(status, placements(w.held[name]), request); fits && known {
 				return fmt.Sprintf("%s waits (%s) and fits on %s:\n  asks for %+v\n  host %+v\n  held %+v", vm.Name, said(vm), name, request, *status, w.held[name])
 			}
@@ -315,6 +322,16 @@ func (w *world) reservedByBound(n int) bool {
 		}
 	}
 	return n <= bound
+}
+
+// promised says whether room on the host is being made for another VM, one that
+// goes before this one: that is no room for it. Whether the other one gets it is
+// asked of that one.
+func promised(waiting []*v1alpha1.VirtualMachine, vm *v1alpha1.VirtualMachine, host string) bool {
+	return slices.ContainsFunc(waiting, func(other *v1alpha1.VirtualMachine) bool {
+		return other.Name != vm.Name && other.Status.NominatedNodeName == host &&
+			(other.Spec.PriorityClassName == vm.Spec.PriorityClassName || other.Spec.PriorityClassName == urgent)
+	})
 }
 
 func said(vm *v1alpha1.VirtualMachine) string {

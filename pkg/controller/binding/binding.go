@@ -150,15 +150,22 @@ func (b *Binder) Pending(ctx context.Context, vm v1alpha1.Owner, scheduled *meta
 	return goneIfStale(err, vm)
 }
 
+// ErrNotBound says that a VM cannot be evicted yet: it is on its way to a host,
+// and has to be there first.
+var ErrNotBound = errors.New("the VirtualMachine is not bound yet")
+
 // Evict asks the VM's host to stop the guest and give its slot back. It is not
-// repeated while the host is at it; a VM that is not bound gives up nothing.
+// repeated while the host is at it. ErrNotBound has the preemption tried again.
 func (b *Binder) Evict(ctx context.Context, vm v1alpha1.Owner, reason, message string) error {
 	obj, err := b.observed(ctx, vm)
 	if err != nil {
 		return err
 	}
-	if obj.Status.Eviction != nil || obj.Status.Placement == nil {
+	switch {
+	case obj.Status.Eviction != nil:
 		return nil
+	case obj.Status.Placement == nil:
+		return fmt.Errorf("evicting VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, ErrNotBound)
 	}
 	_, err = b.writer.Patch(ctx, obj, func(s *v1alpha1.VirtualMachineStatus) {
 		if s.Placement == nil {

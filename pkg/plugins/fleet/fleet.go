@@ -156,5 +156,5 @@ func (f *Fleet) FollowVMs(pods Informer) (err error) {
 func (f *Fleet) ended(uid types.UID) {
 	f.reservations.remove(uid)
 	f.placements.remove(uid)
-	f.nominations.givenUp.Delete(uid)
+	f.nominations.remove(uid)
 }

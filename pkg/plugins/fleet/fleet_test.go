@@ -199,9 +199,15 @@ func TestReserve(t *testing.T) {
 	if err := f.FollowVMs(pods); err != nil {
 		t.Fatal(err)
 	}
+	group := "gang"
+	member := func(uid types.UID) *corev1.Pod {
+		pod := vm(uid, nil)
+		pod.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &group}
+		return pod
+	}
 	reserve := func(uid types.UID) *v1alpha1.Placement {
 		t.Helper()
-		pod := vm(uid, nil)
+		pod := member(uid)
 		if short := f.Reserve(pod, request(t, pod), info); short != nil {
 			t.Fatal(short)
 		}
@@ -215,8 +221,13 @@ func TestReserve(t *testing.T) {
 		}
 	}
 	want("one", "0")
-	want("two", "1") // the snapshot knows nothing of the first
+	want("two", "1") // the snapshot knows nothing of the first of its group
 	want("two", "1") // again: its own reservation does not stand in its way
+	alone := vm("alone", nil)
+	if short := f.Reserve(alone, request(t, alone), info); short != nil || f.Reserved(alone).Cells[0].CPUs != "0" {
+		t.Errorf("a VM by itself is kept off what only the snapshot does not know: %v", short)
+	}
+	f.Unreserve(alone)
 
 	f.Unreserve(vm("one", nil))
 	want("three", "0")
@@ -247,7 +258,7 @@ func TestReserve(t *testing.T) {
 	for _, uid := range []types.UID{"five", "six", "seven"} {
 		reserve(uid)
 	}
-	pod := vm("eight", nil)
+	pod := member("eight")
 	if short := f.Reserve(pod, request(t, pod), info); short == nil || f.Reserved(pod) != nil {
 		t.Errorf("a fifth VM was given a CPU: %v, %v", short, f.Reserved(pod))
 	}

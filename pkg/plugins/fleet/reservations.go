@@ -3,6 +3,7 @@ package fleet
 import (
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -15,22 +16,38 @@ import (
 // epoch.
 type reservations struct {
 	mu    sync.Mutex
-	byUID map[types.UID]*v1alpha1.Placement
+	byUID map[types.UID]reservation
+}
+
+// reservation is a placement, and the group that the VM is placed with.
+type reservation struct {
+	placement *v1alpha1.Placement
+	// group is namespace and name of a PodGroup; empty for a VM that is placed
+	// by itself.
+	group string
+}
+
+// groupOf names the group that a VM is placed with.
+func groupOf(pod *corev1.Pod) string {
+	if g := pod.Spec.SchedulingGroup; g != nil && g.PodGroupName != nil {
+		return pod.Namespace + "/" + *g.PodGroupName
+	}
+	return ""
 }
 
 func (r *reservations) get(uid types.UID) *v1alpha1.Placement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.byUID[uid]
+	return r.byUID[uid].placement
 }
 
-func (r *reservations) put(uid types.UID, p *v1alpha1.Placement) {
+func (r *reservations) put(pod *corev1.Pod, p *v1alpha1.Placement) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byUID == nil {
-		r.byUID = map[types.UID]*v1alpha1.Placement{}
+		r.byUID = map[types.UID]reservation{}
 	}
-	r.byUID[uid] = p
+	r.byUID[pod.UID] = reservation{placement: p, group: groupOf(pod)}
 }
 
 func (r *reservations) remove(uid types.UID) {
@@ -39,14 +56,15 @@ func (r *reservations) remove(uid types.UID) {
 	delete(r.byUID, uid)
 }
 
-// on lists the reservations on a node, but those of the UIDs in without.
-func (r *reservations) on(node string, without map[types.UID]bool) []*v1alpha1.Placement {
+// of lists what members of a group have reserved on a node, but those of the
+// UIDs in without.
+func (r *reservations) of(group, node string, without map[types.UID]bool) []*v1alpha1.Placement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []*v1alpha1.Placement
-	for uid, p := range r.byUID {
-		if p.NodeName == node && !without[uid] {
-			out = append(out, p)
+	for uid, held := range r.byUID {
+		if held.group == group && held.placement.NodeName == node && !without[uid] {
+			out = append(out, held.placement)
 		}
 	}
 	return out

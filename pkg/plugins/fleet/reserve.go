@@ -13,9 +13,11 @@ import (
 // Unreserve, or until its Pod is seen to say it itself. It says what is short
 // when there is no place any more.
 //
-// node is of the cycle's snapshot, which does not know what was reserved since
-// it was taken: the members of a group are reserved one after another on one
-// snapshot. All that is reserved and not in it is counted too.
+// node is of the cycle's snapshot, in which all VMs are that were reserved in
+// earlier cycles. Only the members of a group are reserved one after another on
+// one snapshot, which does not know of them: what they hold is counted too.
+// Nothing else is: a VM that was deleted on its way to the host holds its
+// reservation a moment longer than its room.
 func (f *Fleet) Reserve(pod *corev1.Pod, r *numa.Request, node fwk.NodeInfo) *numa.Shortage {
 	name := node.Node().Name
 	host, ok := topology(node, f.host(name))
@@ -24,19 +26,21 @@ func (f *Fleet) Reserve(pod *corev1.Pod, r *numa.Request, node fwk.NodeInfo) *nu
 	}
 	u, counted := numa.NewUsage(&host), map[types.UID]bool{pod.UID: true}
 	f.add(u, node, counted)
-	for _, info := range node.GetPods() {
-		counted[info.GetPod().UID] = true
-	}
-	for _, p := range f.reservations.on(name, counted) {
-		// One that cannot be counted was never chosen here.
-		_ = u.Add(p)
+	if group := groupOf(pod); group != "" {
+		for _, info := range node.GetPods() {
+			counted[info.GetPod().UID] = true
+		}
+		for _, p := range f.reservations.of(group, name, counted) {
+			// One that cannot be counted was never chosen here.
+			_ = u.Add(p)
+		}
 	}
 	a, short := numa.Choose(u, r)
 	if short != nil {
 		return short
 	}
 	p := r.Placement(name, a)
-	f.reservations.put(pod.UID, &p)
+	f.reservations.put(pod, &p)
 	return nil
 }
 

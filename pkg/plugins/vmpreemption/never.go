@@ -24,7 +24,11 @@ func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.
 	case why != "":
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why)
 	}
-	return p.DefaultPreemption.PostFilter(ctx, cs, pod, rejected)
+	result, status := p.DefaultPreemption.PostFilter(ctx, cs, pod, rejected)
+	if result != nil && result.NominatingInfo != nil && result.NominatedNodeName != "" {
+		p.fleet.Promised(pod, result.NominatedNodeName)
+	}
+	return result, status
 }
 
 // never says why no host will ever take the VM as they all are, or "".
