@@ -257,3 +257,21 @@ func TestADomainThatWasMadeBeforeCPUsWereTakenIsMadeAnewBeforeItStarts(t *testin
 		t.Error(diff)
 	}
 }
+
+func TestIOThreadsLeaveDedicatedCPUsToo(t *testing.T) {
+	alone := dedicated()
+	s := newLargeStage(t, bound(), alone)
+	s.mustTurn()
+	// The emulator is where it should be already, and one of two I/O threads.
+	d := s.host.domains[testUID]
+	d.Binding = besides
+	d.Binding.IOThreads = []string{"0-1,4-7", ""}
+	s.host.domains[testUID] = d
+	s.restart()
+	s.turnOf(alone)
+	want := besides
+	want.IOThreads = []string{"0-1,4-7", "0-1,4-7"}
+	if diff := cmp.Diff(want, s.host.domains[testUID].Binding); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,6 +93,10 @@ func (h *fakeHost) Pin(_ context.Context, uuid string, vcpus map[int]string, emu
 		d.Binding.VCPUs = pins
 		if emulator != "" {
 			d.Binding.Emulator = emulator
+			d.Binding.IOThreads = slices.Clone(d.Binding.IOThreads)
+			for i := range d.Binding.IOThreads {
+				d.Binding.IOThreads[i] = emulator
+			}
 		}
 		h.domains[uuid] = d
 		return nil

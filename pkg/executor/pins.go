@@ -22,9 +22,9 @@ type astray struct {
 }
 
 // correction says how threads that are bound as b have to be pinned anew to run
-// where they should: vCPU by vCPU of a guest with so many, and the emulator's.
-// wanted and emulator are convert.Pins'; what is not in them may run on all CPUs
-// of the host. runsOn is where they run.
+// where they should: vCPU by vCPU of a guest with so many, and the emulator's,
+// with which the I/O threads go. wanted and emulator are convert.Pins'; what is
+// not in them may run on all CPUs of the host. runsOn is where they run.
 func correction(b libvirt.Binding, vcpus int, wanted map[int]string, emulator string, all cpuset.CPUSet) (pins map[int]string, emulatorPin string, runsOn cpuset.CPUSet) {
 	// on is a set in libvirt's words or in ours. CPUs that the host does not
 	// have, or not now, make no difference.
@@ -39,6 +39,13 @@ func correction(b libvirt.Binding, vcpus int, wanted map[int]string, emulator st
 	runsOn = has
 	if !has.Equals(wants) {
 		emulatorPin = wants.String()
+	}
+	for _, list := range b.IOThreads {
+		has := on(list)
+		runsOn = runsOn.Union(has)
+		if !has.Equals(wants) {
+			emulatorPin = wants.String()
+		}
 	}
 	for n := range vcpus {
 		has, wants := on(b.VCPUs[n]), on(wanted[n])

@@ -16,6 +16,8 @@ type Binding struct {
 	// Emulator is the host CPUs that QEMU's other threads may run on, in Linux
 	// list format; empty when they run anywhere.
 	Emulator string
+	// IOThreads is the same for each I/O thread, those that are pinned first.
+	IOThreads []string
 	// Cells is the guest's memory that lies in one host cell and in no other,
 	// by ascending cell. Of memory that is bound to several cells each has an
 	// even share.
@@ -50,12 +52,22 @@ func bindingOf(d *libvirtxml.Domain, memory, unit int64) Binding {
 		out.Emulator = d.VCPU.CPUSet
 	}
 	if tune := d.CPUTune; tune != nil {
+		for _, p := range tune.IOThreadPin {
+			out.IOThreads = append(out.IOThreads, p.CPUSet)
+		}
 		for _, p := range tune.VCPUPin {
 			pin(p.VCPU, p.CPUSet)
 		}
 		if tune.EmulatorPin != nil {
 			out.Emulator = tune.EmulatorPin.CPUSet
 		}
+	}
+	for uint(len(out.IOThreads)) < d.IOThreads {
+		if d.VCPU != nil {
+			out.IOThreads = append(out.IOThreads, d.VCPU.CPUSet)
+			continue
+		}
+		out.IOThreads = append(out.IOThreads, "")
 	}
 	out.Cells = boundMemory(d, memory, unit)
 	return out

@@ -27,6 +27,14 @@ func TestABindingIsReadFromTheDomain(t *testing.T) {
 			parts: `<vcpu>3</vcpu><cputune><vcpupin vcpu='2' cpuset='4'/></cputune>`,
 			want:  Binding{VCPUs: map[int]string{2: "4"}},
 		},
+		"I/O threads": {
+			parts: `<vcpu>1</vcpu><iothreads>3</iothreads><cputune><emulatorpin cpuset='1'/><iothreadpin iothread='2' cpuset='4-5'/></cputune>`,
+			want:  Binding{Emulator: "1", IOThreads: []string{"4-5", "", ""}},
+		},
+		"I/O threads in the set of all threads": {
+			parts: `<vcpu cpuset='0-7'>1</vcpu><iothreads>2</iothreads><cputune><iothreadpin iothread='1' cpuset='4'/></cputune>`,
+			want:  Binding{VCPUs: map[int]string{0: "0-7"}, Emulator: "0-7", IOThreads: []string{"4", "0-7"}},
+		},
 		"all memory in one cell": {
 			parts: `<numatune><memory mode='strict' nodeset='1'/></numatune>`,
 			want:  Binding{Cells: []BoundMemory{{Cell: 1, Memory: 4 * gi}}},

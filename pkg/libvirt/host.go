@@ -41,10 +41,10 @@ type Host interface {
 	Undefine(ctx context.Context, uuid string) error
 	// Pin confines the threads of a running guest to host CPUs, until it ends:
 	// each vCPU named in vcpus, and with an emulator that is not empty QEMU's
-	// other threads. CPUs are in Linux list format; the threads that are not
+	// other threads, I/O threads among them. CPUs are in Linux list format; the threads that are not
 	// named stay where they are. A domain that does not run is left as it is.
-	// Where libvirt has no cpuset cgroup it moves of those other threads the main
-	// one alone, and what that starts from then on. Errors: ErrNotFound;
+	// Where libvirt has no cpuset cgroup it moves of QEMU's own threads the main one
+	// alone, and what that starts from then on. Errors: ErrNotFound;
 	// ErrInvalidDomain when the guest has no such vCPU or the host no such CPU;
 	// ErrTimeout also while the guest has not reacted to a Shutdown.
 	Pin(ctx context.Context, uuid string, vcpus map[int]string, emulator string) error

@@ -52,17 +52,20 @@ func (c *connection) pin(
 			if err != nil {
 				return err
 			}
-			if err := d.PinEmulator(cpus, flags); err != nil {
+			// First, so that a failure is seen by where the emulator still is.
+			if err := pinIOThreads(d, cpus, flags); err != nil {
 				return err
 			}
-			return pinIOThreads(d, cpus, flags)
+			return d.PinEmulator(cpus, flags)
 		})
 	})
 }
 
-// pinIOThreads keeps the threads that serve disks where the emulator is.
+// pinIOThreads keeps the threads that serve disks where the emulator is. They
+// are listed as they were defined: of a guest that runs, QEMU itself would be
+// asked.
 func pinIOThreads(d *lv.Domain, cpus []bool, flags lv.DomainModificationImpact) error {
-	threads, err := d.GetIOThreadInfo(flags)
+	threads, err := d.GetIOThreadInfo(lv.DOMAIN_AFFECT_CONFIG)
 	var e lv.Error
 	if errors.As(err, &e) && (e.Code == lv.ERR_NO_SUPPORT || e.Code == lv.ERR_INVALID_ARG) {
 		return nil // a driver, or a machine, that has none

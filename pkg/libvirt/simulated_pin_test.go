@@ -148,3 +148,30 @@ func TestWhatIsNotThereIsNoPlaceToPinTo(t *testing.T) {
 		})
 	}
 }
+
+func TestIOThreadsArePinnedWithTheEmulator(t *testing.T) {
+	host, _, ctx := simulate(t)
+	threaded := strings.Replace(guest, "<vcpu>2</vcpu>", "<vcpu>2</vcpu><iothreads>2</iothreads><iothreadids><iothread id='3'/></iothreadids>", 1)
+	if err := errors.Join(host.Define(ctx, threaded), host.Start(ctx, guestUUID)); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		vcpus    map[int]string
+		emulator string
+		want     libvirt.Binding
+	}{
+		{map[int]string{0: "8"}, "", libvirt.Binding{VCPUs: map[int]string{0: "8"}, IOThreads: []string{"", ""}}},
+		{nil, "0,8", libvirt.Binding{VCPUs: map[int]string{0: "8"}, Emulator: "0,8", IOThreads: []string{"0,8", "0,8"}}},
+	} {
+		if err := host.Pin(ctx, guestUUID, step.vcpus, step.emulator); err != nil {
+			t.Fatal(err)
+		}
+		d, err := host.Domain(ctx, guestUUID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(step.want, d.Binding); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"strconv"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func TestADedicatedGuestHasExactlyItsPlacement(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(allowed{vcpus: map[int]string{0: cell.CPUs}, emulator: cell.CPUs}, on, cmp.AllowUnexported(allowed{})); diff != "" {
+		if diff := cmp.Diff(allowed{vcpus: map[int]string{0: cell.CPUs}, emulator: cell.CPUs, ioThreads: map[int]string{}}, on, cmp.AllowUnexported(allowed{})); diff != "" {
 			t.Errorf("CPUs that the kernel lets it run on (-want +got):\n%s", diff)
 		}
 		in := []mapping{{policy: "bind:" + strconv.Itoa(int(cell.ID)), pages: map[int]int{int(cell.ID): memory >> 21}}}
@@ -124,7 +125,10 @@ func TestOthersLeaveADedicatedCPU(t *testing.T) {
 	const shared, dedicated = "beside", "alone"
 	g := NewWithT(t)
 	t.Cleanup(func() { remove(t, shared) })
-	boots(t, shared)
+	vm := newGuest(t, shared)
+	vm.Spec.Domain.Raw = bytes.Replace(vm.Spec.Domain.Raw, []byte("{"), []byte(`{"ioThreads":1,`), 1)
+	create(t, vm)
+	g.Eventually(func() string { return env.console(shared) }).WithTimeout(bootTime).Should(ContainSubstring(banner), status(t, shared))
 	vm, err := get(t, shared)()
 	g.Expect(err).NotTo(HaveOccurred())
 	neighbour := qemu(vm.Status.Host.DomainUUID)
@@ -133,7 +137,11 @@ func TestOthersLeaveADedicatedCPU(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	all, err := cpuset.Parse(everywhere.emulator)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(everywhere).To(Equal(allowed{vcpus: map[int]string{0: all.String()}, emulator: all.String()}))
+	on := func(cpus cpuset.CPUSet) allowed {
+		list := cpus.String()
+		return allowed{vcpus: map[int]string{0: list}, emulator: list, ioThreads: map[int]string{1: list}}
+	}
+	g.Expect(everywhere).To(Equal(on(all)))
 
 	t.Cleanup(func() { remove(t, dedicated) })
 	vm = newDedicatedGuest(t, dedicated)
@@ -148,8 +156,7 @@ func TestOthersLeaveADedicatedCPU(t *testing.T) {
 	own, err := cpuset.Parse(vm.Status.Placement.Cells[0].CPUs)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(own.Size()).To(Equal(1))
-	rest := all.Difference(own).String()
-	g.Expect(then).To(Equal(allowed{vcpus: map[int]string{0: rest}, emulator: rest}))
+	g.Expect(then).To(Equal(on(all.Difference(own))))
 	g.Eventually(func() string { return env.console(dedicated) }).WithTimeout(bootTime).Should(ContainSubstring(banner))
 	g.Expect(where()).To(Equal(then))
 

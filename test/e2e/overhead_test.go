@@ -120,7 +120,7 @@ func residentBesideGuest(t *testing.T, pid int) int64 {
 }
 
 // scan reads a line of that format.
-func scan(line, format string, into *int64) bool {
+func scan[N int | int64](line, format string, into *N) bool {
 	n, err := fmt.Sscanf(line, format, into)
 	return n == 1 && err == nil
 }

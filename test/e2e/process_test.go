@@ -13,14 +13,16 @@ import (
 type allowed struct {
 	// vcpus has the threads of vCPUs, by number.
 	vcpus map[int]string
+	// ioThreads has the I/O threads, by number.
+	ioThreads map[int]string
 	// emulator is QEMU's main thread.
 	emulator string
 }
 
 // allowedCPUs asks the kernel about the QEMU process pid, which names its
-// threads: CPU 0/TCG, CPU 1/KVM.
+// threads: CPU 0/TCG, CPU 1/KVM, IO iothread1.
 func allowedCPUs(pid int) (allowed, error) {
-	out := allowed{vcpus: map[int]string{}}
+	out := allowed{vcpus: map[int]string{}, ioThreads: map[int]string{}}
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil {
 		return out, err
@@ -31,10 +33,12 @@ func allowedCPUs(pid int) (allowed, error) {
 			continue // a thread that has ended
 		}
 		fields := statusFields(string(status))
-		var vcpu int
-		switch n, _ := fmt.Sscanf(fields["Name"], "CPU %d/", &vcpu); {
-		case n == 1:
-			out.vcpus[vcpu] = fields["Cpus_allowed_list"]
+		var number int
+		switch name := fields["Name"]; {
+		case scan(name, "CPU %d/", &number):
+			out.vcpus[number] = fields["Cpus_allowed_list"]
+		case scan(name, "IO iothread%d", &number):
+			out.ioThreads[number] = fields["Cpus_allowed_list"]
 		case filepath.Base(task) == strconv.Itoa(pid):
 			out.emulator = fields["Cpus_allowed_list"]
 		}
