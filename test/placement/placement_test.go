@@ -131,10 +131,9 @@ func (s *totals) String() string {
 }
 
 // rescuable is up to how many of so many fleets a VM may have waited for the
-// scheduler's last resort. kube-scheduler itself loses an event now and then
-// (kubernetes/kubernetes issue 134859): in 1 of 1,000 fleets here. A hint that a
-// plugin lacks shows in more than 1 of 200.
-func rescuable(fleets int) int { return 2 + fleets/250 }
+// scheduler's last resort, on a machine that is busy with other things: it was
+// none in 1,500 fleets. A hint that a plugin lacks showed in 1 of 150.
+func rescuable(fleets int) int { return 1 + fleets/1000 }
 
 func (s *totals) require(t *testing.T) {
 	if t.Failed() {

@@ -234,8 +234,7 @@ func (w *world) check(t *rapid.T) {
 		switch {
 		case wrong == "" && waited > prompt:
 			w.rescued++
-			fmt.Printf("RESCUED after %s: %s\n", waited, last)
-			t.Logf("after %s the last resort helped: %s", waited, last)
+			fmt.Printf("placement: after %s the last resort helped: %s\n", waited, last)
 			return
 		case wrong == "":
 			return
