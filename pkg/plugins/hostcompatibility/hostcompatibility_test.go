@@ -7,13 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/fleet/fleettest"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -69,31 +68,12 @@ var (
 	}
 )
 
-// informer delivers nothing: tests tell the Fleet what it sees.
-type informer struct {
-	cache.ResourceEventHandlerRegistration
-}
-
-func (i informer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return i.ResourceEventHandlerRegistration, nil
-}
-
-type synced bool
-
-func (s synced) HasSynced() bool                   { return bool(s) }
-func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
-
 func newPlugin(t testing.TB, isSynced bool, hosts ...*v1alpha1.Hypervisor) *plugin {
 	t.Helper()
-	f := fleet.New(informer{synced(isSynced)})
-	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
-	if err != nil {
-		t.Fatal(err)
+	if !isSynced {
+		return &plugin{fleet: fleettest.Unread(t)}
 	}
-	for _, hv := range hosts {
-		f.See(hv)
-	}
-	return &plugin{fleet: f}
+	return &plugin{fleet: fleettest.New(t, hosts...)}
 }
 
 // filtered is what Filter says of a host.

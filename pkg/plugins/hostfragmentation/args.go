@@ -1,15 +1,14 @@
 package hostfragmentation
 
 import (
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/pluginconfig"
 )
 
 // maxShapes bounds the shapes: each is tried on every host that is scored.
@@ -41,19 +40,13 @@ type Shape struct {
 }
 
 // argsPath is where errors say the arguments are.
-var argsPath = field.NewPath("pluginConfig").Key(Name).Child("args")
+var argsPath = pluginconfig.Path(Name)
 
 // decode reads the arguments, sets defaults and validates.
 func decode(obj runtime.Object) (Args, error) {
 	var args Args
-	switch raw := obj.(type) {
-	case nil:
-	case *runtime.Unknown:
-		if err := yaml.UnmarshalStrict(raw.Raw, &args); err != nil {
-			return Args{}, fmt.Errorf("%s: %w", argsPath, err)
-		}
-	default:
-		return Args{}, fmt.Errorf("%s: unexpected type %T", argsPath, obj)
+	if err := pluginconfig.Decode(Name, obj, &args); err != nil {
+		return Args{}, err
 	}
 	for i := range args.Shapes {
 		setDefaults(&args.Shapes[i])

@@ -10,39 +10,22 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
-	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/fleet/fleettest"
 	"domus.dev/domus/pkg/podless"
 )
 
 const gib = int64(1) << 30
 
-// noInformer delivers nothing: tests tell the Fleet what it sees.
-type noInformer struct{}
-
-func (noInformer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return synced{}, nil
-}
-
-type synced struct{}
-
-func (synced) HasSynced() bool                     { return true }
-func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
-
 // hosts is a plugin that knows these hosts.
 func hosts(t testing.TB, args string, described ...*v1alpha1.Hypervisor) *plugin {
 	t.Helper()
-	f := fleet.New(noInformer{})
-	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := fleettest.New(t)
 	for _, hv := range described {
 		f.See(hv)
 	}

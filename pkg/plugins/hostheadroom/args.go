@@ -1,13 +1,13 @@
 package hostheadroom
 
 import (
-	"fmt"
 	"slices"
 
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
+
+	"domus.dev/domus/pkg/plugins/pluginconfig"
 )
 
 // Mode says what becomes of hosts on which a VM would break the promise.
@@ -34,19 +34,13 @@ type Args struct {
 }
 
 // argsPath is where errors say the arguments are.
-var argsPath = field.NewPath("pluginConfig").Key(Name).Child("args")
+var argsPath = pluginconfig.Path(Name)
 
 // decode reads the arguments, sets defaults and validates.
 func decode(obj runtime.Object) (Args, error) {
 	var args Args
-	switch raw := obj.(type) {
-	case nil:
-	case *runtime.Unknown:
-		if err := yaml.UnmarshalStrict(raw.Raw, &args); err != nil {
-			return Args{}, fmt.Errorf("%s: %w", argsPath, err)
-		}
-	default:
-		return Args{}, fmt.Errorf("%s: unexpected type %T", argsPath, obj)
+	if err := pluginconfig.Decode(Name, obj, &args); err != nil {
+		return Args{}, err
 	}
 	if args.Mode == "" {
 		args.Mode = ModeScore

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
@@ -16,30 +15,15 @@ import (
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/fleet/fleettest"
 	"domus.dev/domus/pkg/podless"
 )
 
 const gib = int64(1) << 30
 
-// noInformer delivers nothing: tests tell the Fleet what it sees.
-type noInformer struct{}
-
-func (noInformer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return synced{}, nil
-}
-
-type synced struct{}
-
-func (synced) HasSynced() bool                     { return true }
-func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
-
 func newFleet(t testing.TB) *fleet.Fleet {
 	t.Helper()
-	f := fleet.New(noInformer{})
-	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := fleettest.New(t)
 	return f
 }
 

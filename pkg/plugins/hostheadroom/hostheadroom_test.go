@@ -8,7 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -18,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/fleet/fleettest"
 )
 
 func labelled(value string) func(*corev1.Node) {
@@ -247,23 +247,8 @@ func TestAVMThatHasRunBeforeIsNotTurnedAway(t *testing.T) {
 	}
 }
 
-// unread never has all Hypervisors.
-type unread struct{ noInformer }
-
-func (unread) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return unsynced{}, nil
-}
-
-type unsynced struct{ synced }
-
-func (unsynced) HasSynced() bool { return false }
-
 func TestUntilTheHostsAreReadAVMIsTriedAgainSoon(t *testing.T) {
-	f := fleet.New(unread{})
-	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := fleettest.Unread(t)
 	_, status := newPlugin(f, "").PreFilter(t.Context(), framework.NewCycleState(), newTestVM("vm"), nil)
 	if !errors.Is(status.AsError(), fleet.ErrNotSynced) {
 		t.Errorf("status %v", status)

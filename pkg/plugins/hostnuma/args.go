@@ -1,12 +1,12 @@
 package hostnuma
 
 import (
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
+
+	"domus.dev/domus/pkg/plugins/pluginconfig"
 )
 
 // Args are the plugin's arguments in a scheduler configuration's pluginConfig.
@@ -36,19 +36,13 @@ type ScoringStrategy struct {
 }
 
 // argsPath is where errors say the arguments are.
-var argsPath = field.NewPath("pluginConfig").Key(Name).Child("args")
+var argsPath = pluginconfig.Path(Name)
 
 // decode reads the arguments, sets defaults and validates.
 func decode(obj runtime.Object) (Args, error) {
 	var args Args
-	switch raw := obj.(type) {
-	case nil:
-	case *runtime.Unknown:
-		if err := yaml.UnmarshalStrict(raw.Raw, &args); err != nil {
-			return Args{}, fmt.Errorf("%s: %w", argsPath, err)
-		}
-	default:
-		return Args{}, fmt.Errorf("%s: unexpected type %T", argsPath, obj)
+	if err := pluginconfig.Decode(Name, obj, &args); err != nil {
+		return Args{}, err
 	}
 	if args.ScoringStrategy.Type == "" {
 		args.ScoringStrategy.Type = CellCount

@@ -10,14 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2/ktesting"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
-	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/fleet/fleettest"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -99,29 +98,13 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// noInformer delivers nothing: tests tell the Fleet what it sees.
-type noInformer struct{}
-
-func (noInformer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return synced{}, nil
-}
-
-type synced struct{}
-
-func (synced) HasSynced() bool                     { return true }
-func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
-
 func newPlugin(t testing.TB, args string) *plugin {
 	t.Helper()
 	var obj runtime.Object
 	if args != "" {
 		obj = &runtime.Unknown{Raw: []byte(args)}
 	}
-	f := fleet.New(noInformer{})
-	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := fleettest.New(t)
 	decoded, err := decode(obj)
 	if err != nil {
 		t.Fatal(err)

@@ -8,38 +8,21 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	schedulercache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/fleet/fleettest"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
 	"domus.dev/domus/pkg/plugins/hostresources"
 	"domus.dev/domus/pkg/podless"
 )
 
-// noInformer delivers nothing: tests tell the Fleet what it sees.
-type noInformer struct{}
-
-func (noInformer) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return synced{}, nil
-}
-
-type synced struct{}
-
-func (synced) HasSynced() bool                     { return true }
-func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
-
 // hosts are of 4 CPUs and 4Gi: intel and small have Haswell, amd has EPYC.
 func hosts(t *testing.T) *plugin {
 	t.Helper()
-	f := fleet.New(noInformer{})
-	_, err := f.Follow(cache.ResourceEventHandlerFuncs{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := fleettest.New(t)
 	var nodes []*corev1.Node
 	for name, model := range map[string]string{"intel": "Haswell", "amd": "EPYC", "small": "Haswell", "tainted": "Foo"} {
 		hv := &v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: name}}
