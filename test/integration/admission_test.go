@@ -244,6 +244,11 @@ func TestAnExecutorWritesItsOwnHostOnly(t *testing.T) {
 		if i == 1 {
 			forbidden("opening another Node to pods", err)
 		}
+		known := &v1alpha1.Hypervisor{}
+		known.Name = name
+		if err := suite.client.Delete(t.Context(), known); err != nil {
+			t.Fatal(err)
+		}
 		hv := &v1alpha1.Hypervisor{}
 		hv.Name = name
 		err = executor.Create(t.Context(), hv)

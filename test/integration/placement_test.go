@@ -227,7 +227,7 @@ func TestKindOfGuest(t *testing.T) {
 	create(t, newVM(ns, "fast", 1, 1, func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"type":"kvm"}`)}
 	}))
-	waitVM(t, ns, "fast", waiting("Unschedulable", "1 host(s) run no kvm guests"))
+	waitVM(t, ns, "fast", waiting("Unschedulable", "2 host(s) run no kvm guests"))
 	describes(t, names[1], mid, v1alpha1.DomainType{Type: "kvm", Arch: "x86_64"})
 	waitVM(t, ns, "fast", boundTo(names[1]))
 }
