@@ -38,9 +38,7 @@ func onCPUs(cpus, idle string) func(*v1alpha1.Placement) {
 	return func(p *v1alpha1.Placement) { p.Cells[0].CPUs, p.Cells[0].Idle = cpus, idle }
 }
 
-func inPages(size v1alpha1.PageSize) func(*v1alpha1.Placement) {
-	return func(p *v1alpha1.Placement) { p.Granted.PageSize = size }
-}
+func in1Gi(p *v1alpha1.Placement) { p.Granted.PageSize = v1alpha1.PageSize1Gi }
 
 func withDevice(name, address string) func(*v1alpha1.Placement) {
 	return func(p *v1alpha1.Placement) {
@@ -57,7 +55,7 @@ func TestTheSecondVMIsToldWhatIsTaken(t *testing.T) {
 		"an idle CPU":       {placement(0, 1, 1, onCPUs("0", "1")), placement(0, 1, 1, onCPUs("1", "")), "CPUs 1 belong to another VM alone"},
 		"shared CPUs":       {placement(0, 3, 1, onCPUs("0-2", "")), placement(0, 2, 1), "need 2 vCPUs in one cell, the largest free is 1"},
 		"memory of a cell":  {placement(0, 1, 7), placement(0, 1, 4), "need 4Gi of memory in one cell, the largest free is 3Gi"},
-		"pages of a cell":   {placement(1, 1, 3, inPages("1Gi")), placement(1, 1, 2, inPages("1Gi")), "need 2Gi of 1Gi hugepages in one cell, the largest free is 1Gi"},
+		"pages of a cell":   {placement(1, 1, 3, in1Gi), placement(1, 1, 2, in1Gi), "need 2Gi of 1Gi hugepages in one cell, the largest free is 1Gi"},
 		"a device":          {placement(0, 1, 1, withDevice("gpu", "0000:3b:00.0")), placement(0, 1, 1, withDevice("gpu", "0000:3b:00.0")), "device 0000:3b:00.0 belongs to another VM alone"},
 		"another cell":      {first: placement(0, 2, 7, onCPUs("0-1", "")), second: placement(1, 2, 7, onCPUs("4-5", ""))},
 		"another device":    {first: placement(1, 1, 1, withDevice("vf", "0000:5e:00.2")), second: placement(1, 1, 1, withDevice("vf", "0000:5e:00.3"))},

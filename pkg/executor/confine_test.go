@@ -156,14 +156,14 @@ func TestOnlyOurOwnGuestsAreConfined(t *testing.T) {
 	s := newLargeStage(t, alone)
 	running := func(uuid string, change func(*Observed)) {
 		o := domain(libvirt.StateRunning, change)
-		o.Domain.UUID, o.Domain.Name, o.Ownership.Owner.Name = uuid, uuid, uuid
+		o.UUID, o.Name, o.Ownership.Owner.Name = uuid, uuid, uuid
 		if o.Owned {
 			o.Metadata = o.Ownership.XML()
 		}
 		s.host.domains[uuid] = o.Domain
 	}
 	running("foreign", foreign)
-	running("another-clusters", ofCluster("cluster-2"))
+	running("another-clusters", ofAnotherCluster)
 	running("quarantined", func(*Observed) {})
 	s.restart()
 	s.agent.registry.quarantine("quarantined", "its VirtualMachine does not exist any more")

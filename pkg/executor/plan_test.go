@@ -74,11 +74,11 @@ func domain(state libvirt.State, change ...func(*Observed)) *Observed {
 	return d
 }
 
-func ofEpoch(e int64) func(*Observed)     { return func(d *Observed) { d.Ownership.Owner.Epoch = e } }
-func ofCluster(id string) func(*Observed) { return func(d *Observed) { d.Ownership.ClusterID = id } }
-func recreated(d *Observed)               { d.Ownership.Owner.UID = "22222222-2222-4222-8222-222222222222" }
-func ofAnother(d *Observed)               { d.Ownership.Owner.Namespace = "other" }
-func foreign(d *Observed)                 { d.Owned, d.Ownership = false, convert.Ownership{} }
+func ofEpoch(e int64) func(*Observed) { return func(d *Observed) { d.Ownership.Owner.Epoch = e } }
+func ofAnotherCluster(d *Observed)    { d.Ownership.ClusterID = "cluster-2" }
+func recreated(d *Observed)           { d.Ownership.Owner.UID = "22222222-2222-4222-8222-222222222222" }
+func ofAnother(d *Observed)           { d.Ownership.Owner.Namespace = "other" }
+func foreign(d *Observed)             { d.Owned, d.Ownership = false, convert.Ownership{} }
 
 func TestPlan(t *testing.T) {
 	stopping := &Report{State: v1alpha1.HostStopping, Message: "the guest was asked to shut down"}
@@ -100,7 +100,7 @@ func TestPlan(t *testing.T) {
 			want:   Decision{Quarantine: "its VirtualMachine does not exist any more"},
 		},
 		"a domain of another cluster is quarantined": {
-			vm: placed(epoch(9), unplaced), domain: domain(libvirt.StateRunning, ofCluster("cluster-2")),
+			vm: placed(epoch(9), unplaced), domain: domain(libvirt.StateRunning, ofAnotherCluster),
 			want: Decision{Quarantine: "it belongs to a VirtualMachine of another cluster"},
 		},
 		"a domain of a deleted and recreated VM is quarantined": {
@@ -116,7 +116,7 @@ func TestPlan(t *testing.T) {
 			want: Decision{Quarantine: "its VirtualMachine is at the same epoch and not bound to this host"},
 		},
 		"a VM whose UUID another cluster's domain has is rejected, the domain quarantined": {
-			vm: placed(), domain: domain(libvirt.StateRunning, ofCluster("cluster-2")),
+			vm: placed(), domain: domain(libvirt.StateRunning, ofAnotherCluster),
 			want: Decision{
 				Quarantine: "it belongs to a VirtualMachine of another cluster",
 				Report: &Report{
@@ -336,7 +336,7 @@ func TestPlanNeverTouchesWhatIsNotOurs(t *testing.T) {
 			vms[name+" at "+string(rune('0'+e))] = placed(append([]func(*v1alpha1.VirtualMachine){epoch(e)}, change...)...)
 		}
 	}
-	strangers := map[string]func(*Observed){"foreign": foreign, "other cluster": ofCluster("cluster-2"), "other UID": recreated, "other VM": ofAnother}
+	strangers := map[string]func(*Observed){"foreign": foreign, "other cluster": ofAnotherCluster, "other UID": recreated, "other VM": ofAnother}
 	touching := map[Step]bool{StepDefine: true, StepStart: true, StepAskShutdown: true, StepDestroy: true, StepUndefine: true}
 	for vmName, vm := range vms {
 		for strangerName, change := range strangers {

@@ -166,7 +166,7 @@ func TestAPlacementOnASimulatedHostIsWhatWasDecided(t *testing.T) {
 	}{
 		"cpu":    {placement(0, 1, 1, onCPUs("3", "")), "the host is full: CPUs 3 belong to another VM alone"},
 		"idle":   {placement(1, 1, 1, onCPUs("7", "")), "the host is full: CPUs 7 belong to another VM alone"},
-		"pages":  {placement(0, 1, 3, inPages("1Gi")), "the host is full: need 3Gi of 1Gi hugepages in one cell, the largest free is 2Gi"},
+		"pages":  {placement(0, 1, 3, in1Gi), "the host is full: need 3Gi of 1Gi hugepages in one cell, the largest free is 2Gi"},
 		"device": {placement(0, 1, 1, withDevice("vf", "0000:5e:00.2")), "the host is full: device 0000:5e:00.2 belongs to another VM alone"},
 	} {
 		second := dedicated(func(vm *v1alpha1.VirtualMachine) {
@@ -230,7 +230,7 @@ func TestAForeignDomainInACellOfASimulatedHostIsReportedAndCounted(t *testing.T)
 		placement v1alpha1.Placement
 		want      string
 	}{
-		"pages": {placement(1, 1, 2, inPages("1Gi")), "the host is full: need 2Gi of 1Gi hugepages in one cell, the largest free is 1Gi"},
+		"pages": {placement(1, 1, 2, in1Gi), "the host is full: need 2Gi of 1Gi hugepages in one cell, the largest free is 1Gi"},
 		"cpu":   {placement(1, 1, 1, onCPUs("5", "")), "the host is full: domains that Domus does not own are pinned to CPUs 5"},
 	} {
 		vm := dedicated(func(vm *v1alpha1.VirtualMachine) { vm.Name, vm.Status.Placement = name, &c.placement })

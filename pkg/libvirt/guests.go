@@ -70,7 +70,7 @@ func hostModel(mode libvirtxml.DomainCapsCPUMode) *libvirtxml.DomainCPU {
 		out.Model = &libvirtxml.DomainCPUModel{Value: mode.Models[0].Name, Fallback: mode.Models[0].Fallback}
 	}
 	for _, f := range mode.Features {
-		out.Features = append(out.Features, libvirtxml.DomainCPUFeature{Policy: f.Policy, Name: f.Name})
+		out.Features = append(out.Features, libvirtxml.DomainCPUFeature(f))
 	}
 	return out
 }

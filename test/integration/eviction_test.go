@@ -12,16 +12,17 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-func priorityClass(t *testing.T, name string, value int32) {
+// urgentClass is for VMs that may evict those without a class.
+func urgentClass(t *testing.T, name string) {
 	t.Helper()
-	create(t, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value})
+	create(t, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: 1000})
 }
 
 func TestPreemptionAsksTheHostAndDeletesNothing(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
 	host := hosts(t, ns, 1, mid)[0]
-	priorityClass(t, ns+"-high", 1000)
+	urgentClass(t, ns+"-high")
 	create(t, newVM(ns, "low", 8, 1))
 	low := waitVM(t, ns, "low", boundTo(host))
 	hostSays(t, ns, "low", v1alpha1.HostRunning, "", "")
@@ -67,7 +68,7 @@ func TestPreemptionNeverTakesARealPod(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
 	host := hosts(t, ns, 1, mid)[0]
-	priorityClass(t, ns+"-high", 1000)
+	urgentClass(t, ns+"-high")
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "pod", Labels: map[string]string{"app": "x"}}}
 	pod.Spec.NodeName = host
 	pod.Spec.Containers = []corev1.Container{{Name: "c", Image: "none"}}

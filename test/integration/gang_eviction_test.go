@@ -16,7 +16,7 @@ func TestGangMakesRoom(t *testing.T) {
 	ns := namespace(t, nil)
 	hosts(t, ns, 2, mid)
 	high := ns + "-high"
-	priorityClass(t, high, 1000)
+	urgentClass(t, high)
 	important := func(vm *v1alpha1.VirtualMachine) { vm.Spec.PriorityClassName = high }
 	lows := []string{"low-0", "low-1"}
 	for _, low := range lows {
@@ -51,7 +51,7 @@ func TestGangIsEvictedWholeWhenItSaysSo(t *testing.T) {
 	ns := namespace(t, nil)
 	hosts(t, ns, 2, mid)
 	high := ns + "-high"
-	priorityClass(t, high, 1000)
+	urgentClass(t, high)
 	gang(t, ns, "gang", 2, func(pg *schedulingv1beta1.PodGroup) {
 		pg.Spec.DisruptionMode = &schedulingv1beta1.DisruptionMode{All: &schedulingv1beta1.AllDisruptionMode{}}
 	})
@@ -83,7 +83,7 @@ func TestGangEvictsNobodyInVainAndNoPod(t *testing.T) {
 	ns := namespace(t, nil)
 	names := hosts(t, ns, 2, mid)
 	high := ns + "-high"
-	priorityClass(t, high, 1000)
+	urgentClass(t, high)
 	create(t, newVM(ns, "low", 8, 1))
 	waitVM(t, ns, "low", bound)
 	for _, host := range names {

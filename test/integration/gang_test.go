@@ -129,7 +129,7 @@ func TestGangOfTwoPrioritiesSaysSo(t *testing.T) {
 	startScheduler(t, schedulerOptions{gangs: true})
 	ns := namespace(t, nil)
 	hosts(t, ns, 2, mid)
-	priorityClass(t, ns+"-high", 1000)
+	urgentClass(t, ns+"-high")
 	gang(t, ns, "gang", 2)
 	vms := members(t, ns, "gang", 2, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.PriorityClassName = ns + "-high" })
 	all(t, ns, vms, waiting("SchedulerError", "should have the same priority as the pod group's priority"))

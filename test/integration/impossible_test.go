@@ -52,7 +52,7 @@ func TestImpossibleIsSaidAtOnce(t *testing.T) {
 			ns := namespace(t, nil)
 			described(t, ns, 2, small)
 			// An urgent VM would evict others: it does not help this one either.
-			priorityClass(t, ns+"-urgent", 1000)
+			urgentClass(t, ns+"-urgent")
 			create(t, newVM(ns, "other", 1, 1))
 			waitVM(t, ns, "other", bound)
 			create(t, newVM(ns, "vm", test.cpu, test.gb, append(test.asks, func(vm *v1alpha1.VirtualMachine) { vm.Spec.PriorityClassName = ns + "-urgent" })...))

@@ -16,7 +16,7 @@ func TestPreemptionMakesRoomInOneCell(t *testing.T) {
 	ns := emptied(t)
 	host := described(t, ns, 1, shape{cells: 2, cpus: 4, memory: 32 * gib, pages1Gi: 8})[0]
 	k := keep(t, host)
-	priorityClass(t, ns+"-urgent", 1000)
+	urgentClass(t, ns+"-urgent")
 	asks := []func(*v1alpha1.VirtualMachine){numaPolicy(v1alpha1.NUMASingleCell), dedicated, hugepages(v1alpha1.PageSize1Gi)}
 	cellOf := func(name string) int32 {
 		vm := waitVM(t, ns, name, running)

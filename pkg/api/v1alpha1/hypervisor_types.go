@@ -69,9 +69,10 @@ type ForeignUse struct {
 type HostMode string
 
 const (
-	// ModeDedicated: the host is for VMs alone; its Node is tainted against pods.
+	// ModeDedicated means that the host is for VMs alone; its Node is tainted against pods.
 	ModeDedicated HostMode = "Dedicated"
-	// ModePartitioned: VMs own a fixed share of the host, the kubelet the rest.
+	// ModePartitioned means that VMs own a fixed share of the host, and the
+	// kubelet the rest.
 	ModePartitioned HostMode = "Partitioned"
 )
 

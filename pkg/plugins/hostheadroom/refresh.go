@@ -30,7 +30,7 @@ func (p *planner) refresh(h *host, node fwk.NodeInfo, u *numa.Usage) {
 	if !same || h.free.Sub(before.free).Floor() != (capacity.Resources{}) {
 		p.grown = append(p.grown, h)
 	}
-	if len(h.kept.claims) > 0 && !(same && h.kept.fits(h)) {
+	if len(h.kept.claims) > 0 && (!same || !h.kept.fits(h)) {
 		p.check(h)
 	}
 }

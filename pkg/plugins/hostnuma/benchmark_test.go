@@ -28,9 +28,9 @@ func fleet5000(tb testing.TB, args string) (*plugin, []fwk.NodeInfo) {
 			switch {
 			case j < 2:
 				cell := int32(j)
-				change = append(change, dedicated, on(hv.Name, one(cell, 1, gib/16, fmt.Sprint(4*cell))))
+				change = append(change, dedicated, on(hv.Name, one(cell, gib/16, fmt.Sprint(4*cell))))
 			case j < 5:
-				change = append(change, on(hv.Name, one(int32(j-2), 1, gib/16, "")))
+				change = append(change, on(hv.Name, one(int32(j-2), gib/16, "")))
 			default:
 				change = append(change, numaPolicy(""), on(hv.Name))
 			}

@@ -105,14 +105,14 @@ func on(host string, cells ...v1alpha1.PlacedCell) func(*v1alpha1.VirtualMachine
 	}
 }
 
-// one is all of a VM in one cell.
-func one(cell, cpu int32, memory int64, pinned string) v1alpha1.PlacedCell {
-	return v1alpha1.PlacedCell{ID: cell, CPU: cpu, Memory: memory, CPUs: pinned}
+// one is all of a VM of one vCPU in one cell.
+func one(cell int32, memory int64, pinned string) v1alpha1.PlacedCell {
+	return v1alpha1.PlacedCell{ID: cell, CPU: 1, Memory: memory, CPUs: pinned}
 }
 
 func TestFilter(t *testing.T) {
 	hv := described("a", 2)
-	full := projected(vm("full", sized(1, "4Gi"), on("a", one(0, 1, 4*gib, ""))))
+	full := projected(vm("full", sized(1, "4Gi"), on("a", one(0, 4*gib, ""))))
 	for name, test := range map[string]struct {
 		vm   *v1alpha1.VirtualMachine
 		node fwk.NodeInfo
@@ -120,12 +120,12 @@ func TestFilter(t *testing.T) {
 	}{
 		"an empty cell holds it":             {vm("vm", sized(4, "4Gi")), node(hv), nil},
 		"the other cell holds it":            {vm("vm", sized(4, "4Gi")), node(hv, full), nil},
-		"both cells are full":                {vm("vm"), node(hv, full, projected(vm("too", sized(1, "4Gi"), on("a", one(1, 1, 4*gib, ""))))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 1Gi of 1Gi hugepages")},
-		"what is free is in two cells":       {vm("vm", sized(1, "4Gi")), node(hv, projected(vm("b", on("a", one(0, 1, gib, "")))), projected(vm("c", on("a", one(1, 1, gib, ""))))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4Gi of 1Gi hugepages in one cell")},
+		"both cells are full":                {vm("vm"), node(hv, full, projected(vm("too", sized(1, "4Gi"), on("a", one(1, 4*gib, ""))))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 1Gi of 1Gi hugepages")},
+		"what is free is in two cells":       {vm("vm", sized(1, "4Gi")), node(hv, projected(vm("b", on("a", one(0, gib, "")))), projected(vm("c", on("a", one(1, gib, ""))))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4Gi of 1Gi hugepages in one cell")},
 		"no cell is so large":                {vm("vm", sized(5, "1Gi")), node(hv), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 5 vCPUs in one cell")},
 		"two cells are":                      {vm("vm", sized(5, "2Gi"), numaPolicy(v1alpha1.NUMARestricted)), node(hv), nil},
-		"CPUs that another has to itself":    {vm("vm", sized(4, "1Gi"), dedicated), node(hv, projected(vm("b", dedicated, on("a", one(0, 1, gib, "2")))), projected(vm("c", dedicated, on("a", one(1, 1, gib, "4"))))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4 dedicated CPUs in one cell")},
-		"a nominated VM is given its place":  {vm("vm", sized(1, "2Gi")), node(hv, projected(vm("b", sized(1, "3Gi"), on("a", one(0, 1, 3*gib, "")))), projected(vm("nominated", sized(1, "3Gi")))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 2Gi of 1Gi hugepages in one cell")},
+		"CPUs that another has to itself":    {vm("vm", sized(4, "1Gi"), dedicated), node(hv, projected(vm("b", dedicated, on("a", one(0, gib, "2")))), projected(vm("c", dedicated, on("a", one(1, gib, "4"))))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4 dedicated CPUs in one cell")},
+		"a nominated VM is given its place":  {vm("vm", sized(1, "2Gi")), node(hv, projected(vm("b", sized(1, "3Gi"), on("a", one(0, 3*gib, "")))), projected(vm("nominated", sized(1, "3Gi")))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 2Gi of 1Gi hugepages in one cell")},
 		"a floating VM takes from no cell":   {vm("vm", sized(4, "4Gi")), node(hv, projected(vm("floats", sized(2, "2Gi"), numaPolicy(""), on("a")))), nil},
 		"but from the host":                  {vm("vm", sized(1, "4Gi")), node(hv, projected(vm("floats", sized(2, "5Gi"), numaPolicy(""), on("a")))), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 4Gi of 1Gi hugepages")},
 		"ordinary memory is another pool":    {vm("vm", ordinary, sized(1, "4Gi")), node(hv, full), nil},

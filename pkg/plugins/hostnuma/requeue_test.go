@@ -27,7 +27,7 @@ func TestQueueingHints(t *testing.T) {
 		old, new any
 		want     fwk.QueueingHint
 	}{
-		"a VM left a cell's pages":                       {p.afterVMLeft, waits(), projected(vm("b", on("a", one(0, 1, gib, "")))), nil, fwk.Queue},
+		"a VM left a cell's pages":                       {p.afterVMLeft, waits(), projected(vm("b", on("a", one(0, gib, "")))), nil, fwk.Queue},
 		"a VM left that was bound to no cell":            {p.afterVMLeft, waits(), projected(vm("b", numaPolicy(""), on("a"))), nil, fwk.QueueSkip},
 		"its vCPUs make room for dedicated CPUs":         {p.afterVMLeft, waits(dedicated), projected(vm("b", numaPolicy(""), on("a"))), nil, fwk.Queue},
 		"a VM was deleted while it was bound":            {p.afterVMLeft, waits(), projected(vm("b")), nil, fwk.Queue},
@@ -43,7 +43,7 @@ func TestQueueingHints(t *testing.T) {
 		"a Node comes to offer more":                     {p.afterNodeChanged, waits(), offers(withPages(hv, 2*gib)), offers(hv), fwk.Queue},
 		"a Node offers less than before and enough":      {p.afterNodeChanged, waits(), offers(more), offers(hv), fwk.QueueSkip},
 		"a VM left that was promised room and has none":  {p.afterVMLeft, waits(), nominated(projected(vm("b", sized(1, "2Gi")))), nil, fwk.Queue},
-		"one that holds other pages left, and its vCPUs": {p.afterVMLeft, waits(), projected(vm("b", ordinary, on("a", one(0, 1, gib, "")))), nil, fwk.Queue},
+		"one that holds other pages left, and its vCPUs": {p.afterVMLeft, waits(), projected(vm("b", ordinary, on("a", one(0, gib, "")))), nil, fwk.Queue},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, _ := ktesting.NewTestContext(t)
