@@ -39,9 +39,6 @@ func (g Guest) Kind() Guest {
 	return g
 }
 
-// OfAnyKind says whether any kind of host will do.
-func (g Guest) OfAnyKind() bool { return g.Kind() == Guest{} }
-
 // Trim drops from a VM what neither scheduler nor controllers look at; most of
 // a VM is its domain. What the domain asks of hosts is kept. It changes vm, and
 // is for an informer's transform: what it keeps cannot be told from an

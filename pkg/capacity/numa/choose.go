@@ -1,8 +1,6 @@
 package numa
 
 import (
-	"math/bits"
-
 	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -61,21 +59,6 @@ func FitsTotals(u *Usage, r *Request) bool {
 		return false
 	}
 	return len(r.Devices) == 0 || u.fitsDevices(r)
-}
-
-// CellsOf is how many cells Choose would use: 0 where the request binds nothing
-// to a cell, and where it does not fit. It does not allocate.
-func CellsOf(u *Usage, r *Request) int {
-	if r.floats() || !FitsTotals(u, r) {
-		return 0
-	}
-	var s search
-	s.start(u, r)
-	var d division
-	if !s.divide(r.NUMA, &d) {
-		return 0
-	}
-	return bits.OnesCount64(uint64(d.cells()))
 }
 
 // division is what of a guest each cell of a host holds.

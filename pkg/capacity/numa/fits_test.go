@@ -52,7 +52,7 @@ func TestQuestionsDoNotAllocate(t *testing.T) {
 				"Fits":       func() { Fits(u, r) },
 				"FitsTotals": func() { FitsTotals(u, r) },
 				"Lacks":      func() { Lacks(u, r) },
-				"CellsOf":    func() { CellsOf(u, r) },
+				"Quality":    func() { Quality(u, r) },
 				"Room":       func() { Room(u, r, 1000) },
 				"RoomAfter":  func() { RoomAfter(u, one, r, 1000) },
 			} {

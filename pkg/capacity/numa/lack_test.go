@@ -65,8 +65,8 @@ func TestLacksNameTheCauseAndNothingOfTheHost(t *testing.T) {
 			if diff := cmp.Diff(test.want, lack{got, got.Reason(test.request)}); diff != "" {
 				t.Errorf("lack (-want +got):\n%s", diff)
 			}
-			if got.Extent != ExtentHost && !FitsTotals(u, test.request) || CellsOf(u, test.request) != 0 {
-				t.Error("FitsTotals or CellsOf disagrees")
+			if got.Extent != ExtentHost && !FitsTotals(u, test.request) || cellsOf(u, test.request) != 0 {
+				t.Error("FitsTotals or Quality disagrees")
 			}
 		})
 	}

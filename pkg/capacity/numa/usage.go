@@ -115,9 +115,6 @@ func (u *Usage) Remove(p *v1alpha1.Placement) error { return u.count(p, -1) }
 // alone; CPU counts shared vCPUs.
 func (u *Usage) AddFloating(r capacity.Resources) { u.granted = u.granted.Add(r) }
 
-// RemoveFloating takes back what AddFloating has counted for equal amounts.
-func (u *Usage) RemoveFloating(r capacity.Resources) { u.granted = u.granted.Sub(r) }
-
 func (u *Usage) count(p *v1alpha1.Placement, sign int64) error {
 	memoryPool, known := poolOf(p.Granted.PageSize)
 	if !known {
