@@ -132,7 +132,7 @@ func (s *totals) String() string {
 
 // rescuable is up to how many of so many fleets a VM may have waited for the
 // scheduler's last resort, on a machine that is busy with other things: it was
-// none in 1,500 fleets. A hint that a plugin lacks showed in 1 of 150.
+// none in 10,000 fleets. A hint that a plugin lacks showed in 1 of 150.
 func rescuable(fleets int) int { return 1 + fleets/1000 }
 
 func (s *totals) require(t *testing.T) {

@@ -50,19 +50,27 @@ func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToSt
 	// Hosts that the VM does not want, or that are out of service, say nothing
 	// about its size or its kind of guest.
 	var unfit []fwk.NodeInfo
+	others := false
 	for _, node := range final {
 		switch rejected.Get(node.Node().Name).Plugin() {
 		case hostcompatibility.Name:
 			unfit = append(unfit, node)
 		case hostresources.Name, hostnuma.Name:
 			small = append(small, node)
+		default:
+			others = true
 		}
 	}
+	why := ""
 	if len(unfit) > 0 {
 		// Where a host that is too small is of the right kind, size is what matters.
-		if why := hostcompatibility.Alternatives(p.fleet, pod, append(unfit, small...)); why != "" {
-			return why, nil
-		}
+		why = hostcompatibility.Alternatives(p.fleet, pod, append(unfit, small...))
 	}
-	return p.fleet.Impossible(cs, &request, small), nil
+	if why == "" {
+		why = p.fleet.Impossible(cs, &request, small)
+	}
+	if why != "" && others {
+		why += " (of the hosts that the VM may use now)"
+	}
+	return why, nil
 }
