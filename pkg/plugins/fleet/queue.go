@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -77,13 +76,4 @@ func (s second) OnUpdate(oldObj, newObj any) {
 func (s second) OnDelete(obj any) {
 	s.first.OnDelete(obj)
 	s.then.OnDelete(obj)
-}
-
-// AsHypervisor is the object of an event about a Hypervisor.
-func AsHypervisor(obj any) (*v1alpha1.Hypervisor, error) {
-	hv, ok := obj.(*v1alpha1.Hypervisor)
-	if !ok {
-		return nil, fmt.Errorf("expected a Hypervisor that changed, got %T", obj)
-	}
-	return hv, nil
 }

@@ -12,7 +12,6 @@ import (
 
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/plugins/fleet"
-	"domus.dev/domus/pkg/podless"
 )
 
 // EventsToRegister implements framework.EnqueueExtensions: a VM that the promise
@@ -32,11 +31,11 @@ func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, 
 // afterVMLeft queues when what left was a VM: it held a host, or was on its way
 // to one.
 func afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
-	left, ok := oldObj.(*corev1.Pod)
-	if !ok {
-		return fwk.Queue, fmt.Errorf("expected a Pod that left a host, got %T", oldObj)
+	left, isVM, err := fleet.AsLeft(oldObj)
+	if err != nil {
+		return fwk.Queue, err
 	}
-	if !podless.IsProjected(left.Name) {
+	if !isVM {
 		logger.V(5).Info("what left held nothing that VMs may use", "pod", klog.KObj(pod), "left", klog.KObj(left))
 		return fwk.QueueSkip, nil
 	}
@@ -45,15 +44,8 @@ func afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.Queuei
 
 // afterVMBound queues when the VM that was bound leaves room unused that had
 // been made for it on another host.
-func (p *plugin) afterVMBound(_ klog.Logger, _ *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
-	bound, ok := newObj.(*corev1.Pod)
-	if !ok {
-		return fwk.Queue, fmt.Errorf("expected a Pod that was bound, got %T", newObj)
-	}
-	if !p.fleet.GaveUpRoom(bound) {
-		return fwk.QueueSkip, nil
-	}
-	return fwk.Queue, nil
+func (p *plugin) afterVMBound(logger klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
+	return p.fleet.AfterVMBound(logger, pod, newObj, afterVMLeft)
 }
 
 // afterNodeChanged queues when the Node offers more of anything, or when other
@@ -89,9 +81,7 @@ func afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any)
 	if err != nil {
 		return fwk.Queue, nil // it is new
 	}
-	a, b := &before.Status, &now.Status
-	if a.Allocatable == b.Allocatable && a.CPUOvercommit == b.CPUOvercommit &&
-		equality.Semantic.DeepEqual(a.Cells, b.Cells) && equality.Semantic.DeepEqual(a.Devices, b.Devices) {
+	if fleet.SameOffer(&before.Status, &now.Status) {
 		logger.V(5).Info("Hypervisor changed and offers the same", "pod", klog.KObj(pod), "hypervisor", klog.KObj(now))
 		return fwk.QueueSkip, nil
 	}

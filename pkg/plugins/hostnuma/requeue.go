@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
@@ -32,24 +31,17 @@ func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, 
 // afterVMBound queues when the VM that was bound leaves room unused that had
 // been made for it on another host: that is as if it had left there.
 func (p *plugin) afterVMBound(logger klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
-	bound, ok := newObj.(*corev1.Pod)
-	if !ok {
-		return fwk.Queue, fmt.Errorf("expected a Pod that was bound, got %T", newObj)
-	}
-	if !p.fleet.GaveUpRoom(bound) {
-		return fwk.QueueSkip, nil
-	}
-	return p.afterVMLeft(logger, pod, newObj, nil)
+	return p.fleet.AfterVMBound(logger, pod, newObj, p.afterVMLeft)
 }
 
 // afterVMLeft queues when what left held something that this VM wants: in
 // cells, or vCPUs of any kind where this VM wants CPUs to itself.
 func (p *plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
-	left, ok := oldObj.(*corev1.Pod)
-	if !ok {
-		return fwk.Queue, fmt.Errorf("expected a Pod that left a host, got %T", oldObj)
+	left, isVM, err := fleet.AsLeft(oldObj)
+	if err != nil {
+		return fwk.Queue, err
 	}
-	if !podless.IsProjected(left.Name) {
+	if !isVM {
 		return fwk.QueueSkip, nil
 	}
 	request, err := podless.NUMARequestOf(pod)
@@ -125,17 +117,12 @@ func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj,
 		return fwk.QueueSkip, nil
 	}
 	if oldObj != nil {
-		if before, err := fleet.AsHypervisor(oldObj); err == nil && sameTopology(&before.Status, &now.Status) {
+		if before, err := fleet.AsHypervisor(oldObj); err == nil && fleet.SameOffer(&before.Status, &now.Status) {
 			logger.V(5).Info("Hypervisor changed and its cells are the same", "pod", klog.KObj(pod), "hypervisor", klog.KObj(now))
 			return fwk.QueueSkip, nil
 		}
 	}
 	return fwk.Queue, nil
-}
-
-func sameTopology(a, b *v1alpha1.HypervisorStatus) bool {
-	return a.Allocatable == b.Allocatable && a.CPUOvercommit == b.CPUOvercommit &&
-		equality.Semantic.DeepEqual(a.Cells, b.Cells) && equality.Semantic.DeepEqual(a.Devices, b.Devices)
 }
 
 // afterNodeChanged queues when the Node now offers enough in all, and offers

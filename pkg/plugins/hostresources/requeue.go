@@ -31,14 +31,7 @@ func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, 
 // afterVMBound queues when the VM that was bound leaves room unused that had
 // been made for it on another host: that is as if it had left there.
 func (p *plugin) afterVMBound(logger klog.Logger, pod *corev1.Pod, _, newObj any) (fwk.QueueingHint, error) {
-	bound, ok := newObj.(*corev1.Pod)
-	if !ok {
-		return fwk.Queue, fmt.Errorf("expected a Pod that was bound, got %T", newObj)
-	}
-	if !p.fleet.GaveUpRoom(bound) {
-		return fwk.QueueSkip, nil
-	}
-	return p.afterVMLeft(logger, pod, newObj, nil)
+	return p.fleet.AfterVMBound(logger, pod, newObj, p.afterVMLeft)
 }
 
 // afterVMLeft queues when what left was a VM that held, or was promised,
@@ -46,11 +39,11 @@ func (p *plugin) afterVMBound(logger klog.Logger, pod *corev1.Pod, _, newObj any
 // event is also about VMs that are deleted on their way to a host: those show
 // neither a host nor a nomination.
 func (*plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
-	left, ok := oldObj.(*corev1.Pod)
-	if !ok {
-		return fwk.Queue, fmt.Errorf("expected a Pod that left a host, got %T", oldObj)
+	left, isVM, err := fleet.AsLeft(oldObj)
+	if err != nil {
+		return fwk.Queue, err
 	}
-	if !podless.IsProjected(left.Name) {
+	if !isVM {
 		return fwk.QueueSkip, nil
 	}
 	if !overlaps(podless.RequestOf(left), podless.RequestOf(pod)) {
