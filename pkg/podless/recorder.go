@@ -9,20 +9,38 @@ import (
 	"k8s.io/klog/v2"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/metrics"
 )
 
 // recorder records events about projected Pods on their VirtualMachines.
 type recorder struct {
 	events.EventRecorderLogger
+	placed PlacedEvents
 }
 
-// NewRecorder wraps r so that events about projected Pods name their VMs.
-func NewRecorder(r events.EventRecorderLogger) events.EventRecorderLogger {
-	return &recorder{EventRecorderLogger: r}
+// PlacedEvents says whether one more event that a VM was placed may be written
+// now. Nobody reads thousands of them, each costs a fifth of what the binding
+// does, and the condition Scheduled says the same.
+type PlacedEvents interface {
+	// TryAccept never waits.
+	TryAccept() bool
 }
+
+// NewRecorder wraps r so that events about projected Pods name their VMs, and
+// those that say only that all went well are written as far as placed allows.
+func NewRecorder(r events.EventRecorderLogger, placed PlacedEvents) events.EventRecorderLogger {
+	return &recorder{EventRecorderLogger: r, placed: placed}
+}
+
+// reasonScheduled is kube-scheduler's for a Pod that was bound.
+const reasonScheduled = "Scheduled"
 
 // Eventf implements events.EventRecorder.
 func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
+	if reason == reasonScheduled && eventType == corev1.EventTypeNormal && !r.placed.TryAccept() {
+		metrics.PlacedEventsDropped.Inc()
+		return
+	}
 	// The scheduler names the preemptor by its UID, which nobody knows.
 	if preemptor, ok := related.(podLike); ok && reason == "Preempted" {
 		switch {
@@ -52,7 +70,7 @@ func isGroup(obj runtime.Object) bool {
 
 // WithLogger implements events.EventRecorderLogger.
 func (r *recorder) WithLogger(logger klog.Logger) events.EventRecorderLogger {
-	return &recorder{EventRecorderLogger: r.EventRecorderLogger.WithLogger(logger)}
+	return &recorder{EventRecorderLogger: r.EventRecorderLogger.WithLogger(logger), placed: r.placed}
 }
 
 // podLike is a Pod, or what the scheduler wraps around one.

@@ -23,14 +23,12 @@ import (
 // client, the informer factory and the event broadcaster; everything else is
 // kube-scheduler's own. VMs arrive through vms and the scheduler's writes leave
 // through w.
-func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w Writer, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
-	limited := rest.CopyConfig(cfg.KubeConfig)
-	limited.Wrap(LimitWrites(maxWritesInFlight))
-	real, err := kubernetes.NewForConfig(rest.AddUserAgent(limited, "scheduler"))
+func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w Writer, placed PlacedEvents, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
+	real, err := kubernetes.NewForConfig(rest.AddUserAgent(rest.CopyConfig(cfg.KubeConfig), "scheduler"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the scheduler's client: %w", err)
 	}
-	eventClient, err := kubernetes.NewForConfig(limited)
+	eventClient, err := kubernetes.NewForConfig(cfg.KubeConfig)
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the events client: %w", err)
 	}
@@ -40,12 +38,12 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w W
 		}
 	}
 	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
-	return SetupOn(ctx, cfg, real, vms, w, plugins)
+	return SetupOn(ctx, cfg, real, vms, w, placed, plugins)
 }
 
 // SetupOn is Setup with a client for all that is not a VM, and cfg's own event
 // broadcaster.
-func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.Interface, vms VMInformer, w Writer, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
+func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.Interface, vms VMInformer, w Writer, placed PlacedEvents, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
 	// The factory that came with cfg has a Pod informer already, and a factory
 	// keeps the first: it takes a new one to have ours.
 	factory := informers.NewSharedInformerFactory(real, 0)
@@ -65,7 +63,7 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	cc := cfg.Complete()
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
 		func(name string) events.EventRecorderLogger {
-			return NewRecorder(cc.EventBroadcaster.NewRecorder(name))
+			return NewRecorder(cc.EventBroadcaster.NewRecorder(name), placed)
 		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/flowcontrol"
 	schedulerconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
@@ -121,7 +122,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		DynInformerFactory:                hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Second,
-	}, a.nodes, s, connection, plugins.Registry(connection, hosts))
+	}, a.nodes, s, connection, flowcontrol.NewFakeAlwaysRateLimiter(), plugins.Registry(connection, hosts))
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the scheduler: %w", err)

@@ -63,6 +63,7 @@ Without --config it uses the profile it ships: schedulerName vm-scheduler.`,
 
 	flags := *opts.Flags
 	opts.addWebhookFlags(flags.FlagSet("webhook"))
+	opts.addEventFlags(flags.FlagSet("events"))
 	verflag.AddFlags(flags.FlagSet("global"))
 	globalflag.AddGlobalFlags(flags.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
 	for _, fs := range flags.FlagSets {

@@ -7,14 +7,16 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	configscheme "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
 
 	"domus.dev/domus/manifests"
+	"domus.dev/domus/pkg/podless"
 )
 
-// Options are kube-scheduler's and those of the webhook.
+// Options are kube-scheduler's, those of the webhook and those of events.
 type Options struct {
 	*options.Options
 
@@ -22,6 +24,10 @@ type Options struct {
 	WebhookPort int
 	// WebhookBindAddress is the address it listens on.
 	WebhookBindAddress string
+
+	// PlacedEventsQPS is how many events that a VM was placed are written a
+	// second at most; negative for all of them.
+	PlacedEventsQPS float32
 }
 
 // lastResort is how long a VM waits at most before it is tried again although
@@ -32,7 +38,7 @@ const lastResort = time.Minute
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	o := &Options{Options: options.NewOptions(), WebhookPort: 9443, WebhookBindAddress: "0.0.0.0"}
+	o := &Options{Options: options.NewOptions(), WebhookPort: 9443, WebhookBindAddress: "0.0.0.0", PlacedEventsQPS: 10}
 	o.Deprecated.PodMaxInUnschedulablePodsDuration = lastResort
 	if flag := o.Flags.FlagSet("deprecated").Lookup("pod-max-in-unschedulable-pods-duration"); flag != nil {
 		flag.DefValue = lastResort.String()
@@ -43,6 +49,24 @@ func NewOptions() *Options {
 func (o *Options) addWebhookFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.WebhookPort, "webhook-port", o.WebhookPort, "Port on which the validating webhook for VirtualMachines is served with a certificate of its own making; 0 serves none.")
 	fs.StringVar(&o.WebhookBindAddress, "webhook-bind-address", o.WebhookBindAddress, "Address on which the validating webhook listens.")
+}
+
+func (o *Options) addEventFlags(fs *pflag.FlagSet) {
+	fs.Float32Var(&o.PlacedEventsQPS, "placed-events-qps", o.PlacedEventsQPS, "Events that a VirtualMachine was placed that are written each second at most, after a burst of five times as many; 0 writes none, -1 all. The condition Scheduled says the same in any case.")
+}
+
+// placedEventsBurst is in seconds of PlacedEventsQPS.
+const placedEventsBurst = 5
+
+// placedEvents limits the events that VMs were placed.
+func (o *Options) placedEvents() podless.PlacedEvents {
+	switch {
+	case o.PlacedEventsQPS < 0:
+		return flowcontrol.NewFakeAlwaysRateLimiter()
+	case o.PlacedEventsQPS == 0:
+		return flowcontrol.NewFakeNeverRateLimiter()
+	}
+	return flowcontrol.NewTokenBucketPassiveRateLimiter(o.PlacedEventsQPS, max(1, int(o.PlacedEventsQPS*placedEventsBurst)))
 }
 
 // shippedConfig decodes the profile that the binary carries. Defaults are set

@@ -8,15 +8,18 @@ import (
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/rest"
 	kubescheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/utils/clock"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/controller"
 	"domus.dev/domus/pkg/controller/binding"
 	"domus.dev/domus/pkg/controller/grouping"
+	"domus.dev/domus/pkg/metrics"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
@@ -36,6 +39,8 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
+	// One limit for all that is written: bindings, conditions and events.
+	cfg.KubeConfig.Wrap(podless.LimitWrites(podless.MaxWritesInFlight))
 
 	m, live, err := newManager(cfg.KubeConfig, opts, newCertificate)
 	if err != nil {
@@ -49,7 +54,11 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return fmt.Errorf("making the informer of Hypervisors: %w", err)
 	}
-	binder := binding.New(m.GetCache(), live, clock.RealClock{})
+	replacer, err := vmstatus.NewReplacer(rest.AddUserAgent(rest.CopyConfig(cfg.KubeConfig), "controllers"))
+	if err != nil {
+		return err
+	}
+	binder := binding.New(m.GetCache(), live, replacer, clock.RealClock{})
 
 	lead := newLeadership()
 	if cfg.LeaderElection != nil {
@@ -60,9 +69,10 @@ func Run(ctx context.Context, opts *Options) error {
 	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles)); err != nil {
 		return err
 	}
+	metrics.Register()
 	hosts := fleet.New(hypervisors)
 	cfg.DynInformerFactory = hosts.Factory(cfg.DynInformerFactory)
-	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hosts))
+	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, opts.placedEvents(), plugins.Registry(binder, hosts))
 	if err != nil {
 		return err
 	}

@@ -32,16 +32,18 @@ const (
 
 // Binder writes the scheduler's decisions.
 type Binder struct {
-	cached client.Reader
-	live   client.Reader
-	writer *vmstatus.Writer
-	clock  clock.PassiveClock
+	cached   client.Reader
+	live     client.Reader
+	writer   *vmstatus.Writer
+	replacer *vmstatus.Replacer
+	clock    clock.PassiveClock
 }
 
 // New returns a Binder that reads VMs from cached, checks doubtful writes on
-// live and writes with live.
-func New(cached client.Reader, live client.Client, clk clock.PassiveClock) *Binder {
-	return &Binder{cached: cached, live: live, writer: vmstatus.New(live), clock: clk}
+// live and writes with live; a binding, of which there are most, goes through
+// replacer as long as cached is up to date.
+func New(cached client.Reader, live client.Client, replacer *vmstatus.Replacer, clk clock.PassiveClock) *Binder {
+	return &Binder{cached: cached, live: live, writer: vmstatus.New(live), replacer: replacer, clock: clk}
 }
 
 // observed returns the cached VM if it still is what vm identifies, and NotFound
@@ -71,7 +73,9 @@ func goneIfStale(err error, vm v1alpha1.Owner) error {
 }
 
 // Bind places the VM on node, on the cells and devices of reserved (nil: bound
-// to none), decided on the spec of generation. It is one write. vmstatus.ErrStale says that the VM was bound, unbound, edited or
+// to none), decided on the spec of generation. It is one write, and a second one
+// when the VM was changed after it was cached in a way that does not matter
+// here. vmstatus.ErrStale says that the VM was bound, unbound, edited or
 // recreated since the decision; nothing has been written then.
 func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, node string, reserved *v1alpha1.Placement) error {
 	obj, err := b.observed(ctx, vm)
@@ -86,7 +90,7 @@ func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, 
 	if reserved != nil {
 		placement.Cells, placement.Devices = reserved.Cells, reserved.Devices
 	}
-	_, err = b.writer.PatchGuarded(ctx, obj, vmstatus.Guard{Generation: generation}, func(s *v1alpha1.VirtualMachineStatus) {
+	bind := func(s *v1alpha1.VirtualMachineStatus) {
 		s.Placement = placement.DeepCopy()
 		s.Phase = v1alpha1.PhaseScheduled
 		s.ObservedGeneration = generation
@@ -95,7 +99,14 @@ func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, 
 			Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonScheduled,
 			Message: "bound to " + node, ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(b.clock.Now()),
 		})
-	})
+	}
+	next := obj.Status.DeepCopy()
+	bind(next)
+	if err = b.replacer.Replace(ctx, obj, next); apierrors.IsConflict(err) {
+		// Someone has written the VM since it was cached: labels, or another part
+		// of its status. A patch has that stand.
+		_, err = b.writer.PatchGuarded(ctx, obj, vmstatus.Guard{Generation: generation}, bind)
+	}
 	switch {
 	case err == nil:
 		return nil
