@@ -13,12 +13,14 @@ import (
 
 	jsonpatch "gomodules.xyz/jsonpatch/v2"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/explain"
 )
 
 // Path is where the webhook is served.
@@ -98,10 +100,24 @@ func (h *Handler) answer(ctx context.Context, req admission.Request) (*v1alpha1.
 		return nil, err
 	}
 	status, err := h.explainer.Review(ctx, vm, &review.Spec)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return status, nil
+	case errors.Is(err, explain.ErrNotReady):
+		return nil, apierrors.NewServiceUnavailable("vm-scheduler: " + err.Error())
+	case errors.Is(err, explain.ErrInvalid):
+		return nil, invalidAs(err)
+	case ctx.Err() != nil:
 		return nil, apierrors.NewTimeoutError(fmt.Sprintf("the review was not done after %s: vm-scheduler is busy, try again later", h.timeout), 1)
 	}
-	return status, err
+	return nil, fmt.Errorf("reviewing VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
+}
+
+// invalidAs is a refusal in words that name the field already.
+func invalidAs(err error) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid, Message: err.Error(),
+	}}
 }
 
 func invalid(name string, errs field.ErrorList) error {

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/explain"
 )
 
 // engine remembers what it was asked.
@@ -211,6 +212,14 @@ func TestRefusals(t *testing.T) {
 		"a review that takes too long": {
 			req: request(template), allowed: []string{"create"}, engine: context.DeadlineExceeded,
 			code: http.StatusGatewayTimeout, want: []string{"not done after", "try again later"},
+		},
+		"an engine that has not read all": {
+			req: request(template), allowed: []string{"create"}, engine: explain.ErrNotReady,
+			code: http.StatusServiceUnavailable, want: []string{"not all been read yet"},
+		},
+		"what the engine cannot be asked": {
+			req: request(template), allowed: []string{"create"}, engine: fmt.Errorf("%w: spec.schedulerName: none", explain.ErrInvalid),
+			code: http.StatusUnprocessableEntity, want: []string{"spec.schedulerName: none"},
 		},
 		"an engine that fails": {
 			req: request(template), allowed: []string{"create"}, engine: errors.New("out of luck"),

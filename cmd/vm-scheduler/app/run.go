@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/controller"
 	"domus.dev/domus/pkg/controller/binding"
 	"domus.dev/domus/pkg/controller/grouping"
+	"domus.dev/domus/pkg/explain"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
@@ -65,6 +66,15 @@ func Run(ctx context.Context, opts *Options) error {
 	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hosts))
 	if err != nil {
 		return err
+	}
+	if opts.WebhookPort != 0 {
+		explainer, err := explain.New(ctx, cc, sched, hosts)
+		if err != nil {
+			return err
+		}
+		if err := serveWebhooks(m, live, newOnceSynced(ctx, sched, explainer)); err != nil {
+			return err
+		}
 	}
 
 	// Either half ending ends the other: a scheduler without its controllers
