@@ -39,7 +39,7 @@ func TestVirtctlExplainAndFit(t *testing.T) {
 	}{
 		"a VM that waits": {
 			args: []string{"explain", "-n", ns, "pending"},
-			want: []string{"HOSTS", "PLUGIN", "HostResources", names[0] + "," + names[1], "What would have to change:"},
+			want: []string{"virtualmachine/pending fits on none of", "HOSTS", "PLUGIN", "HostResources", names[0] + "," + names[1], "What would have to change:"},
 		},
 		"a document": {
 			stdin: document, args: []string{"explain", "-f", "-"},
@@ -47,7 +47,7 @@ func TestVirtctlExplainAndFit(t *testing.T) {
 		},
 		"more of a shape": {
 			args: []string{"fit", "-n", ns, "--cpu", "2", "--memory", "4Gi", "--node-selector", "test=" + ns},
-			want: []string{"The largest of this shape", "HOST ", "MORE", names[0] + "   4", names[1] + "   4"},
+			want: []string{"8 more fit", "HOST ", "MORE", names[0] + "   4", names[1] + "   4"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

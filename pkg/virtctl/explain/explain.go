@@ -42,25 +42,21 @@ The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
 			if err != nil {
 				return err
 			}
-			spec, in, err := subject.Spec(names, streams.In, namespace)
+			q, err := subject.Question(names, streams.In, namespace)
 			if err != nil {
 				return err
 			}
-			spec.Question, spec.Limit = v1alpha1.PlacementExplain, &output.Limit
+			q.Spec.Question, q.Spec.Limit = v1alpha1.PlacementExplain, &output.Limit
 			c, err := cluster.Connect(config)
 			if err != nil {
 				return err
 			}
-			status, err := placement.Ask(cmd.Context(), c, in, spec)
+			status, err := placement.Ask(cmd.Context(), c, q)
 			if err != nil {
 				return err
 			}
-			shown := examples
-			if cmd.Flags().Changed("limit") {
-				shown = int(output.Limit)
-			}
 			return output.Print(streams.Out, status, func(out io.Writer, status *v1alpha1.PlacementReviewStatus) error {
-				return print(out, status, shown)
+				return print(out, q.Name, status, output.Examples(cmd))
 			})
 		},
 	}

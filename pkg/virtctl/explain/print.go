@@ -12,15 +12,17 @@ import (
 	"domus.dev/domus/pkg/virtctl/placement"
 )
 
-// examples is how many hosts are named for a reason when nobody asked for more.
-const examples = 3
-
-// print writes the answer for people.
-func print(out io.Writer, status *v1alpha1.PlacementReviewStatus, shown int) error {
-	if _, err := fmt.Fprintln(out, status.Message); err != nil {
+// print writes the answer for people. name is the VM's, if it has one; shown is
+// how many hosts are named for a reason.
+func print(out io.Writer, name string, status *v1alpha1.PlacementReviewStatus, shown int) error {
+	subject := "the VM"
+	if name != "" {
+		subject = "virtualmachine/" + name
+	}
+	if _, err := fmt.Fprintln(out, subject, status.Message); err != nil {
 		return err
 	}
-	if err := placement.Table(out, []string{"HOSTS", "PLUGIN", "REASON", "EXAMPLES"}, reasons(status.Rejections, shown)); err != nil {
+	if err := placement.Rejections(out, status.Rejections, shown); err != nil {
 		return err
 	}
 	header, rows := scores(status.Candidates)
@@ -42,23 +44,6 @@ func print(out io.Writer, status *v1alpha1.PlacementReviewStatus, shown int) err
 	}
 	_, err := fmt.Fprintln(out, strings.Join(rest, "\n"))
 	return err
-}
-
-func reasons(rejections []v1alpha1.PlacementRejection, shown int) [][]string {
-	var rows [][]string
-	for _, r := range rejections {
-		reason := r.Reason
-		if r.Evictable {
-			reason += " (eviction could make room)"
-		}
-		names := r.NodeNames[:min(shown, len(r.NodeNames))]
-		list := strings.Join(names, ",")
-		if len(names) > 0 && len(names) < int(r.Hosts) {
-			list += ",..."
-		}
-		rows = append(rows, []string{strconv.Itoa(int(r.Hosts)), r.Plugin, reason, list})
-	}
-	return rows
 }
 
 // scores returns a column per plugin that scored any host.

@@ -31,7 +31,7 @@ func TestPrint(t *testing.T) {
 			},
 			shown: 3,
 			want: `
-fits on none of 5 hosts
+virtualmachine/vm fits on none of 5 hosts
 
 HOSTS   PLUGIN          REASON                                              EXAMPLES
 4       HostResources   Insufficient memory (eviction could make room)      a,b,c,...
@@ -46,7 +46,7 @@ What would have to change:
 			status: v1alpha1.PlacementReviewStatus{Message: "fits on 4 of 5 hosts", Hosts: 5, Feasible: 4, Rejections: rejections[1:], Candidates: candidates},
 			shown:  3,
 			want: `
-fits on 4 of 5 hosts
+virtualmachine/vm fits on 4 of 5 hosts
 
 HOSTS   PLUGIN         REASON                                              EXAMPLES
 1       NodeAffinity   node(s) didn't match Pod's node affinity/selector   e
@@ -61,7 +61,7 @@ sim-002   20                 20
 			status: v1alpha1.PlacementReviewStatus{Message: "fits on none of 4 hosts", Hosts: 4, Rejections: rejections[:1]},
 			shown:  10,
 			want: `
-fits on none of 4 hosts
+virtualmachine/vm fits on none of 4 hosts
 
 HOSTS   PLUGIN          REASON                                           EXAMPLES
 4       HostResources   Insufficient memory (eviction could make room)   a,b,c,d
@@ -69,12 +69,12 @@ HOSTS   PLUGIN          REASON                                           EXAMPLE
 		},
 		"names that nobody asked for": {
 			status: v1alpha1.PlacementReviewStatus{Message: "fits on 4 of 4 hosts", Hosts: 4, Feasible: 4},
-			want:   "\nfits on 4 of 4 hosts\n",
+			want:   "\nvirtualmachine/vm fits on 4 of 4 hosts\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := print(&out, &test.status, test.shown); err != nil {
+			if err := print(&out, "vm", &test.status, test.shown); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(strings.TrimPrefix(test.want, "\n"), out.String()); diff != "" {

@@ -43,20 +43,22 @@ The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
 			if err != nil {
 				return err
 			}
-			spec, in, err := question(cmd, names, subject, shape, streams.In, namespace)
+			q, err := question(cmd, names, subject, shape, streams.In, namespace)
 			if err != nil {
 				return err
 			}
-			spec.Question, spec.Limit = v1alpha1.PlacementFit, &output.Limit
+			q.Spec.Question, q.Spec.Limit = v1alpha1.PlacementFit, &output.Limit
 			c, err := cluster.Connect(config)
 			if err != nil {
 				return err
 			}
-			status, err := placement.Ask(cmd.Context(), c, in, spec)
+			status, err := placement.Ask(cmd.Context(), c, q)
 			if err != nil {
 				return err
 			}
-			return output.Print(streams.Out, status, print)
+			return output.Print(streams.Out, status, func(out io.Writer, status *v1alpha1.PlacementReviewStatus) error {
+				return print(out, status, output.Examples(cmd))
+			})
 		},
 	}
 	subject.AddFlags(cmd)
@@ -66,17 +68,17 @@ The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
 }
 
 // question is about a VM, a file or a shape in flags: one of them.
-func question(cmd *cobra.Command, names []string, subject *placement.Subject, s *shape, stdin io.Reader, namespace placement.Namespace) (v1alpha1.PlacementReviewSpec, string, error) {
+func question(cmd *cobra.Command, names []string, subject *placement.Subject, s *shape, stdin io.Reader, namespace placement.Namespace) (placement.Question, error) {
 	flags := given(cmd)
 	if subject.Given(names) {
 		if len(flags) > 0 {
-			return v1alpha1.PlacementReviewSpec{}, "", mixed(flags)
+			return placement.Question{}, mixed(flags)
 		}
-		return subject.Spec(names, stdin, namespace)
+		return subject.Question(names, stdin, namespace)
 	}
 	template, err := s.template()
 	if err != nil {
-		return v1alpha1.PlacementReviewSpec{}, "", err
+		return placement.Question{}, err
 	}
-	return v1alpha1.PlacementReviewSpec{Template: template}, namespace.Name, nil
+	return placement.Question{Spec: v1alpha1.PlacementReviewSpec{Template: template}, Namespace: namespace.Name}, nil
 }

@@ -6,29 +6,26 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/utils/ptr"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/virtctl/placement"
 )
 
-// print writes the answer for people.
-func print(out io.Writer, status *v1alpha1.PlacementReviewStatus) error {
+// print writes the answer for people; its message names the largest that fits.
+// shown is how many hosts are named for a reason.
+func print(out io.Writer, status *v1alpha1.PlacementReviewStatus, shown int) error {
 	if _, err := fmt.Fprintln(out, status.Message); err != nil {
 		return err
 	}
-	if status.Fit == nil {
-		return nil
-	}
-	if status.Fit.Largest != nil {
-		if _, err := fmt.Fprintf(out, "The largest of this shape that fits on a host now: %s.\n", size(status.Fit.Largest)); err != nil {
-			return err
-		}
-	}
 	var rows [][]string
-	for _, h := range status.Fit.Hosts {
+	for _, h := range ptr.Deref(status.Fit, v1alpha1.PlacementFitStatus{}).Hosts {
 		rows = append(rows, []string{h.NodeName, strconv.FormatInt(h.Count, 10), size(h.Largest)})
 	}
-	return placement.Table(out, []string{"HOST", "MORE", "LARGEST"}, rows)
+	if err := placement.Table(out, []string{"HOST", "MORE", "LARGEST"}, rows); err != nil {
+		return err
+	}
+	return placement.Rejections(out, status.Rejections, shown)
 }
 
 func size(s *v1alpha1.PlacementSize) string {

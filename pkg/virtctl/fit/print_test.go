@@ -26,25 +26,26 @@ func TestPrint(t *testing.T) {
 			}},
 			want: `
 14 more fit
-The largest of this shape that fits on a host now: 40 CPUs, 80Gi.
 
 HOST      MORE   LARGEST
 sim-001   10     40 CPUs, 80Gi
 sim-002   4      -
 `,
 		},
-		"none fits, a smaller one would": {
-			status: v1alpha1.PlacementReviewStatus{Message: "none fits", Fit: &v1alpha1.PlacementFitStatus{Largest: &v1alpha1.PlacementSize{CPU: 1, Memory: 512 << 20}}},
-			want:   "\nnone fits\nThe largest of this shape that fits on a host now: 1 CPU, 512Mi.\n",
-		},
-		"nothing fits": {
-			status: v1alpha1.PlacementReviewStatus{Message: "none fits", Fit: &v1alpha1.PlacementFitStatus{}},
-			want:   "\nnone fits\n",
+		"none fits": {
+			status: v1alpha1.PlacementReviewStatus{Message: "no more fit", Hosts: 2, Fit: &v1alpha1.PlacementFitStatus{},
+				Rejections: []v1alpha1.PlacementRejection{{Plugin: "HostResources", Reason: "Insufficient memory", Hosts: 2, NodeNames: []string{"a", "b"}}}},
+			want: `
+no more fit
+
+HOSTS   PLUGIN          REASON                EXAMPLES
+2       HostResources   Insufficient memory   a,b
+`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := print(&out, &test.status); err != nil {
+			if err := print(&out, &test.status, 3); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(strings.TrimPrefix(test.want, "\n"), out.String()); diff != "" {

@@ -15,19 +15,18 @@ import (
 const document = "{apiVersion: domus.dev/v1alpha1, kind: VirtualMachine, metadata: {name: vm, namespace: other}, spec: {resources: {cpu: 3, memory: 1Gi}}}"
 
 // asked is what a command line asks.
-func asked(args ...string) (v1alpha1.PlacementReviewSpec, string, error) {
+func asked(args ...string) (placement.Question, error) {
 	subject, s := &placement.Subject{}, &shape{}
-	var spec v1alpha1.PlacementReviewSpec
-	var namespace string
+	var q placement.Question
 	cmd := &cobra.Command{Use: "fit", SilenceErrors: true, SilenceUsage: true, RunE: func(cmd *cobra.Command, names []string) (err error) {
-		spec, namespace, err = question(cmd, names, subject, s, strings.NewReader(document), placement.Namespace{Name: "ns"})
+		q, err = question(cmd, names, subject, s, strings.NewReader(document), placement.Namespace{Name: "ns"})
 		return err
 	}}
 	subject.AddFlags(cmd)
 	s.addFlags(cmd)
 	cmd.SetArgs(args)
 	err := cmd.Execute()
-	return spec, namespace, err
+	return q, err
 }
 
 func TestQuestion(t *testing.T) {
@@ -65,15 +64,15 @@ func TestQuestion(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			spec, namespace, err := asked(test.args...)
+			q, err := asked(test.args...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, spec); diff != "" {
+			if diff := cmp.Diff(test.want, q.Spec); diff != "" {
 				t.Error(diff)
 			}
-			if namespace != test.namespace {
-				t.Errorf("asked in namespace %q, want %q", namespace, test.namespace)
+			if q.Namespace != test.namespace {
+				t.Errorf("asked in namespace %q, want %q", q.Namespace, test.namespace)
 			}
 		})
 	}
@@ -94,7 +93,7 @@ func TestQuestionsThatAreNone(t *testing.T) {
 		"a selector that is no map": {[]string{"--cpu=4", "--memory=8Gi", "--node-selector=a"}, "--node-selector"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := asked(test.args...); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := asked(test.args...); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})

@@ -11,14 +11,14 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// Ask returns the answer to spec. It stores nothing.
-func Ask(ctx context.Context, c client.Client, namespace string, spec v1alpha1.PlacementReviewSpec) (*v1alpha1.PlacementReviewStatus, error) {
+// Ask returns the answer to q. It stores nothing.
+func Ask(ctx context.Context, c client.Client, q Question) (*v1alpha1.PlacementReviewStatus, error) {
 	review := &v1alpha1.PlacementReview{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "virtctl-"},
-		Spec:       spec,
+		ObjectMeta: metav1.ObjectMeta{Namespace: q.Namespace, GenerateName: "virtctl-"},
+		Spec:       q.Spec,
 	}
 	if err := c.Create(ctx, review, client.DryRunAll); err != nil {
-		return nil, withRemedy(err, namespace)
+		return nil, withRemedy(err, q.Namespace)
 	}
 	if review.Status == nil {
 		return nil, errUnanswered

@@ -45,7 +45,7 @@ func TestAsk(t *testing.T) {
 		r.Status = &v1alpha1.PlacementReviewStatus{Message: "fits"}
 		return nil
 	})
-	status, err := Ask(t.Context(), c, "ns", v1alpha1.PlacementReviewSpec{VirtualMachineName: "vm"})
+	status, err := Ask(t.Context(), c, Question{Namespace: "ns", Spec: v1alpha1.PlacementReviewSpec{VirtualMachineName: "vm"}})
 	if err != nil || status.Message != "fits" {
 		t.Errorf("answered %+v, %v", status, err)
 	}
@@ -108,7 +108,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"no API server": {errors.New("connection refused"), []string{"asking the API server", "connection refused"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Ask(t.Context(), answering(t, func(*v1alpha1.PlacementReview) error { return test.err }), "ns", v1alpha1.PlacementReviewSpec{})
+			_, err := Ask(t.Context(), answering(t, func(*v1alpha1.PlacementReview) error { return test.err }), Question{Namespace: "ns"})
 			if err == nil {
 				t.Fatal("no error")
 			}

@@ -47,8 +47,9 @@ func TestNamespaceOfADocument(t *testing.T) {
 		"the kubeconfig's": {Namespace{Name: "doc"}, "doc", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, got, err := s.Spec(nil, strings.NewReader(in), test.namespace)
-			if got != test.want || (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			q, err := s.Question(nil, strings.NewReader(in), test.namespace)
+			got := q.Namespace
+			if err == nil && got != test.want || (err != nil) != (test.err != "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("got %q, %v; want %q, %q", got, err, test.want, test.err)
 			}
 		})

@@ -41,29 +41,35 @@ func (s *Subject) AddFlags(cmd *cobra.Command) {
 // Given says whether a name or a file was given.
 func (s *Subject) Given(names []string) bool { return s.filename != "" || len(names) > 0 }
 
-// Spec returns the question about it, and the namespace to ask in. names are the
-// command's arguments, one at most.
-func (s *Subject) Spec(names []string, in io.Reader, namespace Namespace) (v1alpha1.PlacementReviewSpec, string, error) {
-	var spec v1alpha1.PlacementReviewSpec
+// Question is what is asked, where, and how to call the VM in the answer.
+type Question struct {
+	Spec            v1alpha1.PlacementReviewSpec
+	Namespace, Name string
+}
+
+// Question returns the question about it. names are the command's arguments, one
+// at most.
+func (s *Subject) Question(names []string, in io.Reader, namespace Namespace) (Question, error) {
+	q := Question{Namespace: namespace.Name}
 	switch {
 	case s.filename != "" && len(names) > 0:
-		return spec, "", errors.New("give either the name of a VM or a file with --filename, not both")
+		return q, errors.New("give either the name of a VM or a file with --filename, not both")
 	case len(names) > 0 && names[0] != "":
-		spec.VirtualMachineName = names[0]
-		return spec, namespace.Name, nil
+		q.Spec.VirtualMachineName, q.Name = names[0], names[0]
+		return q, nil
 	case s.filename == "":
-		return spec, "", errors.New("name a VM (see `kubectl get vm`), or give a file with --filename")
+		return q, errors.New("name a VM (see `kubectl get vm`), or give a file with --filename")
 	}
 	vm, err := load(s.filename, in)
 	if err != nil {
-		return spec, "", err
+		return q, err
 	}
 	if vm.Namespace != "" && vm.Namespace != namespace.Name {
 		if namespace.Explicit {
-			return spec, "", fmt.Errorf("the VirtualMachine in %s is of namespace %q, which --namespace=%s contradicts: leave one of them out", s.filename, vm.Namespace, namespace.Name)
+			return q, fmt.Errorf("the VirtualMachine in %s is of namespace %q, which --namespace=%s contradicts: leave one of them out", s.filename, vm.Namespace, namespace.Name)
 		}
-		namespace.Name = vm.Namespace
+		q.Namespace = vm.Namespace
 	}
-	spec.Template = &v1alpha1.VirtualMachineTemplate{Labels: vm.Labels, Spec: vm.Spec}
-	return spec, namespace.Name, nil
+	q.Spec.Template, q.Name = &v1alpha1.VirtualMachineTemplate{Labels: vm.Labels, Spec: vm.Spec}, vm.Name
+	return q, nil
 }
