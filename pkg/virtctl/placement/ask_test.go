@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	webhookerrors "k8s.io/apiserver/pkg/admission/plugin/webhook/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -102,8 +103,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			[]string{"try again in a moment"},
 		},
 		"a template that is refused": {
-			byWebhook(t, apierrors.NewBadRequest("spec.template.spec.resources.cpu: no")),
-			[]string{"spec.resources.cpu: no"},
+			byWebhook(t, apierrors.NewInvalid(schema.GroupKind{Group: "domus.dev", Kind: "PlacementReview"}, "", field.ErrorList{field.Invalid(field.NewPath("spec", "template", "spec", "resources", "cpu"), 0, "no")})),
+			[]string{"spec.resources.cpu: Invalid value: 0: no"},
 		},
 		"no API server": {errors.New("connection refused"), []string{"asking the API server", "connection refused"}},
 	} {
@@ -117,7 +118,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 					t.Errorf("does not say %q: %v", want, err)
 				}
 			}
-			if strings.Contains(err.Error(), deniedBy) || strings.Contains(err.Error(), "spec.template") {
+			if strings.Contains(err.Error(), deniedBy) || strings.Contains(err.Error(), "spec.template") || strings.Contains(err.Error(), "is invalid") {
 				t.Errorf("speaks of what people did not write: %v", err)
 			}
 		})

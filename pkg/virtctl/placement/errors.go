@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -36,8 +37,7 @@ func withRemedy(err error, namespace string) error {
 	if s.Details != nil {
 		kind, name = s.Details.Kind, s.Details.Name
 	}
-	// A template is at spec.template of the review; people wrote it at the top.
-	said := errors.New(strings.ReplaceAll(strings.TrimPrefix(s.Message, deniedBy), "spec.template.", ""))
+	said := errors.New(inTheirWords(s.Message, s.Details))
 	switch {
 	case apierrors.IsNotFound(err) && kind == "virtualmachines":
 		return fmt.Errorf("there is no virtualmachine %q in namespace %q: see `kubectl get vm -A`", name, namespace)
@@ -53,4 +53,14 @@ func withRemedy(err error, namespace string) error {
 		return fmt.Errorf("vm-scheduler does not answer: is it running? `kubectl get lease -n domus-system vm-scheduler` names its leader and when it was last seen: %w", said)
 	}
 	return said
+}
+
+// inTheirWords is what the API server said without the review, which people did
+// not write: they wrote the VM that is its spec.template.
+func inTheirWords(message string, details *metav1.StatusDetails) string {
+	message = strings.TrimPrefix(message, deniedBy)
+	if details != nil {
+		message = strings.TrimPrefix(message, fmt.Sprintf("%s.%s %q is invalid: ", details.Kind, details.Group, details.Name))
+	}
+	return strings.ReplaceAll(message, "spec.template.", "")
 }
