@@ -16,13 +16,14 @@ import (
 func (h *Handler) authorize(ctx context.Context, req admission.Request, verb, name string) error {
 	access := accessReview(req, verb, name)
 	if err := h.client.Create(ctx, access); err != nil {
-		return fmt.Errorf("asking whether %s may %s virtualmachines: %w", req.UserInfo.Username, verb, err)
+		// What the API server refuses here it refuses vm-scheduler, not the caller.
+		return apierrors.NewInternalError(fmt.Errorf("asking whether %s may %s virtualmachines: %w", req.UserInfo.Username, verb, err))
 	}
 	if access.Status.Allowed {
 		return nil
 	}
 	// In the API server's own words.
-	said := fmt.Errorf("User %q cannot %s resource %q in API group %q in the namespace %q", //nolint:revive // as RBAC says it
+	said := fmt.Errorf("User %q cannot %s resource %q in API group %q in the namespace %q", //nolint:staticcheck // as RBAC says it
 		req.UserInfo.Username, verb, virtualMachines.Resource, virtualMachines.Group, req.Namespace)
 	if access.Status.EvaluationError != "" {
 		said = fmt.Errorf("%w: %s", said, access.Status.EvaluationError)

@@ -110,7 +110,7 @@ func (h *Handler) answer(ctx context.Context, req admission.Request) (*v1alpha1.
 	case ctx.Err() != nil:
 		return nil, apierrors.NewTimeoutError(fmt.Sprintf("the review was not done after %s: vm-scheduler is busy, try again later", h.timeout), 1)
 	}
-	return nil, fmt.Errorf("reviewing VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
+	return nil, apierrors.NewInternalError(fmt.Errorf("reviewing VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err))
 }
 
 // invalidAs is a refusal in words that name the field already.

@@ -14,6 +14,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -51,6 +52,8 @@ func (c checker) Check(_ context.Context, vm *v1alpha1.VirtualMachine) (field.Er
 
 func checksOut(*v1alpha1.VirtualMachine) (field.ErrorList, error) { return nil, nil }
 
+var accessReviews = authorizationv1.Resource("subjectaccessreviews")
+
 // world is a cluster with one VM, "there", where the caller may do what allowed
 // says.
 type world struct {
@@ -74,6 +77,9 @@ func newWorld(t *testing.T, check checker, allowed ...string) *world {
 				return fmt.Errorf("a write of %T", obj)
 			}
 			w.asked = append(w.asked, access.Spec)
+			if access.Spec.User == "" {
+				return apierrors.NewForbidden(accessReviews, "", errors.New("not for vm-scheduler"))
+			}
 			for _, verb := range allowed {
 				access.Status.Allowed = access.Status.Allowed || verb == access.Spec.ResourceAttributes.Verb
 			}
@@ -204,6 +210,10 @@ func TestRefusals(t *testing.T) {
 		"a template of what the caller may not create": {
 			req: request(template), allowed: []string{"get"},
 			code: http.StatusForbidden, want: []string{`User "jane" cannot create resource "virtualmachines"`},
+		},
+		"what vm-scheduler itself may not do": {
+			req:  request(template, func(r *admission.Request) { r.UserInfo.Username = "" }),
+			code: http.StatusInternalServerError, want: []string{"not for vm-scheduler"},
 		},
 		"a VM that is not there": {
 			req: request(`{"virtualMachineName":"gone"}`), allowed: []string{"get"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/types"
@@ -34,8 +35,10 @@ func (h *Handler) existing(ctx context.Context, req admission.Request, name stri
 	}
 	vm := &v1alpha1.VirtualMachine{}
 	key := types.NamespacedName{Namespace: req.Namespace, Name: name}
-	if err := h.client.Get(ctx, key, vm); err != nil {
-		return nil, fmt.Errorf("reading VirtualMachine %s: %w", key, err)
+	if err := h.client.Get(ctx, key, vm); apierrors.IsNotFound(err) {
+		return nil, err
+	} else if err != nil {
+		return nil, apierrors.NewInternalError(fmt.Errorf("reading VirtualMachine %s: %w", key, err))
 	}
 	return vm, nil
 }
@@ -51,7 +54,7 @@ func (h *Handler) imagined(ctx context.Context, req admission.Request, review *v
 	errs := metav1validation.ValidateLabels(vm.Labels, at.Child("labels"))
 	found, err := h.checker.Check(ctx, vm)
 	if err != nil {
-		return nil, fmt.Errorf("checking the template: %w", err)
+		return nil, apierrors.NewInternalError(fmt.Errorf("checking the template: %w", err))
 	}
 	for _, err := range found {
 		err.Field = at.String() + "." + err.Field

@@ -72,7 +72,7 @@ func Run(ctx context.Context, opts *Options) error {
 		if err != nil {
 			return err
 		}
-		if err := serveWebhooks(m, live, newOnceSynced(ctx, sched, explainer)); err != nil {
+		if err := serveWebhooks(m, live, newOnceSynced(ctx, sched.WaitForHandlersSync, explainer)); err != nil {
 			return err
 		}
 	}

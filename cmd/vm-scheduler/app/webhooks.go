@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/kubernetes/pkg/scheduler"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -36,11 +35,12 @@ type onceSynced struct {
 	synced chan struct{}
 }
 
-func newOnceSynced(ctx context.Context, sched *scheduler.Scheduler, explainer review.Explainer) *onceSynced {
+// newOnceSynced returns one that asks explainer once wait has returned.
+func newOnceSynced(ctx context.Context, wait func(context.Context) error, explainer review.Explainer) *onceSynced {
 	o := &onceSynced{Explainer: explainer, synced: make(chan struct{})}
 	go func() {
 		// It fails only when ctx ends.
-		if sched.WaitForHandlersSync(ctx) == nil {
+		if wait(ctx) == nil {
 			close(o.synced)
 		}
 	}()
