@@ -14,7 +14,7 @@ import (
 	"domus.dev/domus/manifests"
 )
 
-// Options are kube-scheduler's and those of the webhooks.
+// Options are kube-scheduler's and those of the webhook.
 type Options struct {
 	*options.Options
 

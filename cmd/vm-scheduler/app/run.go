@@ -17,7 +17,6 @@ import (
 	"domus.dev/domus/pkg/controller"
 	"domus.dev/domus/pkg/controller/binding"
 	"domus.dev/domus/pkg/controller/grouping"
-	"domus.dev/domus/pkg/explain"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
@@ -68,11 +67,7 @@ func Run(ctx context.Context, opts *Options) error {
 		return err
 	}
 	if opts.WebhookPort != 0 {
-		explainer, err := explain.New(ctx, cc, sched, hosts)
-		if err != nil {
-			return err
-		}
-		if err := serveWebhooks(m, live, newOnceSynced(ctx, sched.WaitForHandlersSync, explainer)); err != nil {
+		if err := serveWebhooks(ctx, m, live, cc, sched, hosts); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	schedulerconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
+	"k8s.io/kubernetes/pkg/scheduler"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -11,13 +13,19 @@ import (
 	"domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/explain"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/review"
 )
 
-// serveWebhooks has m serve them, whether or not this replica leads.
-func serveWebhooks(m manager.Manager, live client.Client, explainer review.Explainer) error {
+// serveWebhooks has m serve them, whether or not this replica leads. Questions
+// about placement are answered beside sched, which cc and hosts have made.
+func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet) error {
+	explainer, err := explain.New(ctx, cc, sched, hosts)
+	if err != nil {
+		return err
+	}
 	validator := admission.NewValidator(m.GetScheme(), live)
-	reviews, err := review.NewHandler(live, validator, explainer)
+	reviews, err := review.NewHandler(live, validator, newOnceSynced(ctx, sched.WaitForHandlersSync, explainer))
 	if err != nil {
 		return fmt.Errorf("making the webhook for PlacementReviews: %w", err)
 	}
