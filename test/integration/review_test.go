@@ -198,6 +198,20 @@ func TestReviewsAreAnsweredByAReplicaThatDoesNotLead(t *testing.T) {
 	}
 }
 
+// With delayCacheUntilActive a replica that does not lead knows no host: it must
+// not say that there are none.
+func TestReviewsAreNotAnsweredByAReplicaThatHasReadNothing(t *testing.T) {
+	leader := startScheduler(t, schedulerOptions{leaderElect: true, noWebhook: true})
+	leader.waitLog("Successfully acquired lease")
+	launchScheduler(t, schedulerOptions{leaderElect: true, configure: func(config map[string]any) { config["delayCacheUntilActive"] = true }})
+	waitWebhook(t)
+	r := ofTemplate(newVM(namespace(t, nil), "", 1, 1))
+	eventuallyRefused(t, func() error { return suite.client.Create(t.Context(), r.DeepCopy(), client.DryRunAll) }, "not all been read yet")
+
+	leader.kill()
+	answer(t, r)
+}
+
 // clientOf is a client of a user without any rights.
 func clientOf(t *testing.T, user string) client.Client {
 	t.Helper()
