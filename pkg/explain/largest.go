@@ -156,7 +156,7 @@ func (s *scale) room(at int) int64 {
 	}
 	// Totals alone shrink with each vCPU. What lies on cells may fit in a larger
 	// size and not in a smaller one, which has devices near fewer cells.
-	most := min(usage.Host().Allocatable.CPU, math.MaxInt32)
+	most := min(vcpusOf(usage.Host()), math.MaxInt32)
 	too := int64(sort.Search(int(max(most-s.least+1, 0)), func(n int) bool {
 		return !numa.FitsTotals(usage, s.request(s.least+int64(n)))
 	}))
@@ -166,4 +166,14 @@ func (s *scale) room(at int) int64 {
 		}
 	}
 	return 0
+}
+
+// vcpusOf is how many vCPUs a VM on the host can have at most: where vCPUs are
+// fewer than CPUs, more can be dedicated than can be shared.
+func vcpusOf(h *numa.Host) int64 {
+	cpus := int64(0)
+	for i := range h.Cells {
+		cpus += int64(h.Cells[i].CPUs.Size())
+	}
+	return max(cpus, h.Allocatable.CPU)
 }
