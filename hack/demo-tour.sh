@@ -17,7 +17,8 @@ It runs until 'make demo-down'. What to try next:
   export KUBECONFIG=$KUBECONFIG
   kubectl get hypervisors                       the hosts and what they have
   kubectl describe vm -n demo guest-1           one VM, its placement and events
-  bin/virtctl --help                            start, stop, version
+  bin/virtctl explain -n demo guest-1           why it is where it is
+  bin/virtctl fit --cpu 4 --memory 8Gi          how many more fit
   tail $dir/logs/consoles/demo_guest-1.log      what the guest says
   bin/domus-dev status                          the processes
   bin/domus-dev audit                           every write, and no pod among them

@@ -19,6 +19,11 @@ var files embed.FS
 //go:embed base/config/vm-scheduler.yaml
 var SchedulerConfig []byte
 
+// PlacementReviewCRD is the CustomResourceDefinition of PlacementReviews.
+//
+//go:embed base/crd/domus.dev_placementreviews.yaml
+var PlacementReviewCRD []byte
+
 // Base returns the Kubernetes objects of the base installation: a YAML document
 // or several a file, ordered by path. Files that are no objects of the cluster
 // (kustomizations, component configuration) are left out.

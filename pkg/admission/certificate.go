@@ -1,7 +1,6 @@
 package admission
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Where the certificate is kept, and who must trust it.
+// Where the certificate is kept, and who must trust it: the validating and the
+// mutating configuration of this name.
 const (
 	SecretNamespace      = "domus-system"
 	SecretName           = "vm-scheduler-webhook"
@@ -42,7 +40,7 @@ const (
 	checkEvery = 30 * time.Second
 )
 
-// Certificate keeps the webhook's serving certificate: made when there is none,
+// Certificate keeps the serving certificate of vm-scheduler's webhooks: made when there is none,
 // renewed ahead of time, shared by the replicas through one Secret, and trusted
 // by the API server through caBundle.
 type Certificate struct {
@@ -97,7 +95,7 @@ func (c *Certificate) ensure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.trust(ctx, authority); err != nil {
+	if err := trust(ctx, c.client, authority); err != nil {
 		return err
 	}
 	parsed, err := tls.X509KeyPair(pair[0], pair[1])
@@ -169,28 +167,4 @@ func authorityOf(chain []byte) ([]byte, error) {
 		return nil, fmt.Errorf("the certificate in Secret %s/%s is not PEM: delete the Secret, it is made anew", SecretNamespace, SecretName)
 	}
 	return pem.EncodeToMemory(last), nil
-}
-
-// trust puts the authority into every webhook's caBundle.
-func (c *Certificate) trust(ctx context.Context, authority []byte) error {
-	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := c.client.Get(ctx, types.NamespacedName{Name: WebhookConfiguration}, configuration); err != nil {
-		if apierrors.IsNotFound(err) {
-			// Installed without the webhook: hosts check the domain all the same.
-			return nil
-		}
-		return fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", WebhookConfiguration, err)
-	}
-	if !slices.ContainsFunc(configuration.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool {
-		return !bytes.Equal(w.ClientConfig.CABundle, authority)
-	}) {
-		return nil
-	}
-	for i := range configuration.Webhooks {
-		configuration.Webhooks[i].ClientConfig.CABundle = authority
-	}
-	if err := c.client.Update(ctx, configuration); err != nil {
-		return fmt.Errorf("writing caBundle of ValidatingWebhookConfiguration %s: %w", WebhookConfiguration, err)
-	}
-	return nil
 }

@@ -26,7 +26,9 @@ func newCluster(t *testing.T) client.Client {
 	}
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{Webhooks: []admissionregistrationv1.ValidatingWebhook{{Name: "a"}, {Name: "b"}}}
 	configuration.Name = WebhookConfiguration
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(configuration).Build()
+	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{Webhooks: []admissionregistrationv1.MutatingWebhook{{Name: "c"}}}
+	mutating.Name = WebhookConfiguration
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(configuration, mutating).Build()
 }
 
 // trusted verifies what c serves against the caBundle, for every name by which
@@ -45,12 +47,23 @@ func trusted(t *testing.T, cluster client.Client, c *Certificate) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	if err := cluster.Get(t.Context(), types.NamespacedName{Name: WebhookConfiguration}, mutating); err != nil {
+		t.Fatal(err)
+	}
+	bundles := map[string][]byte{}
 	for _, w := range configuration.Webhooks {
+		bundles[w.Name] = w.ClientConfig.CABundle
+	}
+	for _, w := range mutating.Webhooks {
+		bundles[w.Name] = w.ClientConfig.CABundle
+	}
+	for webhook, bundle := range bundles {
 		pool := x509.NewCertPool()
-		pool.AppendCertsFromPEM(w.ClientConfig.CABundle)
+		pool.AppendCertsFromPEM(bundle)
 		for _, name := range []string{serviceName, "localhost", "127.0.0.1"} {
 			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: name}); err != nil {
-				t.Errorf("webhook %s called as %s: %v", w.Name, name, err)
+				t.Errorf("webhook %s called as %s: %v", webhook, name, err)
 			}
 		}
 	}

@@ -70,6 +70,11 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Allowed: false, Result: &invalid.ErrStatus}}
 }
 
+// Check returns what would refuse the creation of vm.
+func (v *Validator) Check(ctx context.Context, vm *v1alpha1.VirtualMachine) (field.ErrorList, error) {
+	return v.validate(ctx, vm, nil)
+}
+
 func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachine) (field.ErrorList, error) {
 	if errs := checkSize(vm); len(errs) > 0 {
 		return errs, nil

@@ -50,12 +50,15 @@ var untouchable int32 = math.MaxInt32
 
 // apart takes a real Pod out of what VMs do among themselves: no VM can evict
 // it, and it counts in no group of VMs. Preemption for a group compares
-// priorities and asks no plugin.
+// priorities and asks no plugin. Its volumes are dropped: no VM has any, and the
+// scheduler's cache counts who uses them for one snapshot alone, whereas VMs are
+// explained on a second one.
 func apart(obj any) (any, error) {
 	if pod, ok := obj.(*corev1.Pod); ok {
 		pod.ManagedFields = nil
 		pod.Spec.Priority = &untouchable
 		pod.Spec.SchedulingGroup = nil
+		pod.Spec.Volumes = nil
 	}
 	return obj, nil
 }

@@ -9,6 +9,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"domus.dev/domus/pkg/virtctl/explain"
+	"domus.dev/domus/pkg/virtctl/fit"
 	"domus.dev/domus/pkg/virtctl/power"
 	"domus.dev/domus/pkg/virtctl/version"
 )
@@ -28,6 +30,8 @@ func NewCommand(programVersion string, in io.Reader, out, errOut io.Writer) *cob
 	root.SetErrPrefix("virtctl:")
 	config.AddFlags(root.PersistentFlags())
 	root.AddCommand(
+		explain.New(config, streams),
+		fit.New(config, streams),
 		power.NewStart(config, streams),
 		power.NewStop(config, streams),
 		version.New(programVersion, config, streams),

@@ -15,7 +15,6 @@ import (
 	"bytes"
 	"io"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,7 +28,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"domus.dev/domus/manifests"
-	"domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
@@ -156,16 +154,10 @@ func (p *controlPlane) install(ctx context.Context) error {
 }
 
 func (p *controlPlane) apply(ctx context.Context, obj *unstructured.Unstructured) error {
-	if obj.GetKind() == "ValidatingWebhookConfiguration" {
-		configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, configuration); err != nil {
+	if strings.HasSuffix(obj.GetKind(), "WebhookConfiguration") {
+		if err := p.reachByURL(obj); err != nil {
 			return err
 		}
-		url := "https://127.0.0.1:" + strconv.Itoa(p.webhookPort) + admission.Path
-		for i := range configuration.Webhooks {
-			configuration.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &url}
-		}
-		return p.client.Create(ctx, configuration)
 	}
 	// Some namespaces are made by the API server itself, a moment after start.
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
@@ -181,9 +173,25 @@ func (p *controlPlane) apply(ctx context.Context, obj *unstructured.Unstructured
 	return nil
 }
 
+// reachByURL has the webhooks of a configuration called on loopback.
+func (p *controlPlane) reachByURL(obj *unstructured.Unstructured) error {
+	webhooks, _, err := unstructured.NestedSlice(obj.Object, "webhooks")
+	if err != nil {
+		return err
+	}
+	for _, w := range webhooks {
+		path, _, err := unstructured.NestedString(w.(map[string]any), "clientConfig", "service", "path")
+		if err != nil {
+			return err
+		}
+		w.(map[string]any)["clientConfig"] = map[string]any{"url": "https://127.0.0.1:" + strconv.Itoa(p.webhookPort) + path}
+	}
+	return unstructured.SetNestedSlice(obj.Object, webhooks, "webhooks")
+}
+
 func (p *controlPlane) established(ctx context.Context) error {
 	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
-		for _, name := range []string{"virtualmachines.domus.dev", "hypervisors.domus.dev"} {
+		for _, name := range []string{"virtualmachines.domus.dev", "hypervisors.domus.dev", "placementreviews.domus.dev"} {
 			crd := &apiextensionsv1.CustomResourceDefinition{}
 			if err := p.client.Get(ctx, types.NamespacedName{Name: name}, crd); err != nil {
 				return false, err

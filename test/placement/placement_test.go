@@ -97,6 +97,9 @@ func checkFleets(t *testing.T, cfg *config.KubeSchedulerConfiguration, sum *tota
 				"restart scheduler": w.restart,
 				"add a host":        w.addHost,
 				"grow a host":       w.growHost,
+				"ask":               w.ask,
+				"ask and place":     w.askAndPlace,
+				"fill a host":       w.fill,
 				"":                  w.check,
 			})
 			sum.add(w)
@@ -109,6 +112,7 @@ func checkFleets(t *testing.T, cfg *config.KubeSchedulerConfiguration, sum *tota
 type totals struct {
 	mu                                                                         sync.Mutex
 	fleets, hosts, created, bound, evicted, failed, restarts, waiting, rescued int
+	asked                                                                      asked
 }
 
 func (s *totals) add(w *world) {
@@ -123,11 +127,12 @@ func (s *totals) add(w *world) {
 	s.restarts += w.restarts
 	s.waiting += w.waiting
 	s.rescued += w.rescued
+	s.asked.add(&w.asked)
 }
 
 func (s *totals) String() string {
-	return fmt.Sprintf("%d fleets with %d hosts: %d VMs created, %d bound, %d evicted, %d bindings failed, %d schedulers restarted; %d times a VM that waited was found to fit nowhere, %d times one was tried again by the last resort alone",
-		s.fleets, s.hosts, s.created, s.bound, s.evicted, s.failed, s.restarts, s.waiting, s.rescued)
+	return fmt.Sprintf("%d fleets with %d hosts: %d VMs created, %d bound, %d evicted, %d bindings failed, %d schedulers restarted; %d times a VM that waited was found to fit nowhere, %d times one was tried again by the last resort alone; %s",
+		s.fleets, s.hosts, s.created, s.bound, s.evicted, s.failed, s.restarts, s.waiting, s.rescued, &s.asked)
 }
 
 // rescuable is up to how many of so many fleets a VM may have waited for the
@@ -147,6 +152,7 @@ func (s *totals) require(t *testing.T) {
 			t.Errorf("no %s in %d fleets: the test has shown nothing of it", what, s.fleets)
 		}
 	}
+	s.asked.require(t, s.fleets)
 	if s.rescued > rescuable(s.fleets) {
 		t.Errorf("%d VMs in %d fleets waited until the scheduler's last resort: a plugin lacks a queueing hint", s.rescued, s.fleets)
 	}

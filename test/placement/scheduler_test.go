@@ -22,6 +22,7 @@ import (
 
 	"domus.dev/domus/manifests"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/explain"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
@@ -89,8 +90,9 @@ type running struct {
 		PodsInActiveQ() []*corev1.Pod
 		InFlightPods() []*corev1.Pod
 	}
-	fleet *fleet.Fleet
-	stop  func()
+	fleet     *fleet.Fleet
+	explainer *explain.Explainer
+	stop      func()
 }
 
 // shipped is the configuration that vm-scheduler ships.
@@ -127,12 +129,17 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		cancel()
 		return nil, fmt.Errorf("making the scheduler: %w", err)
 	}
+	explainer, err := explain.New(ctx, cc, sched, hosts)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("making the explainer: %w", err)
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		run(ctx, cc, sched)
 	}()
-	return &running{queue: sched.SchedulingQueue, fleet: hosts, stop: func() {
+	return &running{queue: sched.SchedulingQueue, fleet: hosts, explainer: explainer, stop: func() {
 		connection.close()
 		s.unplug()
 		a.hypervisors.unplug()

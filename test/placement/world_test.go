@@ -36,6 +36,7 @@ type world struct {
 	held  map[string]map[types.UID]v1alpha1.Placement
 
 	created, bound, evicted, failed, restarts, waiting, rescued int
+	asked                                                       asked
 }
 
 func newWorld(t *rapid.T, cfg *config.KubeSchedulerConfiguration) *world {
@@ -295,7 +296,7 @@ func (w *world) wrong() string {
 	for _, vm := range waiting {
 		request := requestOf(vm)
 		for name, status := range w.hosts {
-			if promised(waiting, vm, name) {
+			if promised(waiting, vm, name) || elsewhere(vm, name) {
 				continue
 			}
 			if fits, known := oracle.Fits(status, placements(w.held[name]), request); fits && known {

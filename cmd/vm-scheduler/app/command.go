@@ -26,8 +26,8 @@ func NewCommand() *cobra.Command {
 		Short: "Places VirtualMachines on libvirt hosts with kube-scheduler",
 		Long: `vm-scheduler is kube-scheduler for VirtualMachines of domus.dev: queue, cache,
 plugins, flags and configuration are kube-scheduler's own, and no Pod is ever
-written. It also runs the controllers that keep VMs bound and serves the webhook
-that refuses malformed ones.
+written. It also runs the controllers that keep VMs bound and serves the webhooks
+that refuse malformed ones and answer PlacementReviews.
 
 Without --config it uses the profile it ships: schedulerName vm-scheduler.`,
 		SilenceUsage: true,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -32,6 +33,7 @@ func newScheme() (*runtime.Scheme, error) {
 	for _, add := range []func(*runtime.Scheme) error{
 		v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme,
 		schedulingv1.AddToScheme, schedulingv1beta1.AddToScheme, admissionregistrationv1.AddToScheme,
+		authorizationv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering API types: %w", err)
@@ -86,7 +88,6 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 		if err := m.Add(serving); err != nil {
 			return nil, nil, fmt.Errorf("adding the webhook's certificate: %w", err)
 		}
-		m.GetWebhookServer().Register(admission.Path, &webhook.Admission{Handler: admission.NewValidator(scheme, live)})
 	}
 	return m, live, nil
 }

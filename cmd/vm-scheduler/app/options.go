@@ -20,7 +20,7 @@ import (
 type Options struct {
 	*options.Options
 
-	// WebhookPort is where the validating webhook is served; 0 serves none.
+	// WebhookPort is where the webhooks are served; 0 serves none.
 	WebhookPort int
 	// WebhookBindAddress is the address it listens on.
 	WebhookBindAddress string
@@ -47,8 +47,8 @@ func NewOptions() *Options {
 }
 
 func (o *Options) addWebhookFlags(fs *pflag.FlagSet) {
-	fs.IntVar(&o.WebhookPort, "webhook-port", o.WebhookPort, "Port on which the validating webhook for VirtualMachines is served with a certificate of its own making; 0 serves none.")
-	fs.StringVar(&o.WebhookBindAddress, "webhook-bind-address", o.WebhookBindAddress, "Address on which the validating webhook listens.")
+	fs.IntVar(&o.WebhookPort, "webhook-port", o.WebhookPort, "Port on which the webhooks for VirtualMachines and PlacementReviews are served with a certificate of their own making; 0 serves none.")
+	fs.StringVar(&o.WebhookBindAddress, "webhook-bind-address", o.WebhookBindAddress, "Address on which the webhooks listen.")
 }
 
 func (o *Options) addEventFlags(fs *pflag.FlagSet) {

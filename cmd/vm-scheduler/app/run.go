@@ -76,6 +76,11 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
+	if opts.WebhookPort != 0 {
+		if err := serveWebhooks(ctx, m, live, cc, sched, hosts); err != nil {
+			return err
+		}
+	}
 
 	// Either half ending ends the other: a scheduler without its controllers
 	// would strand what it evicts.

@@ -28,6 +28,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&VirtualMachine{}, &VirtualMachineList{},
 		&Hypervisor{}, &HypervisorList{},
+		&PlacementReview{}, &PlacementReviewList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

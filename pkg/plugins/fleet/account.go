@@ -3,9 +3,11 @@ package fleet
 import (
 	"hash/maphash"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/podless"
@@ -124,13 +126,7 @@ func (f *Fleet) add(u *numa.Usage, node fwk.NodeInfo, without map[types.UID]bool
 		if !podless.IsProjected(pod.Name) || without[pod.UID] {
 			continue
 		}
-		placement, err := f.placements.of(pod)
-		if placement != nil {
-			// The Pod says it itself now.
-			f.reservations.remove(pod.UID)
-		} else if err == nil {
-			placement = f.reservations.get(pod.UID)
-		}
+		placement, err := f.placementOf(pod)
 		if placement != nil && u.Add(placement) == nil {
 			continue
 		}
@@ -150,4 +146,20 @@ func (f *Fleet) add(u *numa.Usage, node fwk.NodeInfo, without map[types.UID]bool
 			u.AddFloating(r.Amounts())
 		}
 	}
+}
+
+// placementOf is where the VM lies, by what its Pod says or else by what was
+// reserved for it; nil when neither is known.
+func (f *Fleet) placementOf(pod *corev1.Pod) (*v1alpha1.Placement, error) {
+	if f.tried != nil {
+		return f.readPlacementOf(pod)
+	}
+	placement, err := f.placements.of(pod)
+	if placement != nil {
+		// The Pod says it itself now.
+		f.reservations.remove(pod.UID)
+	} else if err == nil {
+		placement = f.reservations.get(pod.UID)
+	}
+	return placement, err
 }

@@ -34,9 +34,18 @@ type Informer interface {
 
 // Fleet knows the hosts. It is safe for concurrent use.
 type Fleet struct {
-	// hosts holds *host by name, accounts *account by name.
-	hosts, accounts sync.Map
-	informer        Informer
+	*known
+	// accounts holds *account by name.
+	accounts sync.Map
+	// tried is nil but for a Reader.
+	tried *tried
+}
+
+// known is what a Fleet and its Readers share.
+type known struct {
+	// hosts holds *host by name.
+	hosts    sync.Map
+	informer Informer
 	// following is the one registration by which hosts become known.
 	following atomic.Pointer[registration]
 
@@ -58,7 +67,7 @@ type host struct {
 
 // New returns a Fleet for the Hypervisors of an informer. It knows none before
 // Follow, which the scheduler's queue calls through Factory.
-func New(hypervisors Informer) *Fleet { return &Fleet{informer: hypervisors} }
+func New(hypervisors Informer) *Fleet { return &Fleet{known: &known{informer: hypervisors}} }
 
 type registration struct {
 	cache.ResourceEventHandlerRegistration

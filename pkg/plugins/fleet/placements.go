@@ -39,4 +39,12 @@ func (p *placements) of(pod *corev1.Pod) (*v1alpha1.Placement, error) {
 	return placement, nil
 }
 
+// known is the placement last read for a UID; nil when none was.
+func (p *placements) known(uid types.UID) *v1alpha1.Placement {
+	if read, ok := p.byUID.Load(uid); ok {
+		return read.(readPlacement).placement
+	}
+	return nil
+}
+
 func (p *placements) remove(uid types.UID) { p.byUID.Delete(uid) }

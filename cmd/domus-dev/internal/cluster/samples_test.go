@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,20 +76,19 @@ func TestTheBaseFitsAnEmbeddedCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := false
+	got := map[string]any{}
 	for _, u := range objects {
-		if u.GetKind() != "ValidatingWebhookConfiguration" {
-			continue
-		}
-		found = true
-		want := map[string]any{"url": "https://127.0.0.1:9443/validate-domus-dev-v1alpha1-virtualmachine"}
-		for _, webhook := range u.Object["webhooks"].([]any) {
-			if diff := cmp.Diff(want, webhook.(map[string]any)["clientConfig"]); diff != "" {
-				t.Error(diff)
+		if strings.HasSuffix(u.GetKind(), "WebhookConfiguration") {
+			for _, webhook := range u.Object["webhooks"].([]any) {
+				got[webhook.(map[string]any)["name"].(string)] = webhook.(map[string]any)["clientConfig"]
 			}
 		}
 	}
-	if !found {
-		t.Error("the base has no webhook")
+	want := map[string]any{
+		"virtualmachines.domus.dev":  map[string]any{"url": "https://127.0.0.1:9443/validate-domus-dev-v1alpha1-virtualmachine"},
+		"placementreviews.domus.dev": map[string]any{"url": "https://127.0.0.1:9443/answer-domus-dev-v1alpha1-placementreview"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

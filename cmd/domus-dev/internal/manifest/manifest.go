@@ -76,7 +76,7 @@ var first = []string{"Namespace", "CustomResourceDefinition", "PriorityClass", "
 
 // last are the kinds that can refuse others: a webhook answers only when its
 // server runs.
-var last = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration"}
+var last = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}
 
 func rank(u *unstructured.Unstructured) int {
 	if i := slices.Index(first, u.GetKind()); i >= 0 {

@@ -1,0 +1,66 @@
+// Package explain says where a VM would be placed, and why.
+package explain
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
+	"domus.dev/domus/pkg/virtctl/placement"
+)
+
+// New returns `virtctl explain`.
+func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	subject, output := &placement.Subject{}, &placement.Output{}
+	cmd := &cobra.Command{
+		Use:   "explain (VM | -f FILE)",
+		Short: "Say where a VM would be placed now, and why",
+		Long: `Say on which hosts a VM fits now and how they score, why the others are out of
+the question, and what would have to change. vm-scheduler answers, by the same
+plugins that place VMs; nothing is placed and nothing is stored.
+
+The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
+		Example: `  # Why does this VM wait, or why does it run where it runs?
+  virtctl explain -n demo database-1
+
+  # Where would this VM go?
+  virtctl explain -f vm.yaml
+
+  # On how many hosts does it fit?
+  virtctl explain -f vm.yaml -o json | jq .feasible`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: placement.OneVM(config),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if err := output.Check(); err != nil {
+				return err
+			}
+			namespace, err := placement.NamespaceOf(config)
+			if err != nil {
+				return err
+			}
+			q, err := subject.Question(names, streams.In, namespace)
+			if err != nil {
+				return err
+			}
+			q.Spec.Question, q.Spec.Limit = v1alpha1.PlacementExplain, &output.Limit
+			c, err := cluster.Connect(config)
+			if err != nil {
+				return err
+			}
+			status, err := placement.Ask(cmd.Context(), c, q)
+			if err != nil {
+				return err
+			}
+			return output.Print(streams.Out, status, func(out io.Writer, status *v1alpha1.PlacementReviewStatus) error {
+				return print(out, q.Name, status, output.Examples(cmd))
+			})
+		},
+	}
+	subject.AddFlags(cmd)
+	output.AddFlags(cmd)
+	return cmd
+}
