@@ -198,6 +198,7 @@ type VirtualMachineStatus struct {
 	Epoch int64 `json:"epoch"`
 
 	// placement is where the VM is bound. Writer: vm-scheduler.
+	// +structType=atomic
 	// +optional
 	Placement *Placement `json:"placement,omitempty"`
 

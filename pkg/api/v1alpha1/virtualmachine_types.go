@@ -104,10 +104,8 @@ type SchedulingGroup struct {
 	PodGroupName string `json:"podGroupName"`
 }
 
-// VirtualMachineSpec is what the user wants. Only users write it.
-// +kubebuilder:validation:XValidation:rule="has(self.uuid) == has(oldSelf.uuid) && (!has(self.uuid) || self.uuid == oldSelf.uuid)",fieldPath=".uuid",message="is immutable: delete the VirtualMachine and create it anew to change it"
-// +kubebuilder:validation:XValidation:rule="self.schedulerName == oldSelf.schedulerName",fieldPath=".schedulerName",message="is immutable: delete the VirtualMachine and create it anew to change it"
-// +kubebuilder:validation:XValidation:rule="has(self.schedulingGroup) == has(oldSelf.schedulingGroup) && (!has(self.schedulingGroup) || self.schedulingGroup == oldSelf.schedulingGroup)",fieldPath=".schedulingGroup",message="is immutable: delete the VirtualMachine and create it anew to change it"
+// VirtualMachineSpec is what the user wants. Only users write it. What of it may
+// not change is in manifests/base/policy/virtualmachine-spec.yaml.
 type VirtualMachineSpec struct {
 	// schedulerName chooses who places this VM: a profile of vm-scheduler. A
 	// name that no scheduler serves leaves the VM pending, as with pods.
@@ -186,8 +184,6 @@ type VirtualMachineSpec struct {
 }
 
 // VirtualMachine is a libvirt domain placed by kube-scheduler.
-// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 180",message="metadata.name must be at most 180 characters: hosts name files after the VirtualMachine and its namespace"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status.placement) || self.spec.resources == oldSelf.spec.resources",fieldPath=".spec.resources",message="cannot change while the VirtualMachine is bound to a host: delete it and create it anew with other resources"
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=vm,categories=all
 // +kubebuilder:subresource:status

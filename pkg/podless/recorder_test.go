@@ -1,0 +1,33 @@
+package podless
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/flowcontrol"
+)
+
+func TestEventsOfPlacementsAreSampled(t *testing.T) {
+	sink := events.NewFakeRecorder(10)
+	r := NewRecorder(sink, flowcontrol.NewTokenBucketPassiveRateLimiter(.0001, 2))
+	pod := &corev1.Pod{}
+	pod.Namespace, pod.Name, pod.UID = "ns", "vm:a.0", "u.0"
+	for range 4 {
+		r.Eventf(pod, nil, corev1.EventTypeNormal, "Scheduled", "Binding", "Successfully assigned %v/%v to %v", "ns", "vm:a.0", "host")
+	}
+	// What went wrong is always said.
+	for range 2 {
+		r.Eventf(pod, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", "no host")
+	}
+	close(sink.Events)
+	var got []string
+	for e := range sink.Events {
+		got = append(got, e)
+	}
+	placed, failed := "Normal Scheduled Successfully assigned ns/a to host", "Warning FailedScheduling no host"
+	if diff := cmp.Diff([]string{placed, placed, failed, failed}, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
