@@ -17,13 +17,14 @@ import (
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/utils/clock"
 )
 
 // Setup makes a scheduler out of cfg that places VMs. Of cfg it replaces the
 // client, the informer factory and the event broadcaster; everything else is
 // kube-scheduler's own. VMs arrive through vms and the scheduler's writes leave
-// through w.
-func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w Writer, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
+// through w; reasons says why VMs wait.
+func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w Writer, plugins frameworkruntime.Registry, reasons Reasons) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
 	limited := rest.CopyConfig(cfg.KubeConfig)
 	limited.Wrap(LimitWrites(maxWritesInFlight))
 	real, err := kubernetes.NewForConfig(rest.AddUserAgent(limited, "scheduler"))
@@ -40,12 +41,12 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w W
 		}
 	}
 	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
-	return SetupOn(ctx, cfg, real, vms, w, plugins)
+	return SetupOn(ctx, cfg, real, vms, w, plugins, reasons)
 }
 
 // SetupOn is Setup with a client for all that is not a VM, and cfg's own event
 // broadcaster.
-func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.Interface, vms VMInformer, w Writer, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
+func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.Interface, vms VMInformer, w Writer, plugins frameworkruntime.Registry, reasons Reasons) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
 	// The factory that came with cfg has a Pod informer already, and a factory
 	// keeps the first: it takes a new one to have ours.
 	factory := informers.NewSharedInformerFactory(real, 0)
@@ -60,12 +61,16 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	})
 
 	cfg.InformerFactory = factory
-	cfg.Client = newClient(real, corelisters.NewPodLister(projected.GetIndexer()), w)
+	said := newSayings(clock.RealClock{})
+	if err := said.follow(projected); err != nil {
+		return nil, nil, fmt.Errorf("watching projected pods: %w", err)
+	}
+	cfg.Client = newClient(real, corelisters.NewPodLister(projected.GetIndexer()), w, said)
 
 	cc := cfg.Complete()
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
 		func(name string) events.EventRecorderLogger {
-			return NewRecorder(cc.EventBroadcaster.NewRecorder(name))
+			return newRecorder(cc.EventBroadcaster.NewRecorder(name), said)
 		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),
@@ -81,5 +86,6 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the scheduler: %w", err)
 	}
+	sched.FailureHandler = said.before(sched.FailureHandler, reasons)
 	return &cc, sched, nil
 }

@@ -97,7 +97,7 @@ func TestGangIsBoundTogetherOrNotAtAll(t *testing.T) {
 
 			// There is room for two.
 			all(t, ns, vms[:2], waiting("Unschedulable", "minCount (3) cannot be satisfied: 2 scheduled, 0 remaining"))
-			waitVM(t, ns, vms[2], waiting("Unschedulable", "3 Insufficient cpu"))
+			waitVM(t, ns, vms[2], waiting("Unschedulable", "3 hosts: need 8 vCPUs"))
 			scheduledSays(t, pg, metav1.ConditionFalse, "minCount (3) cannot be satisfied: 2 scheduled, 0 remaining")
 			stays(t, ns, vms[0], unbound)
 			all(t, ns, vms, unbound)

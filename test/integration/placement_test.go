@@ -64,8 +64,9 @@ func TestUnschedulableSaysWhy(t *testing.T) {
 	}
 	create(t, newVM(ns, "big", 64, 4))
 
-	waitVM(t, ns, "big", waiting("Unschedulable", "2 Insufficient cpu"))
-	if note := eventOn(t, ns, "big", "FailedScheduling"); !strings.Contains(note, "2 Insufficient cpu") {
+	const why = "2 hosts: need 64 vCPUs, the largest host has 8 ("
+	waitVM(t, ns, "big", waiting("Unschedulable", why))
+	if note := eventOn(t, ns, "big", "FailedScheduling"); !strings.Contains(note, why) {
 		t.Errorf("event says %q", note)
 	}
 }
@@ -78,7 +79,7 @@ func TestFreedCapacityRequeuesAndHeartbeatDoesNot(t *testing.T) {
 	create(t, first)
 	waitVM(t, ns, "first", bound)
 	create(t, newVM(ns, "second", 8, 1))
-	waitVM(t, ns, "second", waiting("Unschedulable", "1 Insufficient cpu"))
+	waitVM(t, ns, "second", waiting("Unschedulable", "1 host: need 8 vCPUs, largest free is 0"))
 
 	attempts := func() int {
 		return strings.Count(string(s.read()), `"Attempting to schedule pod" pod="`+ns+`/vm:second.0"`)
@@ -258,7 +259,7 @@ func TestHugepagesAreNotOrdinaryMemory(t *testing.T) {
 		t.Errorf("granted %+v", vm.Status.Placement.Granted)
 	}
 	create(t, newVM(ns, "too-many", 1, 2, huge))
-	waitVM(t, ns, "too-many", waiting("Unschedulable", "Insufficient hugepages-2Mi"))
+	waitVM(t, ns, "too-many", waiting("Unschedulable", "need 2Gi of 2Mi hugepages, largest free is 1Gi"))
 }
 
 func TestOverheadCounts(t *testing.T) {
@@ -267,7 +268,7 @@ func TestOverheadCounts(t *testing.T) {
 	ns := namespace(t, map[string]string{v1alpha1.PolicyLevelLabel: string(v1alpha1.PolicyPrivileged)})
 	host := hosts(t, ns, 1, capacity.Resources{CPU: 8, Memory: 4*gib + 1<<20})[0]
 	create(t, newVM(ns, "vm", 1, 4))
-	waitVM(t, ns, "vm", waiting("Unschedulable", "Insufficient memory"))
+	waitVM(t, ns, "vm", waiting("Unschedulable", "need 4Gi + 100.1Mi overhead of memory, the largest host has 4Gi"))
 	create(t, newVM(ns, "says-how-much", 1, 4, func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Resources.Overhead = ptr.To(resource.MustParse("1Mi"))
 	}))

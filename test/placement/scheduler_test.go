@@ -23,6 +23,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -121,7 +122,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		DynInformerFactory:                hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Second,
-	}, a.nodes, s, connection, plugins.Registry(connection, hosts))
+	}, a.nodes, s, connection, plugins.Registry(connection, hosts), waiting.New(hosts))
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the scheduler: %w", err)

@@ -19,6 +19,7 @@ import (
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -62,7 +63,7 @@ func Run(ctx context.Context, opts *Options) error {
 	}
 	hosts := fleet.New(hypervisors)
 	cfg.DynInformerFactory = hosts.Factory(cfg.DynInformerFactory)
-	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hosts))
+	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, plugins.Registry(binder, hosts), waiting.New(hosts))
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (d *demands) apart() string {
 	if more := len(all) - maxNames; more > 0 {
 		all = append(all[:maxNames], fmt.Sprintf("%d more", more))
 	}
-	return "no host has all of these at once: " + strings.Join(all, ", ")
+	return noHost + "has all of these at once: " + strings.Join(all, ", ")
 }
 
 // instead names what the hosts offer, those spelt most like the wanted first.

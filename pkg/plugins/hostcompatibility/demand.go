@@ -7,9 +7,13 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
+// noHost begins what is said when no host will do: those that the VM may not use
+// are not looked at.
+const noHost = "no host that it may use "
+
 // words makes a demand's words: hosts "have" what a host "has".
 func words(what, have, has, name string) demand {
-	return demand{what: what, name: name, reason: "host(s) " + have + " no " + what, none: "no host " + has + " " + what}
+	return demand{what: what, name: name, reason: "host(s) " + have + " no " + what, none: noHost + has + " " + what}
 }
 
 // listed demands a name of a list that comes with the kind of guest.
