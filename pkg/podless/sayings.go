@@ -41,9 +41,10 @@ func newSayings(clk clock.PassiveClock) *sayings {
 	return &sayings{clock: clk, byUID: map[types.UID]*saying{}}
 }
 
-// follow forgets VMs that do not wait any more.
-func (s *sayings) follow(projected cache.SharedInformer) error {
-	_, err := projected.AddEventHandler(cache.ResourceEventHandlerFuncs{
+// follow is a handler for projected Pods: VMs that do not wait any more are
+// forgotten.
+func (s *sayings) follow() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(_, obj any) {
 			if pod, ok := obj.(*corev1.Pod); ok && pod.Spec.NodeName != "" {
 				s.forget(pod.UID)
@@ -57,8 +58,7 @@ func (s *sayings) follow(projected cache.SharedInformer) error {
 				s.forget(pod.UID)
 			}
 		},
-	})
-	return err
+	}
 }
 
 func (s *sayings) forget(uid types.UID) {

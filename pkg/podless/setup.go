@@ -62,7 +62,7 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 
 	cfg.InformerFactory = factory
 	said := newSayings(clock.RealClock{})
-	if err := said.follow(projected); err != nil {
+	if _, err := projected.AddEventHandler(said.follow()); err != nil {
 		return nil, nil, fmt.Errorf("watching projected pods: %w", err)
 	}
 	cfg.Client = newClient(real, corelisters.NewPodLister(projected.GetIndexer()), w, said)

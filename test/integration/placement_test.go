@@ -268,7 +268,7 @@ func TestOverheadCounts(t *testing.T) {
 	ns := namespace(t, map[string]string{v1alpha1.PolicyLevelLabel: string(v1alpha1.PolicyPrivileged)})
 	host := hosts(t, ns, 1, capacity.Resources{CPU: 8, Memory: 4*gib + 1<<20})[0]
 	create(t, newVM(ns, "vm", 1, 4))
-	waitVM(t, ns, "vm", waiting("Unschedulable", "need 4Gi + 100.1Mi overhead of memory, the largest host has 4Gi"))
+	waitVM(t, ns, "vm", waiting("Unschedulable", "need 4Gi + 108.5Mi overhead of memory, the largest host has 4Gi"))
 	create(t, newVM(ns, "says-how-much", 1, 4, func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Resources.Overhead = ptr.To(resource.MustParse("1Mi"))
 	}))

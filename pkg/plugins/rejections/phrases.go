@@ -2,6 +2,10 @@ package rejections
 
 import "strings"
 
+// NoHost begins what is said when, as hosts are now, none will ever take the VM:
+// of the hosts that its own spec and their taints leave it.
+const NoHost = "no host that it may use "
+
 // lacks begins the reasons of hosts that have too little of something.
 const lacks = "host(s) lack "
 

@@ -4,11 +4,13 @@ import (
 	"strings"
 
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"domus.dev/domus/pkg/plugins/rejections"
 )
 
 // TooLarge is said of a VM that no host could hold even when empty, whatever is
 // evicted: of those that it may use at all.
-const TooLarge = "no host that it may use could hold it even when empty"
+const TooLarge = rejections.NoHost + "could hold it even when empty"
 
 // retell puts what kube-scheduler says of a preemption into words that fit a VM.
 // Its counts of hosts are left out: why each one cannot take the VM is said

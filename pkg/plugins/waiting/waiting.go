@@ -5,6 +5,7 @@ package waiting
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,41 +30,44 @@ func New(f *fleet.Fleet) *Reasons { return &Reasons{fleet: f} }
 // no matter which of them are full just now.
 func (r *Reasons) Of(pod *corev1.Pod, fit *framework.FitError, hosts fwk.NodeInfoLister) podless.Reason {
 	d := &fit.Diagnosis
-	groups := withAbsent(rejections.GroupBy(statuses(d), nil), fit)
-	reason := podless.Reason{}
-	after := []string{d.PreFilterMsg, d.PostFilterMsg}
+	never := strings.HasPrefix(d.PostFilterMsg, rejections.NoHost)
 	tooLarge := strings.HasPrefix(d.PostFilterMsg, vmpreemption.TooLarge)
+	groups := withAbsent(rejections.GroupBy(statuses(d), nil), fit)
 	if tooLarge {
-		reason.Verdict = vmpreemption.TooLarge
-		var others []rejections.Group
-		for _, g := range groups {
-			if !ofCapacity(g.Kind) {
-				others = append(others, g)
-			}
-		}
-		groups = others
+		groups = slices.DeleteFunc(groups, func(g rejections.Group) bool { return ofCapacity(g.Kind) })
 	}
-	reason.Substance = rejections.Substance(groups) + strings.Join(after, "\n")
+	reason := podless.Reason{Substance: rejections.Substance(groups) + d.PreFilterMsg + "\n" + d.PostFilterMsg}
+	if never {
+		reason.Verdict = rejections.NoHost
+	}
 	reason.Text = func() string {
-		if d.PreFilterMsg != "" {
-			// The same is said of each host.
-			return sentences(fmt.Sprintf("none of %d hosts can take it: %s", fit.NumAllNodes, rejections.Reason(d.PreFilterMsg, fit.NumAllNodes)), d.PostFilterMsg)
+		all := r.hosts(pod, fit, hosts, tooLarge)
+		switch {
+		case never:
+			return sentences(d.PostFilterMsg, all)
+		case fit.NumAllNodes == 1:
+			return sentences(all, d.PostFilterMsg)
 		}
-		m, err := newMeter(r.fleet, pod, hosts)
-		if err != nil {
-			return fit.Error()
-		}
-		if tooLarge {
-			all := rejections.GroupBy(m.whenEmpty(statuses(d)), m.ofEmpty)
-			return sentences(d.PostFilterMsg, rejections.Words(withAbsent(all, fit)))
-		}
-		all := rejections.Words(withAbsent(rejections.GroupBy(statuses(d), m.of), fit))
-		if fit.NumAllNodes != 1 {
-			all = fmt.Sprintf("none of %d hosts can take it: %s", fit.NumAllNodes, all)
-		}
-		return sentences(all, d.PostFilterMsg)
+		return sentences(fmt.Sprintf("none of %d hosts can take it: %s", fit.NumAllNodes, all), d.PostFilterMsg)
 	}
 	return reason
+}
+
+// hosts says why hosts turn the VM away.
+func (r *Reasons) hosts(pod *corev1.Pod, fit *framework.FitError, hosts fwk.NodeInfoLister, tooLarge bool) string {
+	d := &fit.Diagnosis
+	if d.PreFilterMsg != "" {
+		// The same is said of each host.
+		return rejections.Reason(d.PreFilterMsg, fit.NumAllNodes)
+	}
+	m, err := newMeter(r.fleet, pod, hosts)
+	if err != nil {
+		return err.Error()
+	}
+	if tooLarge {
+		return rejections.Words(withAbsent(rejections.GroupBy(m.whenEmpty(statuses(d)), m.ofEmpty), fit))
+	}
+	return rejections.Words(withAbsent(rejections.GroupBy(statuses(d), m.of), fit))
 }
 
 // statuses are what each host says.
