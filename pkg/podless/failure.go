@@ -43,10 +43,17 @@ func reasonOf(status *fwk.Status, ofHosts func(*framework.FitError) Reason) Reas
 	case errors.Is(err, scheduler.ErrNoNodesAvailable):
 		text = "there are no hosts"
 	case status.IsRejected():
-		text = strings.Replace(text, "pod group is unschedulable", "its group cannot be placed as a whole", 1)
+		text = groupWords.Replace(text)
 	}
 	return Reason{Substance: status.Code().String() + ": " + withoutNumbers(text), Text: func() string { return text }}
 }
+
+// groupWords put into words that fit a VM what the scheduler says of a group.
+var groupWords = strings.NewReplacer(
+	"pod group is unschedulable, ", "its group cannot be placed as a whole: ",
+	", pod group preemption: No preemption victims found for incoming preemptor", ". Evicting VMs of lower priority would not make room",
+	", pod group preemption: not eligible due to preemptionPolicy=Never.", ". Its PriorityClass lets it evict no other VM",
+)
 
 // withoutNumbers drops digits.
 func withoutNumbers(text string) string {

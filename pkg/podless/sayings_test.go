@@ -260,7 +260,7 @@ func TestReasonsThatAreNoneOfHosts(t *testing.T) {
 		})
 	}
 	group := func(scheduled int) *fwk.Status {
-		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("minCount (3) cannot be satisfied: %d scheduled, 0 remaining", scheduled)).
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("minCount (3) cannot be satisfied: %d scheduled, 0 remaining", scheduled), "pod group preemption: No preemption victims found for incoming preemptor").
 			WithError(errors.New("pod group is unschedulable"))
 	}
 	for name, test := range map[string]struct {
@@ -269,7 +269,7 @@ func TestReasonsThatAreNoneOfHosts(t *testing.T) {
 	}{
 		"hosts":    {fwk.NewStatus(fwk.Unschedulable).WithError(&framework.FitError{NumAllNodes: 7}), "of 7"},
 		"no hosts": {fwk.NewStatus(fwk.UnschedulableAndUnresolvable).WithError(scheduler.ErrNoNodesAvailable), "there are no hosts"},
-		"a group":  {group(2), "its group cannot be placed as a whole, minCount (3) cannot be satisfied: 2 scheduled, 0 remaining"},
+		"a group":  {group(2), "its group cannot be placed as a whole: minCount (3) cannot be satisfied: 2 scheduled, 0 remaining. Evicting VMs of lower priority would not make room"},
 		"an error": {fwk.AsStatus(errors.New("binding to host-1: it is away")), "binding to host-1: it is away"},
 	} {
 		if got := of(test.status).Text(); got != test.want {
