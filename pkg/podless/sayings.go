@@ -68,9 +68,34 @@ func (s *sayings) forget(uid types.UID) {
 }
 
 // failed decides what to say of a Pod, as it is shown now, that found no host
-// for the reason: the words that are there, or new ones.
+// for the reason: the words that are there, or new ones. No Pod fails twice at a
+// time.
 func (s *sayings) failed(pod *corev1.Pod, r *Reason) {
 	now := s.clock.Now()
+	text, due := "", s.due(pod, r, now)
+	if due {
+		text = r.Text() // takes its time
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	said := s.byUID[pod.UID]
+	if said == nil {
+		return // it has ended meanwhile
+	}
+	said.silent = !due || text == said.text
+	if !said.silent {
+		said.before, said.text = "", text
+		if shown := waitsWith(pod); shown != nil {
+			said.before = shown.Message
+		}
+	}
+	if said.event = !said.silent || now.Sub(said.eventAt) >= repeatedAfter; said.event {
+		said.eventAt = now
+	}
+}
+
+// due says whether words are to be made, and notes it.
+func (s *sayings) due(pod *corev1.Pod, r *Reason, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	shown := waitsWith(pod)
@@ -82,23 +107,11 @@ func (s *sayings) failed(pod *corev1.Pod, r *Reason) {
 		}
 		s.byUID[pod.UID] = said
 	}
-	said.event, said.silent = false, true
-	if said.told.due(r, now) {
+	due := said.told.due(r, now)
+	if due {
 		said.told.tell(r, now)
-		if text := r.Text(); text != said.text {
-			said.before, said.text, said.silent = "", text, false
-			if shown != nil {
-				said.before = shown.Message
-			}
-			said.event = true
-		}
 	}
-	if now.Sub(said.eventAt) >= repeatedAfter {
-		said.event = true
-	}
-	if said.event {
-		said.eventAt = now
-	}
+	return due
 }
 
 // stands says whether a VM's condition still says what it was told to say.
