@@ -133,10 +133,10 @@ func TestSelectorTaintAndAffinity(t *testing.T) {
 	waitVM(t, ns, "tolerant", boundTo(names[1]))
 
 	create(t, newVM(ns, "intolerant", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.NodeSelector[corev1.LabelHostname] = names[1] }))
-	waitVM(t, ns, "intolerant", waiting("Unschedulable", "untolerated taint"))
+	waitVM(t, ns, "intolerant", waiting("Unschedulable", "taint that it does not tolerate"))
 
 	create(t, newVM(ns, "cordoned", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.NodeSelector[corev1.LabelHostname] = names[2] }))
-	waitVM(t, ns, "cordoned", waiting("Unschedulable", "unschedulable"))
+	waitVM(t, ns, "cordoned", waiting("Unschedulable", "cordoned"))
 	setNode(names[2], func(n *corev1.Node) { n.Spec.Unschedulable = false })
 	waitVM(t, ns, "cordoned", boundTo(names[2]))
 }
@@ -228,7 +228,7 @@ func TestKindOfGuest(t *testing.T) {
 	create(t, newVM(ns, "fast", 1, 1, func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"type":"kvm"}`)}
 	}))
-	waitVM(t, ns, "fast", waiting("Unschedulable", "2 host(s) run no kvm guests"))
+	waitVM(t, ns, "fast", waiting("Unschedulable", "2 hosts: run no kvm guests"))
 	describes(t, names[1], mid, v1alpha1.DomainType{Type: "kvm", Arch: "x86_64"})
 	waitVM(t, ns, "fast", boundTo(names[1]))
 }
