@@ -35,9 +35,10 @@ type client struct {
 	core coreV1
 }
 
-// newClient wraps real. pods lists the projected Pods.
-func newClient(real kubernetes.Interface, pods corelisters.PodLister, w Writer) *client {
-	return &client{Interface: real, core: coreV1{CoreV1Interface: real.CoreV1(), projected: pods, writer: w}}
+// newClient wraps real. pods lists the projected Pods, said has the words with
+// which they wait.
+func newClient(real kubernetes.Interface, pods corelisters.PodLister, w Writer, said *sayings) *client {
+	return &client{Interface: real, core: coreV1{CoreV1Interface: real.CoreV1(), projected: pods, writer: w, said: said}}
 }
 
 // CoreV1 implements kubernetes.Interface.
@@ -47,6 +48,7 @@ type coreV1 struct {
 	typedcorev1.CoreV1Interface
 	projected corelisters.PodLister
 	writer    Writer
+	said      *sayings
 }
 
 // Pods implements typedcorev1.PodsGetter.
@@ -102,12 +104,22 @@ func (p *pods) Patch(ctx context.Context, name string, pt types.PatchType, data 
 	}
 	var scheduled *metav1.Condition
 	for i := range patched.Status.Conditions {
-		if c := &patched.Status.Conditions[i]; c.Type == corev1.PodScheduled {
-			vm := vmCondition(c)
-			scheduled = &vm
+		if c := &patched.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			if c = p.core.said.put(pod, c); c != nil {
+				vm := vmCondition(c)
+				scheduled = &vm
+			}
 		}
 	}
+	if scheduled == nil && patched.Status.NominatedNodeName == pod.Status.NominatedNodeName {
+		// What the VM says still holds. The Pod stays as it is shown, and nothing
+		// wakes the scheduler.
+		return pod, nil
+	}
 	if err := p.core.writer.Pending(ctx, id, scheduled, patched.Status.NominatedNodeName); err != nil {
+		if scheduled != nil {
+			p.core.said.lost(pod.UID)
+		}
 		return nil, err
 	}
 	return patched, nil

@@ -19,6 +19,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	schedutil "k8s.io/kubernetes/pkg/scheduler/util"
+	"k8s.io/utils/clock"
 )
 
 // recordingWriter notes what it is asked to write.
@@ -45,7 +46,7 @@ func newTestClient(t *testing.T, pod *corev1.Pod) (*client, *recordingWriter, *f
 		t.Fatal(err)
 	}
 	real, w := fake.NewClientset(), &recordingWriter{}
-	return newClient(real, corelisters.NewPodLister(indexer), w), w, real
+	return newClient(real, corelisters.NewPodLister(indexer), w, newSayings(clock.RealClock{})), w, real
 }
 
 func TestTheSchedulersWritesBecomeVMWrites(t *testing.T) {

@@ -3,6 +3,7 @@ package podless
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -12,18 +13,23 @@ import (
 )
 
 // Annotations by which a projected Pod says what its requests cannot: they are
-// never stored in the API server, and most VMs have none of them.
+// never stored in the API server, and most VMs that are bound have none of
+// them.
 const (
 	// requestAnnotation holds the numa.Request of a VM that waits for a host and
 	// wants something of cells, CPUs or devices.
 	requestAnnotation = "domus.dev/request"
+	// overheadAnnotation holds the part of a waiting VM's memory request that is
+	// QEMU's own, in bytes, for words alone; where all is in requestAnnotation, or
+	// guest memory is in another pool, it is not needed.
+	overheadAnnotation = "domus.dev/overhead"
 	// placementAnnotation holds the placement of a bound VM that has cells or
 	// devices, granted raised to what the VM counts for.
 	placementAnnotation = "domus.dev/placement"
 )
 
 // annotations are all that a projected Pod has: those two, of which it has one
-// at most, and the guest's. nil for most VMs.
+// at most, and the guest's.
 func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 	out := guestAnnotations(vm)
 	add := func(key string, value any) {
@@ -37,8 +43,12 @@ func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 	p := vm.Status.Placement
 	switch {
 	case p == nil:
-		if r := numa.RequestOf(&vm.Spec, Desired(vm)); !r.Floats() {
+		r := numa.RequestOf(&vm.Spec, Desired(vm))
+		switch {
+		case !r.Floats():
 			add(requestAnnotation, r)
+		case r.Granted.PageSize == "" && r.Granted.Overhead > 0:
+			add(overheadAnnotation, r.Granted.Overhead)
 		}
 	case len(p.Cells) > 0 || len(p.Devices) > 0:
 		held := *p
@@ -66,7 +76,9 @@ func raised(granted, desired v1alpha1.GrantedResources) v1alpha1.GrantedResource
 func NUMARequestOf(pod *corev1.Pod) (numa.Request, error) {
 	text, special := pod.Annotations[requestAnnotation]
 	if !special {
-		return floating(RequestOf(pod)), nil
+		// What cannot be read as a number is 0: annotations have written it.
+		overhead, _ := strconv.ParseInt(pod.Annotations[overheadAnnotation], 10, 64)
+		return floating(RequestOf(pod), overhead), nil
 	}
 	var r numa.Request
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
@@ -76,9 +88,10 @@ func NUMARequestOf(pod *corev1.Pod) (numa.Request, error) {
 }
 
 // floating is a request for amounts that are bound to no cell. How its memory
-// divides into the guest's and QEMU's own does not matter then.
-func floating(r capacity.Resources) numa.Request {
-	g := v1alpha1.GrantedResources{CPU: int32(r.CPU), Memory: r.Memory}
+// divides into the guest's and QEMU's own matters for words alone; it is not
+// known of VMs that are bound.
+func floating(r capacity.Resources, overhead int64) numa.Request {
+	g := v1alpha1.GrantedResources{CPU: int32(r.CPU), Memory: r.Memory - overhead, Overhead: overhead}
 	switch {
 	case r.Hugepages2Mi > 0:
 		g.Memory, g.Overhead, g.PageSize = r.Hugepages2Mi, r.Memory, v1alpha1.PageSize2Mi

@@ -1,6 +1,7 @@
 package podless
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 func TestProjectTheLeastVM(t *testing.T) {
 	got := Project(vm(), Priority{Value: 5, PreemptionPolicy: corev1.PreemptLowerPriority})
 	want := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vm:web.0", UID: "u1.0", ResourceVersion: "1", Generation: 1, CreationTimestamp: created},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vm:web.0", UID: "u1.0", ResourceVersion: "1", Generation: 1, CreationTimestamp: created,
+			Annotations: map[string]string{"domus.dev/overhead": strconv.FormatInt(capacity.Desired(&vm().Spec).Overhead, 10)}},
 		Spec: corev1.PodSpec{
 			SchedulerName: "vm-scheduler", Priority: ptr.To[int32](5), PreemptionPolicy: ptr.To(corev1.PreemptLowerPriority),
 			Tolerations: []corev1.Toleration{{Key: v1alpha1.HypervisorTaint, Operator: corev1.TolerationOpExists}},

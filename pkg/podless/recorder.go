@@ -1,12 +1,15 @@
 package podless
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/apis/core/validation"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/metrics"
@@ -15,6 +18,7 @@ import (
 // recorder records events about projected Pods on their VirtualMachines.
 type recorder struct {
 	events.EventRecorderLogger
+	said   *sayings
 	placed PlacedEvents
 }
 
@@ -26,10 +30,11 @@ type PlacedEvents interface {
 	TryAccept() bool
 }
 
-// NewRecorder wraps r so that events about projected Pods name their VMs, and
-// those that say only that all went well are written as far as placed allows.
-func NewRecorder(r events.EventRecorderLogger, placed PlacedEvents) events.EventRecorderLogger {
-	return &recorder{EventRecorderLogger: r, placed: placed}
+// newRecorder wraps r so that events about projected Pods name their VMs and say
+// why these wait in the words of said; those that say only that all went well
+// are written as far as placed allows.
+func newRecorder(r events.EventRecorderLogger, said *sayings, placed PlacedEvents) events.EventRecorderLogger {
+	return &recorder{EventRecorderLogger: r, said: said, placed: placed}
 }
 
 // reasonScheduled is kube-scheduler's for a Pod that was bound.
@@ -50,6 +55,13 @@ func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, 
 			note, args = "Evicted to make room for the VirtualMachines of PodGroup %s/%s, which have a higher priority", []any{preemptor.GetNamespace(), preemptor.GetName()}
 		}
 	}
+	if pod, ok := regarding.(podLike); ok && reason == "FailedScheduling" && IsProjected(pod.GetName()) {
+		text, due := r.said.event(pod.GetUID())
+		if !due {
+			return
+		}
+		note, args = "%s", []any{clip(text, validation.NoteLengthLimit)}
+	}
 	named := make([]any, len(args))
 	for i, arg := range args {
 		if s, ok := arg.(string); ok {
@@ -63,6 +75,15 @@ func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, 
 	r.EventRecorderLogger.Eventf(reference(regarding), related, eventType, reason, action, note, named...)
 }
 
+// clip keeps a text within as many bytes.
+func clip(text string, limit int) string {
+	const more = " ..."
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-len(more)], "") + more
+}
+
 func isGroup(obj runtime.Object) bool {
 	_, ok := obj.(*schedulingv1beta1.PodGroup)
 	return ok
@@ -70,7 +91,7 @@ func isGroup(obj runtime.Object) bool {
 
 // WithLogger implements events.EventRecorderLogger.
 func (r *recorder) WithLogger(logger klog.Logger) events.EventRecorderLogger {
-	return &recorder{EventRecorderLogger: r.EventRecorderLogger.WithLogger(logger), placed: r.placed}
+	return &recorder{EventRecorderLogger: r.EventRecorderLogger.WithLogger(logger), said: r.said, placed: r.placed}
 }
 
 // podLike is a Pod, or what the scheduler wraps around one.

@@ -7,11 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/utils/clock"
 )
 
 func TestEventsOfPlacementsAreSampled(t *testing.T) {
 	sink := events.NewFakeRecorder(10)
-	r := NewRecorder(sink, flowcontrol.NewTokenBucketPassiveRateLimiter(.0001, 2))
+	r := newRecorder(sink, newSayings(clock.RealClock{}), flowcontrol.NewTokenBucketPassiveRateLimiter(.0001, 2))
 	pod := &corev1.Pod{}
 	pod.Namespace, pod.Name, pod.UID = "ns", "vm:a.0", "u.0"
 	for range 4 {

@@ -17,13 +17,27 @@ import (
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/utils/clock"
 )
+
+// Parts are what a scheduler that places VMs is made of, beside kube-scheduler.
+type Parts struct {
+	// VMs arrive through this informer.
+	VMs VMInformer
+	// Writer takes what the scheduler writes of VMs.
+	Writer Writer
+	// Plugins are those that profiles may name besides kube-scheduler's own.
+	Plugins frameworkruntime.Registry
+	// Reasons says why VMs wait.
+	Reasons Reasons
+	// PlacedEvents limits the events that VMs were placed.
+	PlacedEvents PlacedEvents
+}
 
 // Setup makes a scheduler out of cfg that places VMs. Of cfg it replaces the
 // client, the informer factory and the event broadcaster; everything else is
-// kube-scheduler's own. VMs arrive through vms and the scheduler's writes leave
-// through w.
-func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w Writer, placed PlacedEvents, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
+// kube-scheduler's own.
+func Setup(ctx context.Context, cfg *schedulerconfig.Config, p Parts) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
 	real, err := kubernetes.NewForConfig(rest.AddUserAgent(rest.CopyConfig(cfg.KubeConfig), "scheduler"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the scheduler's client: %w", err)
@@ -38,17 +52,17 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, vms VMInformer, w W
 		}
 	}
 	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
-	return SetupOn(ctx, cfg, real, vms, w, placed, plugins)
+	return SetupOn(ctx, cfg, real, p)
 }
 
 // SetupOn is Setup with a client for all that is not a VM, and cfg's own event
 // broadcaster.
-func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.Interface, vms VMInformer, w Writer, placed PlacedEvents, plugins frameworkruntime.Registry) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
+func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.Interface, p Parts) (*schedulerconfig.CompletedConfig, *scheduler.Scheduler, error) {
 	// The factory that came with cfg has a Pod informer already, and a factory
 	// keeps the first: it takes a new one to have ours.
 	factory := informers.NewSharedInformerFactory(real, 0)
 	classes := factory.Scheduling().V1().PriorityClasses()
-	source, err := newSource(ctx, vms, NewPriorities(classes.Lister()), classes.Informer().HasSyncedChecker().Done())
+	source, err := newSource(ctx, p.VMs, NewPriorities(classes.Lister()), classes.Informer().HasSyncedChecker().Done())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -58,18 +72,22 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	})
 
 	cfg.InformerFactory = factory
-	cfg.Client = newClient(real, corelisters.NewPodLister(projected.GetIndexer()), w)
+	said := newSayings(clock.RealClock{})
+	if _, err := projected.AddEventHandler(said.follow()); err != nil {
+		return nil, nil, fmt.Errorf("watching projected pods: %w", err)
+	}
+	cfg.Client = newClient(real, corelisters.NewPodLister(projected.GetIndexer()), p.Writer, said)
 
 	cc := cfg.Complete()
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
 		func(name string) events.EventRecorderLogger {
-			return NewRecorder(cc.EventBroadcaster.NewRecorder(name), placed)
+			return newRecorder(cc.EventBroadcaster.NewRecorder(name), said, p.PlacedEvents)
 		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),
 		scheduler.WithProfiles(cc.ComponentConfig.Profiles...),
 		scheduler.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
-		scheduler.WithFrameworkOutOfTreeRegistry(plugins),
+		scheduler.WithFrameworkOutOfTreeRegistry(p.Plugins),
 		scheduler.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),
 		scheduler.WithPodInitialBackoffSeconds(cc.ComponentConfig.PodInitialBackoffSeconds),
 		scheduler.WithPodMaxInUnschedulablePodsDuration(cc.PodMaxInUnschedulablePodsDuration),
@@ -79,5 +97,6 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the scheduler: %w", err)
 	}
+	sched.FailureHandler = said.before(sched.FailureHandler, p.Reasons)
 	return &cc, sched, nil
 }

@@ -178,7 +178,7 @@ func TestMoreThanTheHostCouldEverHoldIsSaidAtOnce(t *testing.T) {
 	create(t, vm)
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(scheduled, And(
 		HavePrefix("Unschedulable: "),
-		MatchRegexp(`no host could hold it even when empty: need 64 dedicated CPUs.*, [0-9]+ free, on real-1`))))
+		MatchRegexp(`no host that it may use could hold it even when empty\. .*need 64 dedicated CPUs.*, the largest host has [0-9]+ \(real-1\)`))))
 }
 
 // scheduled is the reason and the message of the condition Scheduled, where it

@@ -47,9 +47,9 @@ func TestCPUModel(t *testing.T) {
 	// What there is instead is said, and a VM that is content with it placed.
 	create(t, newVM(ns, "edited", 1, 1, withCPUModel("EPYC-Rome")))
 	create(t, newVM(ns, "patient", 1, 1, withCPUModel("EPYC-Rome")))
-	waitVM(t, ns, "patient", waiting("Unschedulable", "2 host(s) have no CPU model EPYC-Rome"))
-	waitVM(t, ns, "patient", waiting("Unschedulable", "no host has CPU model EPYC-Rome; there are: EPYC, qemu64, Haswell"))
-	vm := waitVM(t, ns, "edited", waiting("Unschedulable", "no host has CPU model EPYC-Rome"))
+	waitVM(t, ns, "patient", waiting("Unschedulable", "2 hosts: have no CPU model EPYC-Rome"))
+	waitVM(t, ns, "patient", waiting("Unschedulable", "no host that it may use has CPU model EPYC-Rome; there are: EPYC, qemu64, Haswell"))
+	vm := waitVM(t, ns, "edited", waiting("Unschedulable", "no host that it may use has CPU model EPYC-Rome"))
 	before := vm.DeepCopy()
 	withCPUModel("EPYC")(vm)
 	if err := suite.client.Patch(t.Context(), vm, client.MergeFrom(before)); err != nil {

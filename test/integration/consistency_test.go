@@ -43,7 +43,7 @@ func TestOfTwoReportsTheSmallerCounts(t *testing.T) {
 	report(t, names[1], &shrunk)
 
 	create(t, newVM(ns, "vm", 5, 1))
-	waitVM(t, ns, "vm", waiting("Unschedulable", "2 Insufficient cpu"))
+	waitVM(t, ns, "vm", waiting("Unschedulable", "2 hosts: need 5 vCPUs, the largest host has 4 ("+names[0]+")"))
 	waitConsistent(t, names[0], metav1.ConditionFalse, v1alpha1.ReasonReportsDiffer, "domus.dev/cpu is 8 and 4 on the Node")
 	waitConsistent(t, names[1], metav1.ConditionFalse, v1alpha1.ReasonReportsDiffer, "domus.dev/cpu is 4 and 8 on the Node")
 	stays(t, ns, "vm", unbound)
@@ -51,7 +51,7 @@ func TestOfTwoReportsTheSmallerCounts(t *testing.T) {
 	offer(t, names[0], capacity.FromHost(right.Allocatable))
 	waitVM(t, ns, "vm", boundTo(names[0]))
 	create(t, newVM(ns, "second", 5, 1))
-	waitVM(t, ns, "second", waiting("Unschedulable", "2 Insufficient cpu"))
+	waitVM(t, ns, "second", waiting("Unschedulable", "1 host: need 5 vCPUs, largest free is 3; 1 host: need 5 vCPUs, the largest host has 4 ("+names[1]+")"))
 	report(t, names[1], &right)
 	waitVM(t, ns, "second", boundTo(names[1]))
 	for _, name := range names {

@@ -58,7 +58,7 @@ func TestPreemptionAsksTheHostAndDeletesNothing(t *testing.T) {
 	if evicted.UID != low.UID || evicted.Status.Epoch != low.Status.Epoch+1 || evicted.Status.Eviction != nil {
 		t.Errorf("after eviction: uid %s (was %s), %+v", evicted.UID, low.UID, evicted.Status)
 	}
-	waitVM(t, ns, "low", waiting("Unschedulable", "Insufficient cpu"))
+	waitVM(t, ns, "low", waiting("Unschedulable", "need 8 vCPUs, largest free is 0"))
 
 	remove(high)
 	waitVM(t, ns, "low", boundTo(host))

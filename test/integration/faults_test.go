@@ -62,7 +62,7 @@ func TestBindThatTimedOutButSucceeded(t *testing.T) {
 	eventOn(t, ns, "vm", "Scheduled")
 	// What it holds is counted: nothing else fits.
 	create(t, newVM(ns, "second", 1, 1))
-	waitVM(t, ns, "second", waiting("Unschedulable", "Insufficient cpu"))
+	waitVM(t, ns, "second", waiting("Unschedulable", "need 1 vCPU, largest free is 0"))
 }
 
 func TestBindConflictLeavesTheFirstPlacement(t *testing.T) {
@@ -170,7 +170,7 @@ func TestSchedulerKilledMidBind(t *testing.T) {
 			startScheduler(t, schedulerOptions{})
 			waitVM(t, ns, "vm", boundTo(host))
 			create(t, newVM(ns, "second", 1, 1))
-			waitVM(t, ns, "second", waiting("Unschedulable", "Insufficient cpu"))
+			waitVM(t, ns, "second", waiting("Unschedulable", "need 1 vCPU, largest free is 0"))
 		})
 	}
 }
@@ -242,7 +242,7 @@ func TestLostWatchesAreMadeGood(t *testing.T) {
 		waitVM(t, ns, "vm", boundTo(host))
 	}
 	create(t, newVM(ns, "second", 1, 1))
-	waitVM(t, ns, "second", waiting("Unschedulable", "Insufficient cpu"))
+	waitVM(t, ns, "second", waiting("Unschedulable", "need 1 vCPU, largest free is 0"))
 	remove(first)
 	waitVM(t, ns, "second", boundTo(host))
 }
@@ -255,7 +255,7 @@ func TestExpiredWatchIsRelisted(t *testing.T) {
 	create(t, first)
 	waitVM(t, ns, "vm", boundTo(host))
 	create(t, newVM(ns, "second", 8, 1))
-	waitVM(t, ns, "second", waiting("Unschedulable", "Insufficient cpu"))
+	waitVM(t, ns, "second", waiting("Unschedulable", "need 8 vCPUs, largest free is 0"))
 
 	// The watch ends, cannot be resumed, and what happens meanwhile is never
 	// told: one goes, and another of the same name comes.

@@ -97,7 +97,7 @@ func TestGangIsBoundTogetherOrNotAtAll(t *testing.T) {
 
 			// There is room for two.
 			all(t, ns, vms[:2], waiting("Unschedulable", "minCount (3) cannot be satisfied: 2 scheduled, 0 remaining"))
-			waitVM(t, ns, vms[2], waiting("Unschedulable", "3 Insufficient cpu"))
+			waitVM(t, ns, vms[2], waiting("Unschedulable", "none of 3 hosts can take it: 2 hosts: need 8 vCPUs, which is there but promised to other VMs; 1 host: need 8 vCPUs, largest free is 0"))
 			scheduledSays(t, pg, metav1.ConditionFalse, "minCount (3) cannot be satisfied: 2 scheduled, 0 remaining")
 			stays(t, ns, vms[0], unbound)
 			all(t, ns, vms, unbound)

@@ -20,31 +20,31 @@ func TestImpossibleIsSaidAtOnce(t *testing.T) {
 		fits shape
 	}{
 		"more CPUs than any host has": {
-			12, 1, nil, "no host could hold it even when empty: need 12 vCPUs, 8 free, on ",
+			12, 1, nil, "no host that it may use could hold it even when empty. 2 hosts: need 12 vCPUs, the largest host has 8 (",
 			shape{cells: 2, cpus: 8, memory: 16 * gib},
 		},
 		"pages of a size that no host has": {
-			1, 4, []func(*v1alpha1.VirtualMachine){hugepages(v1alpha1.PageSize1Gi)}, "no host could hold it even when empty: need 4Gi of 1Gi hugepages, 0 free, on ",
+			1, 4, []func(*v1alpha1.VirtualMachine){hugepages(v1alpha1.PageSize1Gi)}, "no host that it may use could hold it even when empty. 2 hosts: need 4Gi of 1Gi hugepages, the largest host has 0 (",
 			shape{cells: 2, cpus: 4, memory: 16 * gib, pages1Gi: 2},
 		},
 		"more CPUs than any cell has": {
-			6, 1, []func(*v1alpha1.VirtualMachine){single}, "no host could hold it even when empty: need 6 vCPUs in one cell, the largest free is 4, on ",
+			6, 1, []func(*v1alpha1.VirtualMachine){single}, "no host that it may use could hold it even when empty. 2 hosts: need 6 vCPUs in one cell, the largest host has 4 (",
 			shape{cells: 1, cpus: 8, memory: 16 * gib},
 		},
 		"more memory than any cell has": {
-			1, 20, []func(*v1alpha1.VirtualMachine){single}, "no host could hold it even when empty: need 20Gi of memory in one cell, the largest free is 16Gi, on ",
+			1, 20, []func(*v1alpha1.VirtualMachine){single}, "no host that it may use could hold it even when empty. 2 hosts: need 20Gi of memory in one cell, the largest host has 16Gi (",
 			shape{cells: 2, cpus: 4, memory: 24 * gib},
 		},
 		"more pages than any cell has": {
-			1, 3, []func(*v1alpha1.VirtualMachine){single, hugepages(v1alpha1.PageSize2Mi)}, "no host could hold it even when empty: need 3Gi of 2Mi hugepages in one cell, the largest free is 2Gi, on ",
+			1, 3, []func(*v1alpha1.VirtualMachine){single, hugepages(v1alpha1.PageSize2Mi)}, "no host that it may use could hold it even when empty. 2 hosts: need 3Gi of 2Mi hugepages in one cell, the largest host has 2Gi (",
 			shape{cells: 2, cpus: 4, memory: 16 * gib, pages2Mi: 2048},
 		},
 		"more cores of its own than any cell has": {
-			3, 1, []func(*v1alpha1.VirtualMachine){single, dedicated, threadsApart}, "no host could hold it even when empty: need 3 dedicated CPUs on cores of their own in one cell, the largest free is 2, on ",
+			3, 1, []func(*v1alpha1.VirtualMachine){single, dedicated, threadsApart}, "no host that it may use could hold it even when empty. 2 hosts: need 3 dedicated CPUs on cores of their own in one cell, the largest host has 2 (",
 			shape{cells: 2, cpus: 8, threads: 2, memory: 16 * gib},
 		},
 		"a device that no host has": {
-			1, 1, []func(*v1alpha1.VirtualMachine){devices("gpu", 1)}, "no host offers device gpu; there are none",
+			1, 1, []func(*v1alpha1.VirtualMachine){devices("gpu", 1)}, "no host that it may use offers device gpu; there are none. 2 hosts: offer no device gpu",
 			shape{cells: 2, cpus: 4, memory: 16 * gib, devices: functions("gpu", 1, 1)},
 		},
 	} {

@@ -131,7 +131,7 @@ func TestBesideKubeScheduler(t *testing.T) {
 	newPod(t, ns, "one-too-many")
 	create(t, newVM(ns, "one-too-many", 1, 1))
 	waitPod(t, ns, "one-too-many", podWaits)
-	waitVM(t, ns, "one-too-many", waiting("Unschedulable", "2 Insufficient cpu"))
+	waitVM(t, ns, "one-too-many", waiting("Unschedulable", "2 hosts: need 1 vCPU, largest free is 0"))
 	fitTogether(t, names, waitRunning(t, ns, vms))
 	if refused := k.refusals(); len(refused) > 0 {
 		t.Errorf("refused: %v", refused)
@@ -142,7 +142,7 @@ func TestBesideKubeScheduler(t *testing.T) {
 	waitVM(t, ns, "one-too-many", running)
 	waitPod(t, ns, "one-too-many", podWaits)
 	create(t, newVM(ns, "another", 4, 1))
-	waitVM(t, ns, "another", waiting("Unschedulable", "2 Insufficient cpu"))
+	waitVM(t, ns, "another", waiting("Unschedulable", "2 hosts: need 4 vCPUs, largest free is "))
 	gone := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "pod-0"}}
 	if err := suite.podWriter.Delete(t.Context(), gone, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatal(err)

@@ -67,7 +67,7 @@ func TestPreemptionMakesRoomInOneCell(t *testing.T) {
 		t.Errorf("cells of the urgent VM (-want +got):\n%s", diff)
 	}
 	for _, name := range victims {
-		waitVM(t, ns, name, waiting("Unschedulable", "1 Insufficient hugepages-1Gi"))
+		waitVM(t, ns, name, waiting("Unschedulable", "1 host: need 4Gi of 1Gi hugepages, "))
 	}
 	if refused := k.refusals(); len(refused) > 0 {
 		t.Errorf("refused: %v", refused)

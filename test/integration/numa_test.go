@@ -125,7 +125,7 @@ func TestCellsAreFilledExactly(t *testing.T) {
 			}
 		}
 		create(t, newVM(ns, "too-many", 1, 1, numaPolicy(v1alpha1.NUMASingleCell), dedicated))
-		waitVM(t, ns, "too-many", waiting("Unschedulable", "4 host(s) lack 1 dedicated CPUs"))
+		waitVM(t, ns, "too-many", waiting("Unschedulable", "4 hosts: need 1 dedicated CPU, largest free is 0"))
 	}
 
 	t.Run("undisturbed", func(t *testing.T) {

@@ -64,8 +64,9 @@ func TestUnschedulableSaysWhy(t *testing.T) {
 	}
 	create(t, newVM(ns, "big", 64, 4))
 
-	waitVM(t, ns, "big", waiting("Unschedulable", "2 Insufficient cpu"))
-	if note := eventOn(t, ns, "big", "FailedScheduling"); !strings.Contains(note, "2 Insufficient cpu") {
+	const why = "2 hosts: need 64 vCPUs, the largest host has 8 ("
+	waitVM(t, ns, "big", waiting("Unschedulable", why))
+	if note := eventOn(t, ns, "big", "FailedScheduling"); !strings.Contains(note, why) {
 		t.Errorf("event says %q", note)
 	}
 }
@@ -78,7 +79,7 @@ func TestFreedCapacityRequeuesAndHeartbeatDoesNot(t *testing.T) {
 	create(t, first)
 	waitVM(t, ns, "first", bound)
 	create(t, newVM(ns, "second", 8, 1))
-	waitVM(t, ns, "second", waiting("Unschedulable", "1 Insufficient cpu"))
+	waitVM(t, ns, "second", waiting("Unschedulable", "1 host: need 8 vCPUs, largest free is 0"))
 
 	attempts := func() int {
 		return strings.Count(string(s.read()), `"Attempting to schedule pod" pod="`+ns+`/vm:second.0"`)
@@ -132,10 +133,10 @@ func TestSelectorTaintAndAffinity(t *testing.T) {
 	waitVM(t, ns, "tolerant", boundTo(names[1]))
 
 	create(t, newVM(ns, "intolerant", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.NodeSelector[corev1.LabelHostname] = names[1] }))
-	waitVM(t, ns, "intolerant", waiting("Unschedulable", "untolerated taint"))
+	waitVM(t, ns, "intolerant", waiting("Unschedulable", "taint that it does not tolerate"))
 
 	create(t, newVM(ns, "cordoned", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.NodeSelector[corev1.LabelHostname] = names[2] }))
-	waitVM(t, ns, "cordoned", waiting("Unschedulable", "unschedulable"))
+	waitVM(t, ns, "cordoned", waiting("Unschedulable", "cordoned"))
 	setNode(names[2], func(n *corev1.Node) { n.Spec.Unschedulable = false })
 	waitVM(t, ns, "cordoned", boundTo(names[2]))
 }
@@ -227,7 +228,7 @@ func TestKindOfGuest(t *testing.T) {
 	create(t, newVM(ns, "fast", 1, 1, func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"type":"kvm"}`)}
 	}))
-	waitVM(t, ns, "fast", waiting("Unschedulable", "2 host(s) run no kvm guests"))
+	waitVM(t, ns, "fast", waiting("Unschedulable", "2 hosts: run no kvm guests"))
 	describes(t, names[1], mid, v1alpha1.DomainType{Type: "kvm", Arch: "x86_64"})
 	waitVM(t, ns, "fast", boundTo(names[1]))
 }
@@ -258,7 +259,7 @@ func TestHugepagesAreNotOrdinaryMemory(t *testing.T) {
 		t.Errorf("granted %+v", vm.Status.Placement.Granted)
 	}
 	create(t, newVM(ns, "too-many", 1, 2, huge))
-	waitVM(t, ns, "too-many", waiting("Unschedulable", "Insufficient hugepages-2Mi"))
+	waitVM(t, ns, "too-many", waiting("Unschedulable", "need 2Gi of 2Mi hugepages, largest free is 1Gi"))
 }
 
 func TestOverheadCounts(t *testing.T) {
@@ -267,7 +268,7 @@ func TestOverheadCounts(t *testing.T) {
 	ns := namespace(t, map[string]string{v1alpha1.PolicyLevelLabel: string(v1alpha1.PolicyPrivileged)})
 	host := hosts(t, ns, 1, capacity.Resources{CPU: 8, Memory: 4*gib + 1<<20})[0]
 	create(t, newVM(ns, "vm", 1, 4))
-	waitVM(t, ns, "vm", waiting("Unschedulable", "Insufficient memory"))
+	waitVM(t, ns, "vm", waiting("Unschedulable", "need 4Gi + 108.5Mi overhead of memory, the largest host has 4Gi"))
 	create(t, newVM(ns, "says-how-much", 1, 4, func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Resources.Overhead = ptr.To(resource.MustParse("1Mi"))
 	}))

@@ -78,7 +78,7 @@ func (f *faultyAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	f.mu.Lock()
 	hook := f.onStatus
 	f.mu.Unlock()
-	isStatus := r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/virtualmachines/") && strings.HasSuffix(r.URL.Path, "/status")
+	isStatus := (r.Method == http.MethodPatch || r.Method == http.MethodPut) && strings.Contains(r.URL.Path, "/virtualmachines/") && strings.HasSuffix(r.URL.Path, "/status")
 	if hook != nil && isStatus {
 		// A server notices that its client has gone only once the body is read.
 		body, err := io.ReadAll(r.Body)

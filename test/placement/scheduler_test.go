@@ -25,6 +25,7 @@ import (
 	"domus.dev/domus/pkg/explain"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -124,7 +125,10 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		DynInformerFactory:                hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Second,
-	}, a.nodes, s, connection, flowcontrol.NewFakeAlwaysRateLimiter(), plugins.Registry(connection, hosts))
+	}, a.nodes, podless.Parts{
+		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts), Reasons: waiting.New(hosts),
+		PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter(),
+	})
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the scheduler: %w", err)

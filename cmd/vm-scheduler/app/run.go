@@ -22,6 +22,7 @@ import (
 	"domus.dev/domus/pkg/metrics"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -72,7 +73,9 @@ func Run(ctx context.Context, opts *Options) error {
 	metrics.Register()
 	hosts := fleet.New(hypervisors)
 	cfg.DynInformerFactory = hosts.Factory(cfg.DynInformerFactory)
-	cc, sched, err := podless.Setup(ctx, cfg, vms, binder, opts.placedEvents(), plugins.Registry(binder, hosts))
+	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{
+		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
+	})
 	if err != nil {
 		return err
 	}

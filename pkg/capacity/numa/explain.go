@@ -11,7 +11,20 @@ func hostShortage(u *Usage, r *Request) *Shortage {
 	if FitsTotals(u, r) {
 		return nil
 	}
-	lack := totalsLack(u, r)
+	return totalsShortage(u, r, totalsLack(u, r))
+}
+
+// ShortagesOfTotals is LacksOfTotals with amounts.
+func ShortagesOfTotals(u *Usage, r *Request) []*Shortage {
+	lacks := LacksOfTotals(u, r)
+	var out []*Shortage
+	for _, lack := range lacks.All() {
+		out = append(out, totalsShortage(u, r, lack))
+	}
+	return out
+}
+
+func totalsShortage(u *Usage, r *Request, lack Lack) *Shortage {
 	out := r.describe(lack)
 	switch {
 	case lack == Lack{}:
@@ -21,17 +34,15 @@ func hostShortage(u *Usage, r *Request) *Shortage {
 	case lack.Dedicated:
 		out.Largest = u.pinnable()
 	default:
-		out.Need, out.Largest = r.Totals().Of(lack.Resource), u.Free().Of(lack.Resource)
+		out.Largest = u.Free().Of(lack.Resource)
 	}
 	return out
 }
 
 // describe is a lack with what the request needs: vCPUs, guest memory, devices.
 func (r *Request) describe(l Lack) *Shortage {
-	s := &Shortage{
-		Resource: l.Resource, Device: l.Device, Extent: l.Extent,
-		Need: r.Granted.Memory, Dedicated: r.Dedicated(), Apart: r.apart(),
-	}
+	s := &Shortage{Resource: l.Resource, Device: l.Device, Extent: l.Extent, Dedicated: r.Dedicated(), Apart: r.apart()}
+	s.Need, s.Overhead = r.memoryOf(l)
 	if l.Beside {
 		s.BesideCPU = int64(r.Granted.CPU)
 	}

@@ -53,11 +53,8 @@ func totalsLack(u *Usage, r *Request) Lack {
 	if r.unknown() != "" {
 		return Lack{}
 	}
-	free, need := u.Free(), r.Totals()
-	for _, name := range hostResources {
-		if n := need.Of(name); n > 0 && n > free.Of(name) {
-			return r.lackOf(name, ExtentHost)
-		}
+	if amounts := amountLacks(u, r); amounts.n > 0 {
+		return amounts.all[0]
 	}
 	if r.Dedicated() && int64(r.Granted.CPU) > u.pinnable() {
 		return r.lackOf(v1alpha1.ResourceCPU, ExtentHost)
@@ -67,6 +64,47 @@ func totalsLack(u *Usage, r *Request) Lack {
 		missing++
 	}
 	return Lack{Device: r.Devices[missing].Name}
+}
+
+// maxLacks is how many of a host's totals can be short at once.
+const maxLacks = 4
+
+// HostLacks is all that a host's totals lack for a request. It can be compared.
+type HostLacks struct {
+	all [maxLacks]Lack
+	n   int
+}
+
+// OneLack is a host's one lack.
+func OneLack(l Lack) HostLacks { return HostLacks{all: [maxLacks]Lack{l}, n: 1} }
+
+// All lists the lacks, one at least where there is any.
+func (l *HostLacks) All() []Lack { return l.all[:l.n] }
+
+// LacksOfTotals says why FitsTotals is false; there is none where it is true.
+// Each of the amounts that are short is named. It does not allocate.
+func LacksOfTotals(u *Usage, r *Request) HostLacks {
+	if FitsTotals(u, r) {
+		return HostLacks{}
+	}
+	if r.unknown() == "" {
+		if amounts := amountLacks(u, r); amounts.n > 0 {
+			return amounts
+		}
+	}
+	return OneLack(totalsLack(u, r))
+}
+
+func amountLacks(u *Usage, r *Request) HostLacks {
+	var out HostLacks
+	free, need := u.Free(), r.Totals()
+	for _, name := range hostResources {
+		if n := need.Of(name); n > 0 && n > free.Of(name) {
+			out.all[out.n] = r.lackOf(name, ExtentHost)
+			out.n++
+		}
+	}
+	return out
 }
 
 // lackOf adds which CPUs the request is about.
@@ -88,18 +126,27 @@ func (l Lack) Reason(r *Request) string {
 	if l.Resource == "" {
 		return r.unknown()
 	}
-	where := [...]string{ExtentHost: "", ExtentCell: " in one cell", ExtentCells: " split evenly over cells"}[l.Extent]
+	where := extentWords(l.Extent, 0)
 	if l.Beside {
-		where += fmt.Sprintf(" beside %d %s", r.Granted.CPU, cpuWords(r.Dedicated(), r.apart()))
+		where += " beside " + cpuWords(int64(r.Granted.CPU), r.Dedicated(), r.apart())
 	}
 	if l.Resource == v1alpha1.ResourceCPU {
-		return fmt.Sprintf("host(s) lack %d %s%s", r.Granted.CPU, cpuWords(l.Dedicated, l.Apart), where)
+		return "host(s) lack " + cpuWords(int64(r.Granted.CPU), l.Dedicated, l.Apart) + where
 	}
-	need := r.Granted.Memory
-	if l.Extent == ExtentHost {
-		need = r.Totals().Of(l.Resource)
+	need, overhead := r.memoryOf(l)
+	return "host(s) lack " + memoryNeed(l.Resource, need, overhead, capacity.Bytes) + where
+}
+
+// memoryOf is how much of the memory that is short the request needs, and what
+// of it is QEMU's own: that lies anywhere on the host, outside of cells.
+func (r *Request) memoryOf(l Lack) (need, overhead int64) {
+	if l.Extent != ExtentHost {
+		return r.Granted.Memory, 0
 	}
-	return fmt.Sprintf("host(s) lack %s of %s%s", capacity.Bytes(need), memoryWords[l.Resource], where)
+	if l.Resource == v1alpha1.ResourceMemory {
+		overhead = r.Granted.Overhead
+	}
+	return r.Totals().Of(l.Resource), overhead
 }
 
 func (l Lack) devices(r *Request) string {

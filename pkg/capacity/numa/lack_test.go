@@ -28,8 +28,8 @@ func TestLacksNameTheCauseAndNothingOfTheHost(t *testing.T) {
 		want    lack
 	}{
 		"vCPUs":                            {two, nil, request(9, gib), lack{Lack{Resource: cpu}, "host(s) lack 9 vCPUs"}},
-		"memory, with QEMU's own":          {two, nil, request(1, 16*gib, func(r *Request) { r.Granted.Overhead = gib }), lack{Lack{Resource: memory}, "host(s) lack 17Gi of memory"}},
-		"QEMU's own memory alone":          {two, nil, request(1, gib, in1Gi, func(r *Request) { r.Granted.Overhead = 17 * gib }), lack{Lack{Resource: memory}, "host(s) lack 17Gi of memory"}},
+		"memory, with QEMU's own":          {two, nil, request(1, 16*gib, func(r *Request) { r.Granted.Overhead = gib }), lack{Lack{Resource: memory}, "host(s) lack 16Gi + 1Gi overhead of memory"}},
+		"QEMU's own memory alone":          {two, nil, request(1, gib, in1Gi, func(r *Request) { r.Granted.Overhead = 17 * gib }), lack{Lack{Resource: memory}, "host(s) lack 17Gi of memory for QEMU's overhead"}},
 		"hugepages":                        {two, nil, request(1, gib, in2Mi, singleCell), lack{Lack{Resource: v1alpha1.ResourceHugepages2Mi}, "host(s) lack 1Gi of 2Mi hugepages"}},
 		"dedicated CPUs":                   {two, []v1alpha1.Placement{placed(2, gib)}, request(7, gib, dedicated), lack{Lack{Resource: cpu, Dedicated: true}, "host(s) lack 7 dedicated CPUs"}},
 		"cores":                            {threads(), nil, request(5, gib, apart), lack{Lack{Resource: cpu, Dedicated: true, Apart: true}, "host(s) lack 5 dedicated CPUs on cores of their own"}},

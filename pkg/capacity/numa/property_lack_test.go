@@ -30,6 +30,7 @@ func (w *world) checkLack(t *rapid.T, tally *oracle.Tally, r *Request, a Assignm
 	if short.Resource != lack.Resource || short.Device != lack.Device || short.Extent != lack.Extent {
 		t.Fatalf("lack %+v, but shortage %q", lack, short)
 	}
+	checkTotals(t, w.usage, r, lack, short)
 	if totals && r.NUMA == v1alpha1.NUMASingleCell && !r.apart() {
 		if want := lackOfOneCell(tally, r); lack.Resource != want.Resource || lack.Beside != want.Beside && lack.Device == "" {
 			t.Fatalf("lack %+v, want %+v", lack, want)
@@ -38,6 +39,26 @@ func (w *world) checkLack(t *rapid.T, tally *oracle.Tally, r *Request, a Assignm
 	if totals && r.bindsMemory() && len(tally.Cells) <= exactCells {
 		if want := missing(tally, r); lack.Device != want {
 			t.Fatalf("lack %+v, but it is %q that is missing", lack, want)
+		}
+	}
+}
+
+// checkTotals holds the shortage against its own lack, and against what is said
+// of the host's totals: it is one of these if they do not suffice.
+func checkTotals(t *rapid.T, u *Usage, r *Request, lack Lack, short *Shortage) {
+	if short.Reason == "" && short.Lack() != lack {
+		t.Fatalf("lack %+v, but that of shortage %q is %+v", lack, short, short.Lack())
+	}
+	lacks, shorts := LacksOfTotals(u, r), ShortagesOfTotals(u, r)
+	if FitsTotals(u, r) != (len(lacks.All()) == 0) || len(shorts) != len(lacks.All()) {
+		t.Fatalf("lacks of totals %+v, shortages %v", lacks, shorts)
+	}
+	for i, l := range lacks.All() {
+		if i == 0 && l != lack {
+			t.Fatalf("lack %+v, but the first of the totals is %+v", lack, l)
+		}
+		if l != shorts[i].Lack() || shorts[i].Largest >= shorts[i].Need {
+			t.Fatalf("lack of totals %+v, shortage %+v", l, shorts[i])
 		}
 	}
 }

@@ -35,6 +35,8 @@ type Shortage struct {
 	// given under the same policies: vCPUs, bytes, or devices. It may be negative where
 	// the host has shrunk below what is granted on it.
 	Need, Largest int64
+	// Overhead is the part of Need that is not the guest's but QEMU's own.
+	Overhead int64
 	// Extent is where.
 	Extent Extent
 	// Cells is over how many cells the VM may be split at most; for ExtentCells.
@@ -53,37 +55,96 @@ func (s *Shortage) String() string {
 		return s.Reason
 	}
 	need, largest := s.amounts()
-	if s.Device != "" {
-		where := nearWords(s.Extent, s.Cells, s.BesideCPU > 0)
-		return fmt.Sprintf("need %s%s, %s free", need, where, largest)
+	switch {
+	case s.Device != "" || s.Extent == ExtentHost:
+		return fmt.Sprintf("need %s, %s free", need, largest)
+	case s.Extent == ExtentCells:
+		return fmt.Sprintf("need %s, the largest that fits is %s", need, largest)
 	}
-	beside := ""
-	if s.BesideCPU > 0 {
-		beside = fmt.Sprintf(" beside %d %s", s.BesideCPU, cpuWords(s.Dedicated, s.Apart))
-	}
-	switch s.Extent {
-	case ExtentCell:
-		return fmt.Sprintf("need %s in one cell%s, the largest free is %s", need, beside, largest)
-	case ExtentCells:
-		return fmt.Sprintf("need %s split evenly over at most %d cells%s, the largest that fits is %s", need, s.Cells, beside, largest)
-	}
-	return fmt.Sprintf("need %s, %s free", need, largest)
+	return fmt.Sprintf("need %s, the largest free is %s", need, largest)
 }
 
-// amounts are Need with its resource, and Largest. Bytes are written out where
-// rounding would make both look equal.
-func (s *Shortage) amounts() (need, largest string) {
+// Sentence says it with words for the largest amount: "need 16Gi of 1Gi
+// hugepages in one cell, largest is 12Gi".
+func (s *Shortage) Sentence(largestIs string) string {
+	if s.Reason != "" {
+		return s.Reason
+	}
+	need, largest := s.amounts()
+	return fmt.Sprintf("need %s, %s %s", need, largestIs, largest)
+}
+
+// Lack is the shortage without amounts.
+func (s *Shortage) Lack() Lack {
+	l := Lack{Resource: s.Resource, Device: s.Device, Extent: s.Extent, Beside: s.BesideCPU > 0}
+	if s.Resource == v1alpha1.ResourceCPU {
+		l.Dedicated, l.Apart = s.Dedicated, s.Apart
+	}
+	return l
+}
+
+// Nearer says whether a host that lacks s comes nearer to holding the VM than
+// one that lacks o (nil: nothing is known of one): it has more of what is
+// missing, by share of what is needed.
+func (s *Shortage) Nearer(o *Shortage) bool {
 	switch {
-	case s.Device != "":
-		return fmt.Sprintf("%d %s", s.Need, s.Device), fmt.Sprint(s.Largest)
-	case s.Resource == v1alpha1.ResourceCPU:
-		return fmt.Sprintf("%d %s", s.Need, cpuWords(s.Dedicated, s.Apart)), fmt.Sprint(s.Largest)
+	case o == nil:
+		return true
+	case s.Reason != "" || o.Reason != "":
+		return s.Reason == "" && o.Reason != ""
 	}
-	need, largest = capacity.Bytes(s.Need), capacity.Bytes(s.Largest)
-	if need == largest {
-		need, largest = fmt.Sprintf("%d bytes", s.Need), fmt.Sprintf("%d bytes", s.Largest)
+	return s.share() > o.share()
+}
+
+func (s *Shortage) share() float64 {
+	return float64(max(s.Largest, 0)) / float64(max(s.Need, 1))
+}
+
+// amounts are Need with its resource and where it is needed, and Largest. Bytes
+// are written out where rounding would make both look equal.
+func (s *Shortage) amounts() (need, largest string) {
+	most := max(s.Largest, 0)
+	if s.Device != "" {
+		return fmt.Sprintf("%d %s%s", s.Need, s.Device, nearWords(s.Extent, s.Cells, s.BesideCPU > 0)), fmt.Sprint(most)
 	}
-	return need + " of " + memoryWords[s.Resource], largest
+	where := extentWords(s.Extent, s.Cells)
+	if s.BesideCPU > 0 {
+		where += " beside " + cpuWords(s.BesideCPU, s.Dedicated, s.Apart)
+	}
+	if s.Resource == v1alpha1.ResourceCPU {
+		return cpuWords(s.Need, s.Dedicated, s.Apart) + where, fmt.Sprint(most)
+	}
+	amount := capacity.Bytes
+	if amount(s.Need) == amount(most) {
+		amount = func(n int64) string { return fmt.Sprintf("%d bytes", n) }
+	}
+	return memoryNeed(s.Resource, s.Need, s.Overhead, amount) + where, amount(most)
+}
+
+// memoryNeed says an amount of memory, of which overhead is QEMU's own.
+func memoryNeed(name corev1.ResourceName, need, overhead int64, amount func(int64) string) string {
+	switch guest := need - overhead; {
+	case overhead <= 0:
+		return amount(need) + " of " + memoryWords[name]
+	case guest <= 0:
+		return amount(overhead) + " of " + memoryWords[name] + " for QEMU's overhead"
+	default:
+		return amount(guest) + " + " + amount(overhead) + " overhead of " + memoryWords[name]
+	}
+}
+
+// extentWords say where vCPUs or memory are short; cells is 0 where hosts differ
+// in it.
+func extentWords(e Extent, cells int) string {
+	switch {
+	case e == ExtentCell:
+		return " in one cell"
+	case e == ExtentCells && cells > 0:
+		return fmt.Sprintf(" split evenly over at most %d cells", cells)
+	case e == ExtentCells:
+		return " split evenly over cells"
+	}
+	return ""
 }
 
 // memoryWords are what people call the kinds of memory.
@@ -93,14 +154,20 @@ var memoryWords = map[corev1.ResourceName]string{
 	v1alpha1.ResourceHugepages1Gi: "1Gi hugepages",
 }
 
-func cpuWords(dedicated, apart bool) string {
-	switch {
+func cpuWords(n int64, dedicated, apart bool) string {
+	switch one := n == 1; {
+	case apart && one:
+		return "1 dedicated CPU on a core of its own"
 	case apart:
-		return "dedicated CPUs on cores of their own"
+		return fmt.Sprintf("%d dedicated CPUs on cores of their own", n)
+	case dedicated && one:
+		return "1 dedicated CPU"
 	case dedicated:
-		return "dedicated CPUs"
+		return fmt.Sprintf("%d dedicated CPUs", n)
+	case one:
+		return "1 vCPU"
 	}
-	return "vCPUs"
+	return fmt.Sprintf("%d vCPUs", n)
 }
 
 // nearWords say where devices are short; cells is 0 where hosts differ in it,

@@ -22,8 +22,10 @@ func TestShortagesNameTheLargestThatFits(t *testing.T) {
 		want    string
 	}{
 		"memory of the host":                      {two, nil, request(1, 17*gib), "need 17Gi of memory, 16Gi free"},
-		"overhead is ordinary memory of the host": {two, []v1alpha1.Placement{placed(1, 15*gib)}, request(1, gib, in1Gi, singleCell, func(r *Request) { r.Granted.Overhead = 2 * gib }), "need 2Gi of memory, 1Gi free"},
-		"hugepages of the host":                   {shrunk, []v1alpha1.Placement{{Granted: v1alpha1.GrantedResources{CPU: 1, Memory: 3 * gib, PageSize: v1alpha1.PageSize1Gi}}}, request(1, gib, in1Gi), "need 1Gi of 1Gi hugepages, -1Gi free"},
+		"overhead is ordinary memory of the host": {two, []v1alpha1.Placement{placed(1, 15*gib)}, request(1, gib, in1Gi, singleCell, func(r *Request) { r.Granted.Overhead = 2 * gib }), "need 2Gi of memory for QEMU's overhead, 1Gi free"},
+		"memory of the host, with QEMU's own":     {two, nil, request(1, 16*gib, func(r *Request) { r.Granted.Overhead = 256 * mib }), "need 16Gi + 256Mi overhead of memory, 16Gi free"},
+		"overhead that differs by little":         {two, nil, request(1, 16*gib, func(r *Request) { r.Granted.Overhead = 1 }), "need 17179869184 bytes + 1 bytes overhead of memory, 17179869184 bytes free"},
+		"hugepages of the host":                   {shrunk, []v1alpha1.Placement{{Granted: v1alpha1.GrantedResources{CPU: 1, Memory: 3 * gib, PageSize: v1alpha1.PageSize1Gi}}}, request(1, gib, in1Gi), "need 1Gi of 1Gi hugepages, 0 free"},
 		"hugepages of a size that is not there":   {two, nil, request(1, gib, in2Mi, singleCell), "need 1Gi of 2Mi hugepages, 0 free"},
 		"vCPUs of the host":                       {two, []v1alpha1.Placement{placed(3, gib)}, request(6, gib, restricted), "need 6 vCPUs, 5 free"},
 		"dedicated CPUs of the host":              {reserved, nil, request(7, gib, dedicated), "need 7 dedicated CPUs, 6 free"},

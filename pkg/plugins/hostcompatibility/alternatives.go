@@ -12,6 +12,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/rejections"
 )
 
 const (
@@ -80,7 +81,7 @@ func (d *demands) apart() string {
 	if more := len(all) - maxNames; more > 0 {
 		all = append(all[:maxNames], fmt.Sprintf("%d more", more))
 	}
-	return "no host has all of these at once: " + strings.Join(all, ", ")
+	return rejections.NoHost + "has all of these at once: " + strings.Join(all, ", ")
 }
 
 // instead names what the hosts offer, those spelt most like the wanted first.

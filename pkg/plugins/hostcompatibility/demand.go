@@ -5,11 +5,12 @@ import (
 	"strings"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/rejections"
 )
 
 // words makes a demand's words: hosts "have" what a host "has".
 func words(what, have, has, name string) demand {
-	return demand{what: what, name: name, reason: "host(s) " + have + " no " + what, none: "no host " + has + " " + what}
+	return demand{what: what, name: name, reason: "host(s) " + have + " no " + what, none: rejections.NoHost + has + " " + what}
 }
 
 // listed demands a name of a list that comes with the kind of guest.

@@ -124,3 +124,27 @@ func BenchmarkCountAHost(b *testing.B) {
 		pass(b, p, cs, false, node)
 	}
 }
+
+// Of a host that turns a VM away there is its Status, which the scheduler
+// writes on, and nothing else.
+func TestHostsThatRejectCostOneAllocation(t *testing.T) {
+	p, nodes := fleet5000(t, "")
+	nodes = nodes[:100]
+	for name, vm := range map[string]*v1alpha1.VirtualMachine{
+		"full":      vm("full", sized(14, "2Gi"), numaPolicy(v1alpha1.NUMARestricted)),
+		"too small": vm("large", sized(8, "2Gi")),
+	} {
+		cs, _ := ready(t, p, vm)
+		reject := func() {
+			for _, node := range nodes {
+				if p.Filter(t.Context(), cs, nil, node).IsSuccess() {
+					t.Fatalf("%s: %s takes it", name, node.Node().Name)
+				}
+			}
+		}
+		reject() // counts the hosts, and makes the words
+		if n := testing.AllocsPerRun(10, reject); n > float64(len(nodes)) {
+			t.Errorf("%s: %v allocations over %d hosts", name, n, len(nodes))
+		}
+	}
+}

@@ -55,9 +55,12 @@ func New(f *fleet.Fleet) frameworkruntime.PluginFactory {
 // Name implements framework.Plugin.
 func (*plugin) Name() string { return Name }
 
-// state is what the VM asks of cells, CPUs and devices. It is never changed
-// once written.
-type state struct{ request numa.Request }
+// state is what the VM asks of cells, CPUs and devices, which is never changed
+// once written, and the words for hosts that do not have it.
+type state struct {
+	request    numa.Request
+	rejections fleet.Rejections
+}
 
 // Clone implements framework.StateData.
 func (s *state) Clone() fwk.StateData { return s }
@@ -110,7 +113,7 @@ func (p *plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, nod
 		code, usage = fwk.UnschedulableAndUnresolvable, empty
 	}
 	lack, _ := numa.Lacks(usage, &s.request)
-	return fwk.NewStatus(code, lack.Reason(&s.request))
+	return s.rejections.Status(code, &s.request, numa.OneLack(lack))
 }
 
 // SignPod implements framework.SignPlugin: VMs that ask for the same under the

@@ -23,10 +23,6 @@ const Name = "HostResources"
 // stateKey is where PreFilter keeps what the VM asks for.
 const stateKey fwk.StateKey = "PreFilter" + Name
 
-// reasonShort begins the reason for which a host is turned away, in a VM's
-// Scheduled condition.
-const reasonShort = "Insufficient "
-
 type plugin struct {
 	fleet  *fleet.Fleet
 	scorer scorer
@@ -59,10 +55,12 @@ func New(f *fleet.Fleet) frameworkruntime.PluginFactory {
 // Name implements framework.Plugin.
 func (*plugin) Name() string { return Name }
 
-// state is what the VM asks of a host. It is never changed once written.
+// state is what the VM asks of a host, which is never changed once written, and
+// the words for hosts that do not have it.
 type state struct {
-	request numa.Request
-	need    capacity.Resources
+	request    numa.Request
+	need       capacity.Resources
+	rejections fleet.Rejections
 }
 
 // Clone implements framework.StateData.
@@ -110,7 +108,7 @@ func (p *plugin) Filter(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, nod
 		// Not even an empty host would do: evicting its VMs is in vain.
 		code, usage = fwk.UnschedulableAndUnresolvable, empty
 	}
-	return fwk.NewStatus(code, reasons(usage, s)...)
+	return s.rejections.Status(code, &s.request, numa.LacksOfTotals(usage, &s.request))
 }
 
 // Reserve implements framework.ReservePlugin: the amounts are the scheduler's
@@ -122,30 +120,6 @@ func (p *plugin) Reserve(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, n
 
 // Unreserve implements framework.ReservePlugin.
 func (*plugin) Unreserve(context.Context, fwk.CycleState, *corev1.Pod, string) {}
-
-// reasons names what is short without amounts, so that equal reasons of many
-// hosts are counted together.
-func reasons(u *numa.Usage, s *state) []string {
-	var out []string
-	for _, short := range capacity.Shortages(u.Free(), s.request.Totals()) {
-		out = append(out, reasonShort+shortName(short.Resource))
-	}
-	if len(out) == 0 {
-		lack, _ := numa.Lacks(u, &s.request)
-		out = append(out, lack.Reason(&s.request))
-	}
-	return out
-}
-
-// shortName is a resource's name in arguments and reasons.
-func shortName(name corev1.ResourceName) string {
-	for _, r := range scored {
-		if r.name == name {
-			return r.short
-		}
-	}
-	return string(name)
-}
 
 // SignPod implements framework.SignPlugin: VMs that ask for equal amounts under
 // equal policies are equal to this plugin.

@@ -77,13 +77,13 @@ func TestFilter(t *testing.T) {
 		"fits exactly":                       {projected("vm", ""), info(host(one)), nil},
 		"no executor":                        {projected("vm", ""), info(&corev1.Node{}), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) run no vm-executor")},
 		"no Hypervisor":                      {projected("vm", ""), info(named("new", host(one))), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) have no Hypervisor")},
-		"another VM holds it":                {projected("vm", ""), info(host(one), projected("other", "host")), fwk.NewStatus(fwk.Unschedulable, "Insufficient cpu", "Insufficient memory")},
+		"another VM holds it":                {projected("vm", ""), info(host(one), projected("other", "host")), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 1 vCPU", "host(s) lack 1Gi + 96.1Mi overhead of memory")},
 		"a real pod takes nothing from VMs":  {projected("vm", ""), info(host(one), realPod()), nil},
-		"pods and VMs are told apart":        {projected("vm", ""), info(host(one), realPod(), projected("other", "host")), fwk.NewStatus(fwk.Unschedulable, "Insufficient cpu", "Insufficient memory")},
-		"the overhead is part of it":         {projected("vm", ""), info(host(capacity.Resources{CPU: 1, Memory: gib})), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "Insufficient memory")},
+		"pods and VMs are told apart":        {projected("vm", ""), info(host(one), realPod(), projected("other", "host")), fwk.NewStatus(fwk.Unschedulable, "host(s) lack 1 vCPU", "host(s) lack 1Gi + 96.1Mi overhead of memory")},
+		"the overhead is part of it":         {projected("vm", ""), info(host(capacity.Resources{CPU: 1, Memory: gib})), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 1Gi + 96.1Mi overhead of memory")},
 		"hugepages are taken from the pool":  {projected("vm", "", huge), info(host(one)), nil},
-		"memory does not stand in for pages": {projected("vm", "", huge), info(host(capacity.Resources{CPU: 8, Memory: 64 * gib})), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "Insufficient hugepages-2Mi")},
-		"pages do not stand in for memory":   {projected("vm", ""), info(host(capacity.Resources{CPU: 8, Memory: overhead, Hugepages2Mi: 64 * gib})), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "Insufficient memory")},
+		"memory does not stand in for pages": {projected("vm", "", huge), info(host(capacity.Resources{CPU: 8, Memory: 64 * gib})), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 1Gi of 2Mi hugepages")},
+		"pages do not stand in for memory":   {projected("vm", ""), info(host(capacity.Resources{CPU: 8, Memory: overhead, Hugepages2Mi: 64 * gib})), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "host(s) lack 1Gi + 96.1Mi overhead of memory")},
 		"what a shrunk host lacks elsewhere": {projected("vm", ""), info(host(capacity.Resources{CPU: 8, Memory: 64 * gib}), projected("other", "host", huge)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 )
 
 // PostFilter implements framework.PostFilterPlugin. A VM that no host could
-// hold even when empty is said so, with the largest that would fit, and one
-// whose kind of guest no host runs, with what there is: neither waiting nor
-// eviction will help it. For any other, kube-scheduler looks for VMs to evict.
+// hold even when empty is said so, and one whose kind of guest no host runs,
+// with what there is: neither waiting nor eviction will help it. For any other,
+// kube-scheduler looks for VMs to evict.
 func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	why, err := p.never(cs, pod, rejected)
 	switch {
@@ -28,7 +28,7 @@ func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.
 	if result != nil && result.NominatingInfo != nil && result.NominatedNodeName != "" {
 		p.fleet.Promised(pod, result.NominatedNodeName)
 	}
-	return result, status
+	return result, retell(status)
 }
 
 // never says why no host will ever take the VM as they all are, or "".
@@ -40,7 +40,7 @@ func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToSt
 	// Hosts that are full, or kept from the VM by others, may take it later, but
 	// for those that could not even when empty.
 	small, err := rejected.NodesForStatusCode(p.nodes, fwk.Unschedulable)
-	if err != nil || len(small) > 0 && p.fleet.Impossible(cs, &request, small) == "" {
+	if err != nil || len(small) > 0 && !p.fleet.Impossible(cs, &request, small) {
 		return "", err
 	}
 	final, err := rejected.NodesForStatusCode(p.nodes, fwk.UnschedulableAndUnresolvable)
@@ -48,29 +48,24 @@ func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToSt
 		return "", err
 	}
 	// Hosts that the VM does not want, or that are out of service, say nothing
-	// about its size or its kind of guest.
+	// about its size or its kind of guest: they are none that it may use.
 	var unfit []fwk.NodeInfo
-	others := false
 	for _, node := range final {
 		switch rejected.Get(node.Node().Name).Plugin() {
 		case hostcompatibility.Name:
 			unfit = append(unfit, node)
 		case hostresources.Name, hostnuma.Name:
 			small = append(small, node)
-		default:
-			others = true
 		}
 	}
-	why := ""
 	if len(unfit) > 0 {
 		// Where a host that is too small is of the right kind, size is what matters.
-		why = hostcompatibility.Alternatives(p.fleet, pod, append(unfit, small...))
+		if why := hostcompatibility.Alternatives(p.fleet, pod, append(unfit, small...)); why != "" {
+			return why, nil
+		}
 	}
-	if why == "" {
-		why = p.fleet.Impossible(cs, &request, small)
+	if p.fleet.Impossible(cs, &request, small) {
+		return TooLarge, nil
 	}
-	if why != "" && others {
-		why += " (of the hosts that the VM may use now)"
-	}
-	return why, nil
+	return "", nil
 }

@@ -62,16 +62,16 @@ func TestNever(t *testing.T) {
 		want     string
 	}{
 		"no host runs it": {vm("Foo", 1), map[string]*fwk.Status{"intel": unfit, "amd": unfit, "small": unfit, "tainted": tainted},
-			"no host has CPU model Foo; there are: Haswell, EPYC (of the hosts that the VM may use now)"},
+			"no host that it may use has CPU model Foo; there are: Haswell, EPYC"},
 		"one that would run it is full now": {vm("Haswell", 1), map[string]*fwk.Status{"intel": full, "amd": unfit, "small": unfit, "tainted": tainted}, ""},
 		"those that would run it are too small": {vm("Haswell", 8), map[string]*fwk.Status{"intel": tooSmall, "amd": unfit, "small": tooSmall, "tainted": tainted},
-			"no host could hold it even when empty: need 8 vCPUs, 4 free, on intel (of the hosts that the VM may use now)"},
+			TooLarge},
 		"one that is full now would be too small when empty": {vm("Haswell", 8), map[string]*fwk.Status{"intel": full, "amd": unfit, "small": tooSmall, "tainted": tainted},
-			"no host could hold it even when empty: need 8 vCPUs, 4 free, on intel (of the hosts that the VM may use now)"},
+			TooLarge},
 		"those that are too small would not run it": {vm("Foo", 8), map[string]*fwk.Status{"intel": tooSmall, "amd": unfit, "small": tooSmall, "tainted": tainted},
-			"no host has CPU model Foo; there are: Haswell, EPYC (of the hosts that the VM may use now)"},
+			"no host that it may use has CPU model Foo; there are: Haswell, EPYC"},
 		"all hosts were looked at": {vm("Haswell", 8), map[string]*fwk.Status{"intel": tooSmall, "amd": unfit, "small": tooSmall},
-			"no host could hold it even when empty: need 8 vCPUs, 4 free, on intel"},
+			TooLarge},
 		"the hosts are out of service": {vm("Foo", 1), map[string]*fwk.Status{"intel": tainted, "amd": tainted, "small": tainted, "tainted": tainted}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
