@@ -16,6 +16,7 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/flowcontrol"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -55,7 +56,7 @@ func newTalk(t *testing.T, vm *v1alpha1.VirtualMachine) *talk {
 func (h *talk) restart() {
 	h.said = newSayings(h.clock)
 	h.client = newClient(fake.NewClientset(), corelisters.NewPodLister(h.indexer), h, h.said)
-	h.recorder = newRecorder(noted{talk: h}, h.said)
+	h.recorder = newRecorder(noted{talk: h}, h.said, flowcontrol.NewFakeAlwaysRateLimiter())
 }
 
 func (h *talk) see() {
