@@ -18,17 +18,17 @@ func TestEventsOfPlacementsAreSampled(t *testing.T) {
 	for range 4 {
 		r.Eventf(pod, nil, corev1.EventTypeNormal, "Scheduled", "Binding", "Successfully assigned %v/%v to %v", "ns", "vm:a.0", "host")
 	}
-	// What went wrong is always said.
+	// All else is always said.
 	for range 2 {
-		r.Eventf(pod, nil, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", "no host")
+		r.Eventf(pod, nil, corev1.EventTypeNormal, "Preempted", "Preempting", "made room")
 	}
 	close(sink.Events)
 	var got []string
 	for e := range sink.Events {
 		got = append(got, e)
 	}
-	placed, failed := "Normal Scheduled Successfully assigned ns/a to host", "Warning FailedScheduling no host"
-	if diff := cmp.Diff([]string{placed, placed, failed, failed}, got); diff != "" {
+	placed, evicted := "Normal Scheduled Successfully assigned ns/a to host", "Normal Preempted made room"
+	if diff := cmp.Diff([]string{placed, placed, evicted, evicted}, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
