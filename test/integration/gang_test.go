@@ -274,7 +274,7 @@ func TestSchedulingGroupCannotChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			changed := vm.DeepCopy()
 			change(changed)
-			refusedBecause(t, "a change of spec.schedulingGroup", suite.client.Update(t.Context(), changed), "spec.schedulingGroup: Invalid value")
+			refusedBecause(t, "a change of spec.schedulingGroup", suite.client.Update(t.Context(), changed), "spec.schedulingGroup is immutable")
 		})
 	}
 }

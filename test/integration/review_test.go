@@ -60,7 +60,7 @@ func TestReviews(t *testing.T) {
 	create(t, newVM(ns, "placed", 6, 4))
 	on := waitVM(t, ns, "placed", bound).Status.Placement.NodeName
 	create(t, newVM(ns, "pending", 10, 4))
-	waitVM(t, ns, "pending", waiting("Unschedulable", "Insufficient"))
+	waitVM(t, ns, "pending", waiting("Unschedulable", "need 10 vCPUs"))
 
 	t.Run("of a VM that is placed", func(t *testing.T) {
 		s := answer(t, ofVM(ns, "placed"))

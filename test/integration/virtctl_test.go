@@ -27,7 +27,7 @@ func TestVirtctlExplainAndFit(t *testing.T) {
 	ns := namespace(t, nil)
 	names := hosts(t, ns, 2, mid)
 	create(t, newVM(ns, "pending", 10, 4))
-	waitVM(t, ns, "pending", waiting("Unschedulable", "Insufficient"))
+	waitVM(t, ns, "pending", waiting("Unschedulable", "need 10 vCPUs"))
 	answer(t, ofVM(ns, "pending"))
 	admin := kubeconfigOf(t, configOf(t, "virtctl-admin", "system:masters"))
 

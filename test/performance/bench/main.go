@@ -23,6 +23,7 @@ func main() {
 // options are the flags.
 type options struct {
 	nodes, workloads, pairs int
+	bound                   int
 	shapes                  []string
 	mode                    string
 	rate                    int
@@ -48,6 +49,7 @@ func newCommand() *cobra.Command {
 	f.IntVar(&o.nodes, "nodes", 1000, "number of Nodes")
 	f.IntVar(&o.workloads, "workloads", 2000, "number of Pods or VirtualMachines placed in a run")
 	f.IntVar(&o.pairs, "pairs", 5, "number of pairs of runs for each shape; the order in a pair alternates")
+	f.IntVar(&o.bound, "bound", 0, "VirtualMachines that are on hosts already, for --only domus")
 	f.StringSliceVar(&o.shapes, "shapes", []string{"plain"}, fmt.Sprintf("what the workloads ask for: %v", shapeNames()))
 	f.StringVar(&o.mode, "mode", modeBacklog, "backlog (all are created before the scheduler starts), burst (created as fast as possible while it runs) or steady (created at --rate)")
 	f.IntVar(&o.rate, "rate", 10, "workloads created per second in mode steady")
@@ -58,6 +60,6 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.only, "only", "", "run one side alone: stock or domus")
 	f.StringVar(&o.profile, "profile", "", "folder for CPU profiles of schedulers and API server, taken amid the run")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "the longest one run may take")
-	cmd.AddCommand(newCheckCommand())
+	cmd.AddCommand(newCheckCommand(), newWatchersCommand())
 	return cmd
 }

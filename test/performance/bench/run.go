@@ -67,6 +67,11 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 	if err := p.createHosts(ctx, o.nodes); err != nil {
 		return err
 	}
+	if o.bound > 0 {
+		if err := p.occupy(ctx, o.bound, o.nodes); err != nil {
+			return err
+		}
+	}
 	machine, err := describeMachine()
 	if err != nil {
 		return err
@@ -207,6 +212,7 @@ func (p *plane) measure(ctx context.Context, o *options, s side, shapeName strin
 	}
 	out.times(seen.times(), created, sched.started)
 	sched.stop()
+	seen.stop()
 	return out, p.clean(ctx)
 }
 

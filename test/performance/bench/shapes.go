@@ -72,6 +72,7 @@ const tooMany = 1000
 // Names that all objects of a run share.
 const (
 	namespace    = "bench"
+	occupied     = "bench-occupied"
 	lowPriority  = "bench-low"
 	highPriority = "bench-high"
 	fillPrefix   = "fill-"

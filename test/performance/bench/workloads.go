@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 // create makes workload i, and returns when it did.
@@ -76,20 +77,42 @@ func (p *plane) fill(ctx context.Context, s side, sh *shape, n int) error {
 				}
 				return nil
 			}
-			vm := sh.vm(i, true)
-			if err := p.client.Create(ctx, vm); err != nil {
-				return fmt.Errorf("filling a host: %w", err)
-			}
-			before := vm.DeepCopy()
-			vm.Status.Phase = v1alpha1.PhaseRunning
-			vm.Status.Placement = &v1alpha1.Placement{NodeName: hostName(i), Granted: v1alpha1.GrantedResources{CPU: sh.cpu, Memory: sh.memory.Value()}}
-			if err := p.client.Status().Patch(ctx, vm, client.MergeFrom(before)); err != nil {
-				return fmt.Errorf("filling a host: %w", err)
-			}
-			return nil
+			return p.createBound(ctx, sh.vm(i, true), hostName(i))
 		})
 	}
 	return g.Wait()
+}
+
+// occupy binds n VMs, evenly over the hosts, in a namespace of their own that
+// stays.
+func (p *plane) occupy(ctx context.Context, n, hosts int) error {
+	if err := p.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: occupied}}); err != nil {
+		return fmt.Errorf("creating namespace %s: %w", occupied, err)
+	}
+	sh := shapes["plain"]
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writersAtUp)
+	for i := range n {
+		g.Go(func() error {
+			vm := sh.vm(i, false)
+			vm.Namespace = occupied
+			return p.createBound(ctx, vm, hostName(i%hosts))
+		})
+	}
+	return g.Wait()
+}
+
+// createBound creates a VM that is on a host.
+func (p *plane) createBound(ctx context.Context, vm *v1alpha1.VirtualMachine, host string) error {
+	if err := p.client.Create(ctx, vm); err != nil {
+		return fmt.Errorf("filling a host: %w", err)
+	}
+	vm.Status.Phase = v1alpha1.PhaseRunning
+	vm.Status.Placement = &v1alpha1.Placement{NodeName: host, Granted: capacity.Desired(&vm.Spec)}
+	if err := p.client.Status().Update(ctx, vm); err != nil {
+		return fmt.Errorf("filling a host: %w", err)
+	}
+	return nil
 }
 
 // leave returns what is done for a filler that is evicted: what kubelet and
@@ -113,12 +136,12 @@ func (p *plane) leave(ctx context.Context, s side, sh *shape) func(name string, 
 // clean removes all workloads and events.
 func (p *plane) clean(ctx context.Context) error {
 	in := client.InNamespace(namespace)
-	for _, obj := range []client.Object{&corev1.Pod{}, &v1alpha1.VirtualMachine{}, &eventsv1.Event{}} {
-		if err := p.client.DeleteAllOf(ctx, obj, in, client.GracePeriodSeconds(0)); err != nil {
-			return fmt.Errorf("removing workloads: %w", err)
-		}
-	}
 	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		for _, obj := range []client.Object{&corev1.Pod{}, &v1alpha1.VirtualMachine{}, &eventsv1.Event{}} {
+			if err := p.client.DeleteAllOf(ctx, obj, in, client.GracePeriodSeconds(0)); err != nil {
+				return false, fmt.Errorf("removing workloads: %w", err)
+			}
+		}
 		var pods metav1.PartialObjectMetadataList
 		pods.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
 		var vms metav1.PartialObjectMetadataList
