@@ -8,8 +8,9 @@ import (
 )
 
 // guestAnnotation is where a VM in memory says which guest it is once its
-// domain has been dropped. It is never stored in the API server.
-const guestAnnotation = "domus.dev/guest"
+// domain has been dropped. It is never stored in the API server, which refuses
+// a space in a key: no user can have written it.
+const guestAnnotation = "domus.dev/guest in memory"
 
 // Guest is what is kept of a domain: what it asks of the kind of host, of which
 // parts that are empty can be any, and what its devices take there.
@@ -41,13 +42,17 @@ func (g Guest) Kind() Guest {
 
 // Trim drops from a VM what neither scheduler nor controllers look at; most of
 // a VM is its domain. What the domain asks of hosts is kept. It changes vm, and
-// is for an informer's transform: what it keeps cannot be told from an
-// annotation that a user wrote, so a VM is trimmed once.
+// is for an informer's transform. Trimming again changes nothing: an informer
+// transforms what it lists at its start twice.
 func Trim(vm *v1alpha1.VirtualMachine) {
+	if _, trimmed := vm.Annotations[guestAnnotation]; trimmed {
+		return
+	}
 	guest := guestOf(vm)
 	guest.DeviceOverhead = capacity.DeviceOverhead(&vm.Spec)
+	had := vm.Spec.Domain != nil
 	vm.ManagedFields, vm.Annotations, vm.Spec.Domain = nil, nil, nil
-	if guest == (Guest{}) {
+	if !had && guest == (Guest{}) {
 		return
 	}
 	// Strings and numbers always can be written as JSON.

@@ -33,14 +33,10 @@ func TestTrimKeepsWhatADomainAsksOfHosts(t *testing.T) {
 			Guest{Type: "qemu", Arch: "aarch64", DeviceOverhead: capacity.TranslationCache}, false,
 		},
 		"a domain that cannot be read": {vm(withDomain(`[]`)), Guest{DeviceOverhead: capacity.TranslationCache}, true},
-		"what a user wrote in its place": {
-			vm(func(vm *v1alpha1.VirtualMachine) {
-				vm.Annotations = map[string]string{guestAnnotation: `{"type":"kvm","deviceOverhead":-1}`}
-			}),
-			Guest{DeviceOverhead: capacity.TranslationCache}, true,
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			Trim(test.vm)
+			// As an informer does with what it lists at its start.
 			Trim(test.vm)
 			if test.vm.Spec.Domain != nil {
 				t.Error("the domain is still there")
@@ -78,9 +74,11 @@ func TestWhatIsDesiredOutlivesTrimming(t *testing.T) {
 			if diff := cmp.Diff(capacity.Desired(&machine.Spec), want); diff != "" {
 				t.Errorf("untrimmed (-want +got):\n%s", diff)
 			}
-			Trim(machine)
-			if diff := cmp.Diff(want, Desired(machine)); diff != "" {
-				t.Errorf("trimmed (-want +got):\n%s", diff)
+			for times := range 2 {
+				Trim(machine)
+				if diff := cmp.Diff(want, Desired(machine)); diff != "" {
+					t.Errorf("trimmed %d times (-want +got):\n%s", times+1, diff)
+				}
 			}
 		})
 	}

@@ -8,9 +8,11 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 // A binding writes the status as a whole, and of the object nothing else: what
@@ -93,5 +95,23 @@ func TestLabelsAreEditedWhileVMsAreBound(t *testing.T) {
 		if vm.Labels["round"] != "19" {
 			t.Errorf("%s has label round=%s, want 19", vm.Name, vm.Labels["round"])
 		}
+	}
+}
+
+// A scheduler that starts lists VMs that wait already. What it keeps of them is
+// what their domains take, as of those that it sees come.
+func TestVMsFromBeforeTheSchedulerAreGrantedTheSame(t *testing.T) {
+	first := startScheduler(t, schedulerOptions{})
+	ns := namespace(t, nil)
+	asked := newVM(ns, "vm", 2, 4, func(vm *v1alpha1.VirtualMachine) {
+		vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"devices":{"graphics":[{"vnc":{}}],"videos":[{"model":{"type":"vga"}}]}}`)}
+	})
+	create(t, asked)
+	first.kill()
+	host := hosts(t, ns, 1, mid)[0]
+	startScheduler(t, schedulerOptions{})
+	vm := waitVM(t, ns, "vm", boundTo(host))
+	if want := capacity.Desired(&asked.Spec); vm.Status.Placement.Granted != want {
+		t.Errorf("granted %+v, want %+v", vm.Status.Placement.Granted, want)
 	}
 }
