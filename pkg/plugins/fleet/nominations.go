@@ -25,6 +25,15 @@ func (n *nominations) remove(uid types.UID) {
 // Promised notes that room is being made for the VM on this host.
 func (f *Fleet) Promised(pod *corev1.Pod, node string) { f.nominations.promised.Store(pod.UID, node) }
 
+// PromisedTo is the host where room is being made for the VM, "" when none is
+// known.
+func (f *Fleet) PromisedTo(pod *corev1.Pod) string {
+	if noted, ok := f.nominations.promised.Load(pod.UID); ok {
+		return noted.(string)
+	}
+	return pod.Status.NominatedNodeName
+}
+
 // Took notes that the VM takes this host.
 func (f *Fleet) Took(pod *corev1.Pod, node string) {
 	promised := pod.Status.NominatedNodeName

@@ -39,8 +39,9 @@ type plugin struct {
 }
 
 var (
-	_ fwk.PostFilterPlugin = &plugin{}
-	_ fwk.PreEnqueuePlugin = &plugin{}
+	_ fwk.PostFilterPlugin  = &plugin{}
+	_ fwk.PreEnqueuePlugin  = &plugin{}
+	_ fwk.EnqueueExtensions = &plugin{}
 )
 
 // New returns the plugin's factory. Arguments out of range are refused.
