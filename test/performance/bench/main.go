@@ -32,6 +32,7 @@ type options struct {
 	only                    string
 	profile                 string
 	timeout                 time.Duration
+	verbosity               int
 }
 
 func newCommand() *cobra.Command {
@@ -59,6 +60,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.bin, "bin", "bin", "folder of vm-scheduler")
 	f.StringVar(&o.only, "only", "", "run one side alone: stock or domus")
 	f.StringVar(&o.profile, "profile", "", "folder for CPU profiles of schedulers and API server, taken amid the run")
+	f.IntVar(&o.verbosity, "verbosity", 0, "of the schedulers' logs, which are in a temporary folder while the bench runs")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "the longest one run may take")
 	cmd.AddCommand(newCheckCommand(), newWatchersCommand())
 	return cmd

@@ -210,14 +210,15 @@ func (p *plane) measure(ctx context.Context, o *options, s side, shapeName strin
 			return nil, err
 		}
 	}
-	out.times(seen.times(), created, sched.started)
+	out.times(seen.times(), created, sched.started, sh.fill)
 	sched.stop()
 	seen.stop()
 	return out, p.clean(ctx)
 }
 
-// times fills in what follows from when workloads were bound.
-func (s *sample) times(bound map[string]time.Time, created []time.Time, started time.Time) {
+// times fills in what follows from when workloads were bound. Where others have
+// to leave first, that is part of it.
+func (s *sample) times(bound map[string]time.Time, created []time.Time, started time.Time, evicting bool) {
 	var first, last time.Time
 	for _, at := range bound {
 		if first.IsZero() || at.Before(first) {
@@ -228,7 +229,9 @@ func (s *sample) times(bound map[string]time.Time, created []time.Time, started 
 		}
 	}
 	s.startUp = first.Sub(started)
-	if span := last.Sub(first); span > 0 {
+	if evicting {
+		s.perSecond = float64(len(bound)) / last.Sub(started).Seconds()
+	} else if span := last.Sub(first); span > 0 {
 		s.perSecond = float64(len(bound)-1) / span.Seconds()
 	}
 	for i, at := range created {

@@ -47,7 +47,7 @@ func (p *plane) startScheduler(o *options, s side) (*scheduler, error) {
 	}
 	args := []string{
 		"--kubeconfig", p.kubeconfig, "--authentication-kubeconfig", p.kubeconfig, "--authorization-kubeconfig", p.kubeconfig,
-		"--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(port), "--leader-elect=false", "-v", "0",
+		"--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(port), "--leader-elect=false", "-v", strconv.Itoa(o.verbosity),
 	}
 	program := filepath.Join(o.bin, "vm-scheduler")
 	if s == stock {
