@@ -91,7 +91,7 @@ func TestExplain(t *testing.T) {
 			vm: vm("asked", 8, gib, urgently),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 8 of cpu, 6 free; b comes nearest (a,b) evictable",
+				"HostResources: need 8 vCPUs, 6 free; b comes nearest (a,b) evictable",
 				"with at most 6 vCPUs it would fit on b",
 				"evicting VMs of lower priority would make room on 2 hosts",
 			},
@@ -100,7 +100,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.place(vm("one", 12, gib), "a") },
 			vm:    vm("asked", 8, gib, never),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 of cpu, 4 free (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, 4 free (a) evictable",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},
@@ -108,7 +108,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.place(vm("one", 12, gib, urgently), "a") },
 			vm:    vm("asked", 8, gib, urgently),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 of cpu, 4 free (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, 4 free (a) evictable",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},
@@ -129,7 +129,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 8, 8*gib),
 			want: []string{
 				"fits on none of 1 host",
-				"HostResources: need 8 of cpu, 4 free (a) evictable", "HostResources: need 8Gi of memory, 4Gi free (a) evictable",
+				"HostResources: need 8 vCPUs, 4 free (a) evictable", "HostResources: need 8Gi of memory, 4Gi free (a) evictable",
 				"with at most 4 vCPUs and 4Gi of memory it would fit on a",
 			},
 		},
@@ -138,7 +138,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 2, gib, selecting(corev1.LabelTopologyZone, "one")),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 2 of cpu, 0 free (a) evictable",
+				"HostResources: need 2 vCPUs, 0 free (a) evictable",
 				"NodeAffinity: node(s) didn't match Pod's node affinity/selector (b)",
 				"without nodeSelector topology.kubernetes.io/zone=one it would fit on b",
 			},
@@ -148,7 +148,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 2, gib, selectingByName("a")),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 2 of cpu, 0 free (a) evictable",
+				"HostResources: need 2 vCPUs, 0 free (a) evictable",
 				"NodeAffinity: node(s) didn't match Pod's node affinity/selector (b)",
 				"without its required node affinity it would fit on b",
 			},
@@ -197,7 +197,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.nominate(vm("first", 12, gib, urgently), "a") },
 			vm:    vm("asked", 8, gib),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 of cpu, 4 free (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, 4 free (a) evictable",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},

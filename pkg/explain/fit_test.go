@@ -5,8 +5,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/hostheadroom"
 )
 
 func TestFit(t *testing.T) {
@@ -102,5 +105,22 @@ func TestFit(t *testing.T) {
 				t.Errorf("asked again it says (-before +after):\n%s", cmp.Diff(answer, again))
 			}
 		})
+	}
+}
+
+// keepingHeadroom turns hosts away that are kept free to restart VMs (N+1).
+func keepingHeadroom(p *config.KubeSchedulerProfile) {
+	p.Plugins.MultiPoint.Enabled = append(p.Plugins.MultiPoint.Enabled, config.Plugin{Name: hostheadroom.Name, Weight: 1})
+	p.PluginConfig = append(p.PluginConfig, config.PluginConfig{Name: hostheadroom.Name, Args: &runtime.Unknown{Raw: []byte(`{"mode":"Filter"}`)}})
+}
+
+func TestFitLeavesWhatIsKeptForRestarts(t *testing.T) {
+	w := newWorld(t, keepingHeadroom)
+	w.host("a")
+	w.host("b")
+	w.host("c")
+	// 2 of 3 hosts can be full.
+	if fit := w.ask(vm("asked", 4, gib), v1alpha1.PlacementFit).Fit; fit.Count != 8 || fit.AtLeast {
+		t.Errorf("said to fit: %+v, want 8", fit)
 	}
 }

@@ -61,7 +61,7 @@ func (noEvents) Name() string                        { return "no events" }
 func (noEvents) Done() <-chan struct{}               { c := make(chan struct{}); close(c); return c }
 
 // newWorld has urgent and never, of priority 1000, as classes.
-func newWorld(tb testing.TB) *world {
+func newWorld(tb testing.TB, changes ...func(*config.KubeSchedulerProfile)) *world {
 	tb.Helper()
 	obj, gvk, err := configscheme.Codecs.UniversalDecoder().Decode(manifests.SchedulerConfig, nil, nil)
 	if err != nil {
@@ -70,6 +70,9 @@ func newWorld(tb testing.TB) *world {
 	cfg := obj.(*config.KubeSchedulerConfiguration)
 	cfg.APIVersion = gvk.GroupVersion().String()
 	cfg.Parallelism = 2
+	for _, change := range changes {
+		change(&cfg.Profiles[0])
+	}
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{}))
 	tb.Cleanup(cancel)
 	hosts, client := fleet.New(noEvents{}), fake.NewClientset()

@@ -39,18 +39,17 @@ func (f *Fleet) Try(uid types.UID, p *v1alpha1.Placement) { f.tried.byUID.Store(
 func (f *Fleet) EndTry(uid types.UID) { f.tried.byUID.Delete(uid) }
 
 // readPlacementOf is placementOf for a Reader.
-func (f *Fleet) readPlacementOf(pod *corev1.Pod) (*v1alpha1.Placement, error) {
+func (f *Fleet) readPlacementOf(pod *corev1.Pod) *v1alpha1.Placement {
 	if p, ok := f.tried.byUID.Load(pod.UID); ok {
-		return p.(*v1alpha1.Placement), nil
+		return p.(*v1alpha1.Placement)
 	}
-	placement, err := f.placements.of(pod)
-	if placement != nil || err != nil {
-		return placement, err
+	if placement, err := f.placements.of(pod); placement != nil || err != nil {
+		return placement
 	}
 	if reserved := f.reservations.get(pod.UID); reserved != nil {
-		return reserved, nil
+		return reserved
 	}
 	// The scheduler may have seen already, in a newer snapshot, that the Pod says
 	// its placement: then it was read before the reservation ended.
-	return f.placements.known(pod.UID), nil
+	return f.placements.known(pod.UID)
 }
