@@ -206,6 +206,25 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 12, gib, urgently),
 			want:  []string{"fits on 1 of 1 host; best is a with 460"},
 		},
+		"it is switched off, and a member of a group": {
+			world: func(w *world) { w.host("a") },
+			vm: vm("asked", 2, 2*gib, func(v *v1alpha1.VirtualMachine) {
+				v.Spec.PowerState = v1alpha1.PowerStopped
+				v.Spec.SchedulingGroup = &v1alpha1.SchedulingGroup{PodGroupName: "group"}
+			}),
+			want: []string{"fits on 1 of 1 host; best is a with 490; looked at alone, while its group is placed at once"},
+		},
+		"its host refused it": {
+			world: func(w *world) { w.host("a") },
+			vm: vm("asked", 2, 2*gib, func(v *v1alpha1.VirtualMachine) {
+				v.Status.ExcludedHosts = []v1alpha1.HostExclusion{{NodeName: "a"}}
+			}),
+			want: []string{
+				"fits on none of 1 host",
+				"NodeAffinity: node(s) didn't match Pod's node affinity/selector (a)",
+				"once it is no longer kept from a, which refused it, it would fit on a",
+			},
+		},
 		"no host runs its kind of guest": {
 			world: func(w *world) { w.host("a") },
 			vm: vm("asked", 1, gib, func(v *v1alpha1.VirtualMachine) {
