@@ -203,8 +203,10 @@ func TestExplain(t *testing.T) {
 		},
 		"room is being made for itself": {
 			world: func(w *world) { w.host("a"); w.nominate(vm("asked", 12, gib, urgently), "a") },
-			vm:    vm("asked", 12, gib, urgently),
-			want:  []string{"fits on 1 of 1 host; best is a with 460"},
+			vm: vm("asked", 12, gib, urgently, func(v *v1alpha1.VirtualMachine) {
+				v.Status.NominatedNodeName = "a"
+			}),
+			want: []string{"room is being made for it on a; now it fits on 1 of 1 host; best is a with 460"},
 		},
 		"it is switched off, and a member of a group": {
 			world: func(w *world) { w.host("a") },

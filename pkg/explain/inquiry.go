@@ -27,14 +27,18 @@ type inquiry struct {
 	profile framework.Framework
 	// vm is the VM as if it were to be placed now; it may have its domain.
 	vm *v1alpha1.VirtualMachine
-	// on is the host that holds it, or "".
-	on    string
-	limit int
+	// on is the host that holds it, and nominated the one on which room is being
+	// made for it; each may be "".
+	on, nominated string
+	limit         int
 }
 
 // inquire makes the situation one without the VM.
 func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMachine, spec *v1alpha1.PlacementReviewSpec) (*inquiry, error) {
 	q := &inquiry{Explainer: e, profile: profile, vm: anew(vm), limit: defaultLimit}
+	if vm.Status.Placement == nil {
+		q.nominated = vm.Status.NominatedNodeName
+	}
 	if spec.Limit != nil {
 		q.limit = int(*spec.Limit)
 	}
