@@ -9,6 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	featuregatetesting "k8s.io/component-base/featuregate/testing"
+	"k8s.io/kubernetes/pkg/features"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
@@ -258,9 +261,8 @@ func TestAPlacedVMIsExplainedWithoutItself(t *testing.T) {
 	if want := "is on a; without it there it fits on 1 of 1 host; best is a with "; !strings.HasPrefix(answer.Message, want) || answer.NodeName != "a" {
 		t.Errorf("said %q of host %q, want %q...", answer.Message, answer.NodeName, want)
 	}
-	fit := w.ask(placed, v1alpha1.PlacementFit).Fit
-	if fit.Count != 1 {
-		t.Errorf("%d fit, want the one", fit.Count)
+	if fit := w.ask(placed, v1alpha1.PlacementFit); fit.Fit.Count != 0 || fit.NodeName != "a" {
+		t.Errorf("%d more fit beside the one on %q, want none", fit.Fit.Count, fit.NodeName)
 	}
 	// It is there for all others.
 	if other := w.ask(vm("other", 1, gib), v1alpha1.PlacementExplain); other.Feasible != 0 {
@@ -293,4 +295,50 @@ func TestWhatCannotBeAskedIsSaid(t *testing.T) {
 			t.Errorf("said %v, want %v", err, context.Canceled)
 		}
 	})
+}
+
+func TestGroupsAreUnderstood(t *testing.T) {
+	featuregatetesting.SetFeatureGatesDuringTest(t, utilfeature.DefaultFeatureGate, featuregatetesting.FeatureOverrides{features.GenericWorkload: true})
+	w := newWorld(t)
+	w.host("a")
+	member := vm("asked", 4, gib, func(v *v1alpha1.VirtualMachine) {
+		v.Spec.SchedulingGroup = &v1alpha1.SchedulingGroup{PodGroupName: "group"}
+	})
+	if answer := w.ask(member, v1alpha1.PlacementExplain); answer.Feasible != 1 || !strings.Contains(answer.Message, "group") {
+		t.Errorf("said %q", answer.Message)
+	}
+	if fit := w.ask(member, v1alpha1.PlacementFit).Fit; fit.Count != 4 {
+		t.Errorf("%d fit, want 4", fit.Count)
+	}
+}
+
+func TestNothingIsLeft(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"a", "b"} {
+		w.host(name, zone(name))
+	}
+	placed := vm("placed", 2, gib)
+	w.place(placed, "a")
+	state := func() map[string]int64 {
+		out := map[string]int64{}
+		for name, node := range w.sched.Cache.Dump().Nodes {
+			out[name] = node.Generation
+		}
+		return out
+	}
+	before := state()
+	for _, question := range []v1alpha1.PlacementQuestion{v1alpha1.PlacementExplain, v1alpha1.PlacementFit} {
+		for _, asked := range []*v1alpha1.VirtualMachine{placed, vm("more", 1, gib, inOneCell, dedicated), vm("more", 1, gib, inOneCell, spread), vm("more", 99, gib, urgently)} {
+			w.ask(asked, question)
+		}
+	}
+	if diff := cmp.Diff(before, state()); diff != "" {
+		t.Errorf("the scheduler's cache changed (-before +after):\n%s", diff)
+	}
+	if n := w.fleet.Reservations(); n != 0 {
+		t.Errorf("%d places are reserved", n)
+	}
+	if n := w.explainer.fleet.Tried(); n != 0 {
+		t.Errorf("%d VMs that do not exist are counted still", n)
+	}
 }

@@ -33,7 +33,8 @@ type inquiry struct {
 	limit         int
 }
 
-// inquire makes the situation one without the VM.
+// inquire makes the situation one without the VM; but for how many more fit
+// beside what is there.
 func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMachine, spec *v1alpha1.PlacementReviewSpec) (*inquiry, error) {
 	q := &inquiry{Explainer: e, profile: profile, vm: anew(vm), limit: defaultLimit}
 	if vm.Status.Placement == nil {
@@ -51,6 +52,9 @@ func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMac
 	// Also a VM that is on its way to a host has its place there.
 	if known, err := e.cache.GetPod(own); err == nil && known.Spec.NodeName != q.on {
 		nodes = append(nodes, known.Spec.NodeName)
+	}
+	if spec.Question == v1alpha1.PlacementFit {
+		return q, nil
 	}
 	for _, name := range nodes {
 		if err := e.situation.without(own, name); err != nil {

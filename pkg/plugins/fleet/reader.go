@@ -38,6 +38,14 @@ func (f *Fleet) Try(uid types.UID, p *v1alpha1.Placement) { f.tried.byUID.Store(
 // EndTry forgets what Try was told about a Pod.
 func (f *Fleet) EndTry(uid types.UID) { f.tried.byUID.Delete(uid) }
 
+// Tried counts what Try was told and EndTry was not: it falls to 0 with each
+// answer, or something has leaked.
+func (f *Fleet) Tried() int {
+	n := 0
+	f.tried.byUID.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
 // readPlacementOf is placementOf for a Reader.
 func (f *Fleet) readPlacementOf(pod *corev1.Pod) *v1alpha1.Placement {
 	if p, ok := f.tried.byUID.Load(pod.UID); ok {
