@@ -338,7 +338,4 @@ func TestNothingIsLeft(t *testing.T) {
 	if n := w.fleet.Reservations(); n != 0 {
 		t.Errorf("%d places are reserved", n)
 	}
-	if n := w.explainer.fleet.Tried(); n != 0 {
-		t.Errorf("%d VMs that do not exist are counted still", n)
-	}
 }

@@ -58,12 +58,12 @@ func TestFit(t *testing.T) {
 			message: "no more fit on any of 1 host; not even the smallest VM of this shape fits",
 		},
 		"room is being made for another": {
-			world: func(w *world) { w.host("a"); w.nominate(vm("first", 12, gib, urgently), "a") },
+			world: func(w *world) { w.host("a"); w.nominate(vm("first", 11, gib, urgently), "a") },
 			vm:    vm("asked", 2, gib),
-			want: v1alpha1.PlacementFitStatus{Count: 2, Largest: size(4, 2*gib), Hosts: []v1alpha1.PlacementHostFit{
-				{NodeName: "a", Count: 2, Largest: size(4, 2*gib)},
+			want: v1alpha1.PlacementFitStatus{Count: 2, Largest: size(5, 5*gib/2), Hosts: []v1alpha1.PlacementHostFit{
+				{NodeName: "a", Count: 2, Largest: size(5, 5*gib/2)},
 			}},
-			message: "2 more fit on 1 of 1 host; the largest of this shape that fits has 4 vCPUs and 2Gi of memory",
+			message: "2 more fit on 1 of 1 host; the largest of this shape that fits has 5 vCPUs and 2560Mi of memory",
 		},
 		"apart from each other": {
 			world: func(w *world) { w.host("a"); w.host("b") },

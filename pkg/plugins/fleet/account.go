@@ -151,7 +151,7 @@ func (f *Fleet) add(u *numa.Usage, node fwk.NodeInfo, without map[types.UID]bool
 // placementOf is where the VM lies, by what its Pod says or else by what was
 // reserved for it; nil when neither is known, or cannot be read.
 func (f *Fleet) placementOf(pod *corev1.Pod) *v1alpha1.Placement {
-	if f.tried != nil {
+	if f.reads {
 		return f.readPlacementOf(pod)
 	}
 	placement, err := f.placements.of(pod)
