@@ -77,7 +77,8 @@ func (q *inquiry) withPromised(o *outcome, node fwk.NodeInfo) fwk.NodeInfo {
 func totalsAmounts(short []capacity.Shortage, empty bool) []amount {
 	var out []amount
 	for _, s := range short {
-		out = append(out, amount{share: share(s.Free, s.Need), words: whenEmpty(s.String(), empty)})
+		words := numa.Shortage{Resource: s.Resource, Need: s.Need, Largest: s.Free}
+		out = append(out, amount{share: share(s.Free, s.Need), words: whenEmpty(words.String(), empty)})
 	}
 	return out
 }

@@ -21,7 +21,7 @@ func (q *inquiry) explain(ctx context.Context, now *outcome) (*v1alpha1.Placemen
 			return nil, err
 		}
 	}
-	answer.Message = sentence(answer, candidates, q.vm.Spec.SchedulingGroup != nil)
+	answer.Message = sentence(answer, candidates, q.nominated, q.vm.Spec.SchedulingGroup != nil)
 	answer.Candidates = candidates[:min(q.limit, len(candidates))]
 	return answer, nil
 }

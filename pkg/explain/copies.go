@@ -48,7 +48,6 @@ func (q *inquiry) count(ctx context.Context, o *outcome, node fwk.NodeInfo) (int
 	if ok && len(q.promised(o.pod, node.Node().Name)) == 0 {
 		room := numa.Room(usage, &o.request, maxCopies)
 		c := q.copies(o, node)
-		defer c.end()
 		if fits, err := c.upTo(ctx, room-1); err != nil || fits && room == maxCopies {
 			return room, err
 		} else if fits {
@@ -58,7 +57,6 @@ func (q *inquiry) count(ctx context.Context, o *outcome, node fwk.NodeInfo) (int
 		}
 	}
 	c := q.copies(o, node)
-	defer c.end()
 	for n := int64(0); n < maxCopies; n++ {
 		if fits, err := c.upTo(ctx, n); err != nil || !fits {
 			return n, err
@@ -67,14 +65,15 @@ func (q *inquiry) count(ctx context.Context, o *outcome, node fwk.NodeInfo) (int
 	return maxCopies, nil
 }
 
-// copies are more and more of a VM on a copy of one node, each where it would be
-// placed beside those before it.
+// copies are more and more of a VM on a copy of one node. They have no placement
+// and no reservation, so the node's account has each of them where it would be
+// placed beside those before it, which is where binding them in turn would have
+// put it.
 type copies struct {
 	*inquiry
 	o     *outcome
 	node  fwk.NodeInfo
 	state fwk.CycleState
-	usage *numa.Usage
 	n     int64
 }
 
@@ -85,8 +84,7 @@ func (q *inquiry) copies(o *outcome, node fwk.NodeInfo) *copies {
 // upTo says whether one more fits beside n. It is asked with ever larger n.
 func (c *copies) upTo(ctx context.Context, n int64) (bool, error) {
 	for c.n < n {
-		placed, err := c.add(ctx)
-		if err != nil || !placed {
+		if err := c.add(ctx); err != nil {
 			return false, err
 		}
 	}
@@ -97,56 +95,18 @@ func (c *copies) upTo(ctx context.Context, n int64) (bool, error) {
 	return status.IsSuccess(), nil
 }
 
-// add puts one more on the node, as binding one would; it is false when there is
-// no place for it.
-func (c *copies) add(ctx context.Context) (bool, error) {
+// add puts one more on the node.
+func (c *copies) add(ctx context.Context) error {
 	info, err := c.another(c.o.pod, c.node.Node().Name, c.n)
 	if err != nil {
-		return false, err
-	}
-	if !c.o.request.Floats() {
-		if c.usage == nil {
-			usage, ok := c.fleet.Usage(c.state, c.node)
-			if !ok {
-				return false, nil
-			}
-			c.usage = usage.Clone()
-		}
-		if !c.lay(c.usage, &c.o.request, info.GetPod()) {
-			return false, nil
-		}
+		return err
 	}
 	c.node.AddPodInfo(info)
 	c.n++
 	if status := c.profile.RunPreFilterExtensionAddPod(ctx, c.state, c.o.pod, info, c.node); !status.IsSuccess() {
-		return false, fmt.Errorf("adding a VM on host %s: %w", c.node.Node().Name, status.AsError())
+		return fmt.Errorf("adding a VM on host %s: %w", c.node.Node().Name, status.AsError())
 	}
-	return true, nil
-}
-
-// lay chooses where the copy lies on its host, as Reserve would, and has it
-// counted there.
-func (q *inquiry) lay(u *numa.Usage, r *numa.Request, pod *corev1.Pod) bool {
-	a, short := numa.Choose(u, r)
-	if short != nil {
-		return false
-	}
-	p := r.Placement(pod.Spec.NodeName, a)
-	if u.Add(&p) != nil {
-		return false
-	}
-	q.fleet.Try(pod.UID, &p)
-	return true
-}
-
-// end forgets the copies.
-func (c *copies) end() {
-	if c.usage == nil {
-		return
-	}
-	for n := range c.n + 1 {
-		c.fleet.EndTry(copyUID(c.node.Node().Name, n))
-	}
+	return nil
 }
 
 // another is the n-th copy of the Pod on a node.

@@ -67,10 +67,10 @@ func fitSentence(f *v1alpha1.PlacementFitStatus, feasible, all int) string {
 	if f.AtLeast {
 		out = "at least " + out
 	}
-	switch {
-	case f.Count == 0:
+	switch f.Count {
+	case 0:
 		out = fmt.Sprintf("no more fit on any of %s", hosts(all))
-	case f.Count == 1:
+	case 1:
 		out += fmt.Sprintf(" fits on %d of %s", feasible, hosts(all))
 	default:
 		out += fmt.Sprintf(" fit on %d of %s", feasible, hosts(all))

@@ -1,20 +1,14 @@
 package explain
 
 import (
-	"context"
 	"fmt"
-	"strings"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
-	corehelpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -27,14 +21,19 @@ type inquiry struct {
 	profile framework.Framework
 	// vm is the VM as if it were to be placed now; it may have its domain.
 	vm *v1alpha1.VirtualMachine
-	// on is the host that holds it, or "".
-	on    string
-	limit int
+	// on is the host that holds it, and nominated the one on which room is being
+	// made for it; each may be "".
+	on, nominated string
+	limit         int
 }
 
-// inquire makes the situation one without the VM.
+// inquire makes the situation one without the VM; but for how many more fit
+// beside what is there.
 func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMachine, spec *v1alpha1.PlacementReviewSpec) (*inquiry, error) {
 	q := &inquiry{Explainer: e, profile: profile, vm: anew(vm), limit: defaultLimit}
+	if vm.Status.Placement == nil {
+		q.nominated = vm.Status.NominatedNodeName
+	}
 	if spec.Limit != nil {
 		q.limit = int(*spec.Limit)
 	}
@@ -47,6 +46,9 @@ func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMac
 	// Also a VM that is on its way to a host has its place there.
 	if known, err := e.cache.GetPod(own); err == nil && known.Spec.NodeName != q.on {
 		nodes = append(nodes, known.Spec.NodeName)
+	}
+	if spec.Question == v1alpha1.PlacementFit {
+		return q, nil
 	}
 	for _, name := range nodes {
 		if err := e.situation.without(own, name); err != nil {
@@ -97,129 +99,6 @@ func (q *inquiry) project(vm *v1alpha1.VirtualMachine) *corev1.Pod {
 		priority.PreemptionPolicy = corev1.PreemptLowerPriority
 	}
 	return podless.Project(vm, priority)
-}
-
-// outcome is what the plugins say of a VM on all hosts.
-type outcome struct {
-	pod     *corev1.Pod
-	request numa.Request
-	state   fwk.CycleState
-	// statuses are by index of the situation's nodes; nil where the VM fits, and
-	// where nobody was asked.
-	statuses []*fwk.Status
-	// fits are the indexes of nodes on which the VM fits, ascending.
-	fits []int
-	// rejectedAtOnce says that PreFilter rejected all nodes.
-	rejectedAtOnce bool
-}
-
-// try runs the filters for the VM on all nodes.
-func (q *inquiry) try(ctx context.Context, vm *v1alpha1.VirtualMachine) (*outcome, error) {
-	return q.tryOn(ctx, vm, nil)
-}
-
-// tryOn is try on the nodes at some indexes; nil is all.
-func (q *inquiry) tryOn(ctx context.Context, vm *v1alpha1.VirtualMachine, some []int) (*outcome, error) {
-	o, allowed, rejected, err := q.begin(ctx, q.project(vm))
-	if err != nil {
-		return nil, err
-	}
-	if some == nil {
-		some = make([]int, len(q.situation.nodes))
-		for i := range some {
-			some[i] = i
-		}
-	}
-	if rejected != nil {
-		o.rejectedAtOnce = true
-		for _, i := range some {
-			o.statuses[i] = rejected
-		}
-		return o, nil
-	}
-	fits := make([]bool, len(some))
-	var failed atomic.Pointer[fwk.Status]
-	q.profile.Parallelizer().Until(ctx, len(some), func(n int) {
-		i := some[n]
-		status := allowed.also(q.filter(ctx, o.state, o.pod, q.situation.nodes[i]), q.situation.nodes[i])
-		o.statuses[i], fits[n] = status, status.IsSuccess()
-		if !status.IsSuccess() && !status.IsRejected() {
-			failed.Store(status)
-		}
-	}, "explain")
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("asking the plugins about all hosts: %w", err)
-	}
-	if status := failed.Load(); status != nil {
-		return nil, fmt.Errorf("asking the plugins about a host: %w", status.AsError())
-	}
-	for n, i := range some {
-		if fits[n] {
-			o.fits = append(o.fits, i)
-		}
-	}
-	return o, nil
-}
-
-// begin runs PreFilter: what it says of all nodes, if it rejects them, or else
-// to which ones it confines the VM.
-func (q *inquiry) begin(ctx context.Context, pod *corev1.Pod) (*outcome, confined, *fwk.Status, error) {
-	request, err := podless.NUMARequestOf(pod)
-	if err != nil {
-		return nil, confined{}, nil, err
-	}
-	o := &outcome{pod: pod, request: request, state: framework.NewCycleState(), statuses: make([]*fwk.Status, len(q.situation.nodes))}
-	result, status, by := q.profile.RunPreFilterPlugins(ctx, o.state, pod)
-	switch {
-	case status.IsRejected():
-		if status.Plugin() == "" {
-			status.SetPlugin(strings.Join(sets.List(by), ", "))
-		}
-		return o, confined{}, status, nil
-	case !status.IsSuccess():
-		return nil, confined{}, nil, fmt.Errorf("asking the plugins about the VM: %w", status.AsError())
-	case result.AllNodes():
-		return o, confined{}, nil, nil
-	}
-	return o, confined{to: result.NodeNames, by: strings.Join(sets.List(by), ", ")}, nil, nil
-}
-
-// confined are the nodes that PreFilter plugins leave; the zero value is all.
-type confined struct {
-	to sets.Set[string]
-	by string
-}
-
-// also is the status of a node for which the filters say status. What PreFilter
-// leaves out no eviction opens, and where a filter has words for it they say more.
-func (c confined) also(status *fwk.Status, node fwk.NodeInfo) *fwk.Status {
-	switch {
-	case c.to == nil || c.to.Has(node.Node().Name):
-		return status
-	case status.IsSuccess():
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the VM's rules name other hosts").WithPlugin(c.by)
-	case status.Code() == fwk.Unschedulable:
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, status.Reasons()...).WithPlugin(status.Plugin())
-	}
-	return status
-}
-
-// filter says whether the VM fits on a node, also beside VMs for which room is
-// being made there and which go before it.
-func (q *inquiry) filter(ctx context.Context, state fwk.CycleState, pod *corev1.Pod, node fwk.NodeInfo) *fwk.Status {
-	return q.profile.RunFilterPluginsWithNominatedPods(ctx, state, pod, node)
-}
-
-// promised are the VMs for which room is being made on the node and that go
-// before the Pod.
-func (q *inquiry) promised(pod *corev1.Pod, node string) []fwk.PodInfo {
-	var out []fwk.PodInfo
-	for _, info := range q.nominator.NominatedPodsForNode(node) {
-		if other := info.GetPod(); other.UID != pod.UID && corehelpers.PodPriority(other) >= corehelpers.PodPriority(pod) {
-			out = append(out, info)
-		}
-	}
-	return out
 }
 
 // host says whether the node is one: it runs an executor, and is described.

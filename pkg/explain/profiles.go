@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	goruntime "runtime"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -60,7 +61,8 @@ func newProfiles(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched
 			frameworkruntime.WithPodGroupManager(running.PodGroupManager()),
 			frameworkruntime.WithSnapshotSharedLister(s),
 			frameworkruntime.WithMutableSnapshotLister(s.base),
-			frameworkruntime.WithParallelism(int(max(cc.ComponentConfig.Parallelism, 1))),
+			// Half of the CPUs at most, so that scheduling goes on beside it.
+			frameworkruntime.WithParallelism(max(goruntime.GOMAXPROCS(0)/2, 1)),
 			frameworkruntime.WithPodNominator(sched.SchedulingQueue),
 			frameworkruntime.WithWaitingPods(frameworkruntime.NewWaitingPodsMap()),
 			frameworkruntime.WithPodsInPreBind(frameworkruntime.NewPodsInPreBindMap()),

@@ -55,9 +55,8 @@ func (q *inquiry) together(ctx context.Context) (total, error) {
 	next := 0
 	on, were := map[int]*copies{}, map[int]fwk.NodeInfo{}
 	defer func() {
-		for at, c := range on {
-			c.end()
-			q.situation.put(at, were[at])
+		for at, node := range were {
+			q.situation.put(at, node)
 		}
 	}()
 	for out.count < maxTogether {
@@ -78,12 +77,8 @@ func (q *inquiry) together(ctx context.Context) (total, error) {
 			on[at] = c
 		}
 		c.o, c.state = o, o.state
-		placed, err := c.add(ctx)
-		if err != nil {
+		if err := c.add(ctx); err != nil {
 			return total{}, err
-		}
-		if !placed {
-			return total{}, fmt.Errorf("host %s takes the VM and has no place for it", c.node.Node().Name)
 		}
 		q.situation.put(at, c.node)
 		out.count, next = out.count+1, at

@@ -27,11 +27,15 @@ func ranked(scores []fwk.NodePluginScores) []v1alpha1.PlacementCandidate {
 	return out
 }
 
-// sentence says what the answer is: "is on host-3; fits on 3 of 20 hosts, best
-// is host-7 with 512".
-func sentence(a *v1alpha1.PlacementReviewStatus, candidates []v1alpha1.PlacementCandidate, member bool) string {
+// sentence says what the answer is: "fits on 3 of 20 hosts; best is host-7 with
+// 512". nominated is the host on which room is being made for the VM, or "";
+// member says that it is placed with a group.
+func sentence(a *v1alpha1.PlacementReviewStatus, candidates []v1alpha1.PlacementCandidate, nominated string, member bool) string {
 	out := ""
-	if a.NodeName != "" {
+	switch {
+	case nominated != "":
+		out = "room is being made for it on " + nominated + "; now it "
+	case a.NodeName != "":
 		out = "is on " + a.NodeName + "; without it there it "
 	}
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
@@ -80,7 +81,7 @@ func (w *world) until(t *rapid.T, vm *v1alpha1.VirtualMachine, wrong func(*v1alp
 		switch {
 		case what == "":
 			return
-		case time.Since(began) > prompt/5:
+		case time.Since(began) > prompt:
 			t.Fatal(what)
 		}
 		w.settle()
@@ -105,19 +106,28 @@ func (w *world) askAndPlace(t *rapid.T) {
 	asking.Wait()
 }
 
-// fill asks how many of a VM fit on a host, and then places one more than that.
+// fill asks how many of a small VM fit, on one host or apart from each other on
+// all, and then places one more than that.
 func (w *world) fill(t *rapid.T) {
 	w.settle()
-	// A small one, of which several fit.
 	vm := w.drawVM(t, "")
 	r := &vm.Spec.Resources
 	r.CPU = rapid.Int32Range(1, 2).Draw(t, "small cpu")
 	r.Memory = *resource.NewQuantity(oracle.UnitOf(requestOf(vm).Granted.PageSize)*rapid.Int64Range(1, 2).Draw(t, "small memory"), resource.BinarySI)
-	host := fmt.Sprintf("host-%d", rapid.IntRange(0, len(w.hosts)-1).Draw(t, "host to fill"))
-	vm.Spec.NodeSelector = map[string]string{corev1.LabelHostname: host}
+	if rapid.IntRange(0, 3).Draw(t, "apart") == 0 {
+		keepApart(vm)
+	} else {
+		host := fmt.Sprintf("host-%d", rapid.IntRange(0, len(w.hosts)-1).Draw(t, "host to fill"))
+		vm.Spec.NodeSelector = map[string]string{corev1.LabelHostname: host}
+	}
 	answer, err := w.review(vm, v1alpha1.PlacementFit)
-	if err != nil || answer.Fit.Count > 12 || w.promisedOn(vm, host) {
+	if err != nil || answer.Fit.Count > 12 {
 		return
+	}
+	for host := range w.hosts {
+		if w.promisedOn(vm, host) {
+			return
+		}
 	}
 	n := int(answer.Fit.Count)
 	var names []string
@@ -142,13 +152,23 @@ func (w *world) fill(t *rapid.T) {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return fmt.Sprintf("%d more were said to fit on %s and %d were placed\n  asks for %+v\n  host %+v\n  held %+v", n, host, placed, requestOf(vm), *w.hosts[host], w.held[host])
+		return fmt.Sprintf("%d more were said to fit and %d were placed: %+v\n  spec %+v\n  hosts %+v\n  held %+v", n, placed, answer, vm.Spec, w.hosts, w.held)
 	})
 	w.asked.counted += n
 	for _, name := range names {
 		w.gone(w.store.get(name))
 		w.store.remove(name)
 	}
+}
+
+// keepApart has VMs of this kind on hosts of their own.
+func keepApart(vm *v1alpha1.VirtualMachine) {
+	vm.Labels = map[string]string{"apart": "yes"}
+	vm.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: vm.Labels},
+		}},
+	}}
 }
 
 func (s *store) get(name string) *v1alpha1.VirtualMachine {

@@ -180,6 +180,11 @@ func (w *world) miscounted(vm *v1alpha1.VirtualMachine) string {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if vm.Status.Placement != nil {
+		// It stays where it is beside the others.
+		vm = vm.DeepCopy()
+		vm.UID = "another"
+	}
 	sum, largest, all := int64(0), int32(0), true
 	listed := map[string]bool{}
 	for i, h := range answer.Fit.Hosts {

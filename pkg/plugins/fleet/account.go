@@ -126,7 +126,7 @@ func (f *Fleet) add(u *numa.Usage, node fwk.NodeInfo, without map[types.UID]bool
 		if !podless.IsProjected(pod.Name) || without[pod.UID] {
 			continue
 		}
-		placement, err := f.placementOf(pod)
+		placement := f.placementOf(pod)
 		if placement != nil && u.Add(placement) == nil {
 			continue
 		}
@@ -149,9 +149,9 @@ func (f *Fleet) add(u *numa.Usage, node fwk.NodeInfo, without map[types.UID]bool
 }
 
 // placementOf is where the VM lies, by what its Pod says or else by what was
-// reserved for it; nil when neither is known.
-func (f *Fleet) placementOf(pod *corev1.Pod) (*v1alpha1.Placement, error) {
-	if f.tried != nil {
+// reserved for it; nil when neither is known, or cannot be read.
+func (f *Fleet) placementOf(pod *corev1.Pod) *v1alpha1.Placement {
+	if f.reads {
 		return f.readPlacementOf(pod)
 	}
 	placement, err := f.placements.of(pod)
@@ -161,5 +161,5 @@ func (f *Fleet) placementOf(pod *corev1.Pod) (*v1alpha1.Placement, error) {
 	} else if err == nil {
 		placement = f.reservations.get(pod.UID)
 	}
-	return placement, err
+	return placement
 }

@@ -37,8 +37,8 @@ type Fleet struct {
 	*known
 	// accounts holds *account by name.
 	accounts sync.Map
-	// tried is nil but for a Reader.
-	tried *tried
+	// reads is set for a Reader.
+	reads bool
 }
 
 // known is what a Fleet and its Readers share.

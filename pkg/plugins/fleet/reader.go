@@ -1,10 +1,7 @@
 package fleet
 
 import (
-	"sync"
-
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
@@ -17,7 +14,7 @@ import (
 // and it ends no reservation: that a VM's Pod says its placement in one snapshot
 // does not mean that it does so in the other.
 func (f *Fleet) Reader() *Fleet {
-	r := &Fleet{known: f.known, tried: &tried{}}
+	r := &Fleet{known: f.known, reads: true}
 	r.OnDescribed(func(name string) {
 		if r.host(name) == nil {
 			r.accounts.Delete(name)
@@ -26,31 +23,15 @@ func (f *Fleet) Reader() *Fleet {
 	return r
 }
 
-// tried are placements of VMs that do not exist, by the UIDs of their Pods.
-type tried struct {
-	byUID sync.Map // types.UID to *v1alpha1.Placement
-}
-
-// Try has a Reader count the Pod with this UID where the placement says, as if
-// that were reserved for it; until EndTry.
-func (f *Fleet) Try(uid types.UID, p *v1alpha1.Placement) { f.tried.byUID.Store(uid, p) }
-
-// EndTry forgets what Try was told about a Pod.
-func (f *Fleet) EndTry(uid types.UID) { f.tried.byUID.Delete(uid) }
-
 // readPlacementOf is placementOf for a Reader.
-func (f *Fleet) readPlacementOf(pod *corev1.Pod) (*v1alpha1.Placement, error) {
-	if p, ok := f.tried.byUID.Load(pod.UID); ok {
-		return p.(*v1alpha1.Placement), nil
-	}
-	placement, err := f.placements.of(pod)
-	if placement != nil || err != nil {
-		return placement, err
+func (f *Fleet) readPlacementOf(pod *corev1.Pod) *v1alpha1.Placement {
+	if placement, err := f.placements.of(pod); placement != nil || err != nil {
+		return placement
 	}
 	if reserved := f.reservations.get(pod.UID); reserved != nil {
-		return reserved, nil
+		return reserved
 	}
 	// The scheduler may have seen already, in a newer snapshot, that the Pod says
 	// its placement: then it was read before the reservation ended.
-	return f.placements.known(pod.UID), nil
+	return f.placements.known(pod.UID)
 }

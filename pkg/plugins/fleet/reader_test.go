@@ -6,9 +6,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
-
-	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/capacity/numa"
 )
 
 // The scheduler and a Reader look at snapshots of different moments: in the one
@@ -50,19 +47,8 @@ func TestAReaderChangesNothing(t *testing.T) {
 	}
 	taken(reader, before, "0")
 
-	another := vm("another", nil)
-	p := request(t, another).Placement("a", numaAssignment("3"))
-	after.AddPod(another)
-	reader.Try(another.UID, &p)
-	taken(reader, after, "0,3")
-	taken(f, after, "0-1")
-	reader.EndTry(another.UID)
 	hypervisors.handler.OnDelete(cache.DeletedFinalStateUnknown{Key: "a"})
 	if _, kept := reader.accounts.Load("a"); kept {
 		t.Error("a Reader keeps the account of a host that is gone")
 	}
-}
-
-func numaAssignment(cpu string) numa.Assignment {
-	return numa.Assignment{Cells: []v1alpha1.PlacedCell{*pinned(cpu)}}
 }
