@@ -87,6 +87,10 @@ func NUMARequestOf(pod *corev1.Pod) (numa.Request, error) {
 	return r, nil
 }
 
+// SpecialTextOf is what a projected Pod asks of cells, CPUs and devices, as text
+// to be compared; empty for one that asks for amounts alone.
+func SpecialTextOf(pod *corev1.Pod) string { return pod.Annotations[requestAnnotation] }
+
 // floating is a request for amounts that are bound to no cell. How its memory
 // divides into the guest's and QEMU's own matters for words alone; it is not
 // known of VMs that are bound.

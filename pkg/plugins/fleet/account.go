@@ -21,6 +21,8 @@ type account struct {
 	topology numa.Host
 	// usage is with the VMs there, empty without.
 	usage, empty *numa.Usage
+
+	memo memo
 }
 
 // accountState tells two states of a host apart.
@@ -66,13 +68,18 @@ func (f *Fleet) account(cs fwk.CycleState, node fwk.NodeInfo) *account {
 		return nil
 	}
 	name := node.Node().Name
-	state := accountState{host: f.host(name), generation: node.GetGeneration()}
+	state := accountState{generation: node.GetGeneration()}
 	if cs != nil && cs.IsPodGroupSchedulingCycle() {
 		state.vms = fingerprint(node)
 	}
-	if known, ok := f.accounts.Load(name); ok && known.(*account).state == state {
-		return known.(*account)
+	if known, ok := f.accounts.Load(name); ok {
+		a := known.(*account)
+		state.host = a.state.host
+		if a.state == state && !state.host.superseded.Load() {
+			return a
+		}
 	}
+	state.host = f.host(name)
 	a := f.count(node, state)
 	if a != nil {
 		f.accounts.Store(name, a)

@@ -63,6 +63,9 @@ type host struct {
 	// empty, where it contradicts itself.
 	topology numa.Host
 	err      error
+	// superseded is set when the host has reported something else since, or is
+	// gone: who holds this one need not look up which is the newest.
+	superseded atomic.Bool
 }
 
 // New returns a Fleet for the Hypervisors of an informer. It knows none before
@@ -110,7 +113,7 @@ func (f *Fleet) saw(obj any) {
 func (f *Fleet) See(hv *v1alpha1.Hypervisor) {
 	h := &host{hypervisor: hv}
 	h.topology, h.err = numa.FromHypervisor(&hv.Status)
-	f.hosts.Store(hv.Name, h)
+	f.supersede(f.hosts.Swap(hv.Name, h))
 	f.listeners.tell(hv.Name)
 }
 
@@ -122,9 +125,15 @@ func (f *Fleet) lost(obj any) {
 	case *v1alpha1.Hypervisor:
 		name = o.Name
 	}
-	f.hosts.Delete(name)
+	f.supersede(f.hosts.LoadAndDelete(name))
 	f.accounts.Delete(name)
 	f.listeners.tell(name)
+}
+
+func (*Fleet) supersede(old any, was bool) {
+	if was {
+		old.(*host).superseded.Store(true)
+	}
 }
 
 // Hypervisor returns what the host of this name reports, not to be changed; nil

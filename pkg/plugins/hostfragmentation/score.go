@@ -8,24 +8,33 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
 
 const stateKey fwk.StateKey = "PreScore" + Name
 
 // state is what the VM asks for. It is never changed once written.
-type state struct{ request numa.Request }
+type state struct {
+	request numa.Request
+	ask     fleet.Ask
+	// tally is the plugin's tally for that request: made once a cycle, since a
+	// function made for each host would be an allocation each.
+	tally func(*numa.Usage) int64
+}
 
 // Clone implements framework.StateData.
 func (s *state) Clone() fwk.StateData { return s }
 
 // PreScore implements framework.PreScorePlugin: the request is read once.
-func (*plugin) PreScore(_ context.Context, cs fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) *fwk.Status {
+func (p *plugin) PreScore(_ context.Context, cs fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) *fwk.Status {
 	request, err := podless.NUMARequestOf(pod)
 	if err != nil {
 		return fwk.AsStatus(err)
 	}
-	cs.Write(stateKey, &state{request: request})
+	s := &state{request: request, ask: fleet.AskOf(pod, &request)}
+	s.tally = func(usage *numa.Usage) int64 { return int64(p.tally(usage, &s.request)) }
+	cs.Write(stateKey, s)
 	return nil
 }
 
@@ -36,16 +45,22 @@ func (p *plugin) Score(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, node
 	if err != nil {
 		return 0, fwk.AsStatus(err)
 	}
-	usage, ok := p.fleet.Usage(cs, node)
+	asked := data.(*state)
+	t, ok := p.fleet.UsageMemo(cs, node, p, &asked.ask, asked.tally)
 	if !ok {
 		return 0, nil
 	}
+	return t, nil
+}
+
+// tally is what the host loses with the VM on it.
+func (p *plugin) tally(usage *numa.Usage, vm *numa.Request) tally {
 	shapes := p.shapes
 	if len(shapes) == 0 {
 		own, n := ownShapes(usage.Host())
 		shapes = own[:n]
 	}
-	vm, t := &data.(*state).request, tally(0)
+	t := tally(0)
 	for i := range shapes {
 		shape := &shapes[i].request
 		before := numa.Room(usage, shape, maxPlaces)
@@ -57,7 +72,7 @@ func (p *plugin) Score(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, node
 		}
 		t = t.with(i, before, before-after)
 	}
-	return int64(t), nil
+	return t
 }
 
 // ScoreExtensions implements framework.ScorePlugin.
