@@ -49,6 +49,7 @@ type known struct {
 	// following is the one registration by which hosts become known.
 	following atomic.Pointer[registration]
 
+	sorts        sorts
 	listeners    listeners
 	reservations reservations
 	placements   placements
@@ -113,6 +114,7 @@ func (f *Fleet) saw(obj any) {
 func (f *Fleet) See(hv *v1alpha1.Hypervisor) {
 	h := &host{hypervisor: hv}
 	h.topology, h.err = numa.FromHypervisor(&hv.Status)
+	f.sorts.add(hv)
 	f.supersede(f.hosts.Swap(hv.Name, h))
 	f.listeners.tell(hv.Name)
 }
@@ -130,9 +132,11 @@ func (f *Fleet) lost(obj any) {
 	f.listeners.tell(name)
 }
 
-func (*Fleet) supersede(old any, was bool) {
+func (f *Fleet) supersede(old any, was bool) {
 	if was {
-		old.(*host).superseded.Store(true)
+		h := old.(*host)
+		h.superseded.Store(true)
+		f.sorts.remove(h.hypervisor)
 	}
 }
 

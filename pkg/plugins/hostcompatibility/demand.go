@@ -110,6 +110,7 @@ func ofSecureBoot() demand {
 // free is HostNUMA's to count. A host that lists no devices offers none.
 func ofDevice(name string) demand {
 	d := words("device "+clip(name), "offer", "offers", name)
+	d.ofHost = true
 	d.met = func(hv *v1alpha1.HypervisorStatus, _ *v1alpha1.DomainType) bool {
 		for i := range hv.Devices {
 			if hv.Devices[i].Name == name {

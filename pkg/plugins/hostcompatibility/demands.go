@@ -27,6 +27,8 @@ type demand struct {
 	// reason is said of hosts that do not meet the demand, none when no host
 	// does.
 	reason, none string
+	// ofHost says that hosts which list the same kinds of guest may differ in it.
+	ofHost bool
 	// ofGuest says that it comes with the kind of guest, not with the host.
 	ofGuest bool
 	// met judges a host by what it says, and by the kind of guest that it would
@@ -91,6 +93,12 @@ func devicesOf(pod *corev1.Pod) ([]string, error) {
 
 // wantsKind says whether the kind of guest is demanded.
 func (d *demands) wantsKind() bool { return d.kind != "" || d.arch != "" }
+
+// ofSorts says whether all demands are about kinds of guest, which hosts of a
+// sort have alike.
+func (d *demands) ofSorts() bool {
+	return !slices.ContainsFunc(d.list, func(one demand) bool { return one.ofHost })
+}
 
 // unmet is the first demand that the host does not meet; nil when it meets all.
 func (d *demands) unmet(hv *v1alpha1.HypervisorStatus) *demand {

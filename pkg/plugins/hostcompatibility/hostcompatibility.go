@@ -11,6 +11,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
@@ -55,8 +56,9 @@ type state struct{ demands demands }
 // Clone implements framework.StateData.
 func (s *state) Clone() fwk.StateData { return s }
 
-// PreFilter implements framework.PreFilterPlugin. A VM that any host can run,
-// as most are, costs nothing more.
+// PreFilter implements framework.PreFilterPlugin. A VM that any host can run, as
+// most are, or that every sort of host that there is can run, costs nothing
+// more. Nodes without a Hypervisor are then left to HostResources.
 func (p *plugin) PreFilter(_ context.Context, cs fwk.CycleState, pod *corev1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	demands, err := demandsOf(pod)
 	switch {
@@ -66,6 +68,8 @@ func (p *plugin) PreFilter(_ context.Context, cs fwk.CycleState, pod *corev1.Pod
 		return nil, fwk.NewStatus(fwk.Skip)
 	case !p.fleet.Synced():
 		return nil, fwk.AsStatus(fleet.ErrNotSynced)
+	case demands.ofSorts() && p.fleet.EverySort(func(hv *v1alpha1.HypervisorStatus) bool { return demands.unmet(hv) == nil }):
+		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	cs.Write(stateKey, &state{demands: demands})
 	return nil, nil

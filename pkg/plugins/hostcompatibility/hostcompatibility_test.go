@@ -1,6 +1,7 @@
 package hostcompatibility
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/fleet/fleettest"
 	"domus.dev/domus/pkg/podless"
 )
@@ -80,7 +82,10 @@ func newPlugin(t testing.TB, isSynced bool, hosts ...*v1alpha1.Hypervisor) *plug
 func filtered(t testing.TB, p *plugin, pod *corev1.Pod, host string) *fwk.Status {
 	t.Helper()
 	cs := framework.NewCycleState()
-	if _, status := p.PreFilter(t.Context(), cs, pod, nil); !status.IsSuccess() {
+	switch _, status := p.PreFilter(t.Context(), cs, pod, nil); {
+	case status.IsSkip():
+		return nil
+	case !status.IsSuccess():
 		t.Fatal(status)
 	}
 	return p.Filter(t.Context(), cs, pod, node(host))
@@ -168,6 +173,49 @@ func TestAVMThatTakesAnyGuestIsSkipped(t *testing.T) {
 		if !status.IsSkip() {
 			t.Errorf("domain %q: %v", domain, status)
 		}
+	}
+}
+
+func TestAVMThatEverySortOfHostCanRunIsSkipped(t *testing.T) {
+	share := fleet.Share()
+	p := newPlugin(t, true)
+	see := func(name string, types ...v1alpha1.DomainType) {
+		hv := hypervisor(name, types...)
+		if _, err := share(hv); err != nil {
+			t.Fatal(err)
+		}
+		p.fleet.See(hv)
+	}
+	for i, step := range []struct {
+		see  func()
+		want bool
+	}{
+		{func() { see("a", kvm); see("b", kvm) }, true},
+		{func() { see("c", qemu) }, false},
+		// It is replaced by one that can, or reports anew.
+		{func() { see("c", kvm, qemu) }, true},
+		{func() { see("b", qemu) }, false},
+		{func() { see("b", kvm) }, true},
+		{func() {
+			for i := range 40 {
+				other := kvm
+				other.Machines = []string{fmt.Sprintf("pc-%d", i)}
+				see(fmt.Sprintf("sort-%d", i), other)
+			}
+		}, false},
+	} {
+		step.see()
+		_, status := p.PreFilter(t.Context(), framework.NewCycleState(), projected(t, `type: kvm`), nil)
+		if status.IsSkip() != step.want {
+			t.Errorf("step %d: %v, want skipped %t", i, status, step.want)
+		}
+	}
+}
+
+func TestDevicesAreEachHostsOwn(t *testing.T) {
+	p := newPlugin(t, true, with(hypervisor("a", kvm), "gpu"))
+	if _, status := p.PreFilter(t.Context(), framework.NewCycleState(), projected(t, `type: kvm`, "gpu"), nil); !status.IsSuccess() {
+		t.Errorf("%v, want that each host is looked at", status)
 	}
 }
 
