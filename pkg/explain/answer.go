@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 
-	fwk "k8s.io/kube-scheduler/framework"
-
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 // explain answers where the VM would be placed now, and why.
 func (q *inquiry) explain(ctx context.Context, now *outcome) (*v1alpha1.PlacementReviewStatus, error) {
-	answer := q.survey(now)
+	answer, never, err := q.survey(now)
+	if err != nil {
+		return nil, err
+	}
 	candidates, err := q.candidates(ctx, now)
 	if err != nil {
 		return nil, err
@@ -21,40 +22,51 @@ func (q *inquiry) explain(ctx context.Context, now *outcome) (*v1alpha1.Placemen
 			return nil, err
 		}
 	}
-	answer.Message = sentence(answer, candidates, q.nominated, q.vm.Spec.SchedulingGroup != nil)
+	answer.Message = sentence(answer, candidates, never, q.nominated, q.vm.Spec.SchedulingGroup != nil)
 	answer.Candidates = candidates[:min(q.limit, len(candidates))]
 	return answer, nil
 }
 
-// survey counts hosts and why they were rejected.
-func (q *inquiry) survey(o *outcome) *v1alpha1.PlacementReviewStatus {
-	answer := &v1alpha1.PlacementReviewStatus{NodeName: q.on, Feasible: int32(len(o.fits)), Rejections: rejections(q.refusals(o), q.limit)}
-	for _, node := range q.situation.nodes {
-		if q.host(node) {
-			answer.Hosts++
-		}
+// sentence says what the answer is: "fits on 3 of 20 hosts; best is host-7 with
+// 512". never is why no host will ever take the VM, or ""; nominated the host on
+// which room is being made for it, or ""; member says that it is placed with a
+// group.
+func sentence(a *v1alpha1.PlacementReviewStatus, candidates []v1alpha1.PlacementCandidate, never, nominated string, member bool) string {
+	out := ""
+	switch {
+	case nominated != "":
+		out = "room is being made for it on " + nominated + "; now it "
+	case a.NodeName != "":
+		out = "is on " + a.NodeName + "; without it there it "
 	}
-	return answer
+	switch {
+	case a.Hosts == 0:
+		out += "fits nowhere: there are no hosts"
+	case len(candidates) == 0:
+		out += fmt.Sprintf("fits on none of %s", hosts(int(a.Hosts)))
+		if never != "" {
+			out += ": " + never
+		}
+	default:
+		out += fmt.Sprintf("fits on %d of %s", a.Feasible, hosts(int(a.Hosts)))
+		out += fmt.Sprintf("; best is %s with %d", best(candidates), candidates[0].Score)
+	}
+	if member {
+		out += "; looked at alone, while its group is placed at once"
+	}
+	return out
 }
 
-// candidates are all hosts that fit with their scores, the best first.
-func (q *inquiry) candidates(ctx context.Context, o *outcome) ([]v1alpha1.PlacementCandidate, error) {
-	if len(o.fits) == 0 {
-		return nil, nil
+// best names the first candidate, and how many others score the same.
+func best(candidates []v1alpha1.PlacementCandidate) string {
+	equal := 0
+	for _, c := range candidates[1:] {
+		if c.Score == candidates[0].Score {
+			equal++
+		}
 	}
-	var nodes []fwk.NodeInfo
-	for _, i := range o.fits {
-		nodes = append(nodes, q.situation.nodes[i])
+	if equal == 0 {
+		return candidates[0].NodeName
 	}
-	if status := q.profile.RunPreScorePlugins(ctx, o.state, o.pod, nodes); !status.IsSuccess() {
-		return nil, fmt.Errorf("asking the plugins how good the hosts are: %w", status.AsError())
-	}
-	scores, status := q.profile.RunScorePlugins(ctx, o.state, o.pod, nodes)
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("asking the plugins how good the hosts are: %w", err)
-	}
-	if !status.IsSuccess() {
-		return nil, fmt.Errorf("asking the plugins how good the hosts are: %w", status.AsError())
-	}
-	return ranked(scores), nil
+	return fmt.Sprintf("%s or %d more", candidates[0].NodeName, equal)
 }

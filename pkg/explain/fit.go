@@ -11,7 +11,10 @@ import (
 
 // fit answers how many more of the VM fit, and how large the largest may be.
 func (q *inquiry) fit(ctx context.Context, now *outcome) (*v1alpha1.PlacementReviewStatus, error) {
-	answer := q.survey(now)
+	answer, _, err := q.survey(now)
+	if err != nil {
+		return nil, err
+	}
 	onHosts, err := q.perHost(ctx, now)
 	if err != nil {
 		return nil, err

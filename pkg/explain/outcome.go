@@ -109,15 +109,15 @@ type confined struct {
 }
 
 // also is the status of a node for which the filters say status. What PreFilter
-// leaves out no eviction opens, and where a filter has words for it they say more.
+// leaves out neither eviction nor time opens; where a filter says so itself its
+// words say more.
 func (c confined) also(status *fwk.Status, node fwk.NodeInfo) *fwk.Status {
 	switch {
 	case c.to == nil || c.to.Has(node.Node().Name):
 		return status
-	case status.IsSuccess():
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the VM's rules name other hosts").WithPlugin(c.by)
-	case status.Code() == fwk.Unschedulable:
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, status.Reasons()...).WithPlugin(status.Plugin())
+	case status.IsSuccess(), status.Code() == fwk.Unschedulable:
+		// In kube-scheduler's words.
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("node(s) didn't satisfy plugin(s) [%s]", c.by)).WithPlugin(c.by)
 	}
 	return status
 }

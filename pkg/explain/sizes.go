@@ -118,13 +118,3 @@ func (q *inquiry) most(ctx context.Context, low, high int64, some []int, with fu
 	}
 	return low, fits, nil
 }
-
-// gibs says bytes exactly: rounded they would say that more fits than does.
-func gibs(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }
-
-func vcpus(n int64) string {
-	if n == 1 {
-		return "1 vCPU"
-	}
-	return fmt.Sprintf("%d vCPUs", n)
-}
