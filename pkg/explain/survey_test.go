@@ -38,7 +38,7 @@ func TestAnExplanationSaysWhatTheConditionSays(t *testing.T) {
 			"no host that it may use could hold it even when empty. 2 hosts: need 9 vCPUs in one cell, the largest host has 8 (a)",
 		},
 		"promised": {
-			func(w *world) { w.place(vm("one", 16, gib), "b"); w.nominate(vm("first", 12, gib, urgently), "a") }, vm("asked", 8, gib),
+			func(w *world) { w.place(vm("one", 16, gib), "a"); w.nominate(vm("first", 12, gib, urgently), "b") }, vm("asked", 8, gib),
 			"1 host: need 8 vCPUs, largest free is 0; 1 host: need 8 vCPUs, which is there but promised to other VMs",
 		},
 		"not wanted": {
