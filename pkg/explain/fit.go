@@ -81,5 +81,5 @@ func fitSentence(f *v1alpha1.PlacementFitStatus, feasible, all int) string {
 	if f.Largest == nil {
 		return out + "; not even the smallest VM of this shape fits"
 	}
-	return out + fmt.Sprintf("; the largest of this shape that fits has %s and %s of memory", vcpus(int64(f.Largest.CPU)), gibs(f.Largest.Memory))
+	return out + fmt.Sprintf("; the largest of this shape that fits has %s and %s of memory", vcpus(int64(f.Largest.CPU)), exactly(f.Largest.Memory))
 }

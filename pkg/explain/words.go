@@ -14,8 +14,8 @@ func hosts(n int) string {
 	return fmt.Sprintf("%d hosts", n)
 }
 
-// gibs says bytes exactly: rounded they would say that more fits than does.
-func gibs(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }
+// exactly says bytes exactly: rounded they would say that more fits than does.
+func exactly(n int64) string { return resource.NewQuantity(n, resource.BinarySI).String() }
 
 func vcpus(n int64) string {
 	if n == 1 {

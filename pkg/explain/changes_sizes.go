@@ -3,68 +3,9 @@ package explain
 import (
 	"context"
 	"fmt"
-	"math"
-	"math/bits"
-
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
-
-// grain is the number of bytes by which guest memory is counted in sizes.
-func grain(pages v1alpha1.PageSize) int64 {
-	switch pages {
-	case v1alpha1.PageSize2Mi:
-		return 2 << 20
-	case v1alpha1.PageSize1Gi:
-		return 1 << 30
-	}
-	return 1 << 20
-}
-
-// shape is a VM as a proportion of vCPUs and memory.
-type shape struct {
-	cpu, memory int64
-	pages       v1alpha1.PageSize
-}
-
-func shapeOf(r *v1alpha1.VirtualMachineResources) shape {
-	s := shape{cpu: int64(r.CPU), memory: r.Memory.Value()}
-	if r.Hugepages != nil {
-		s.pages = r.Hugepages.PageSize
-	}
-	return s
-}
-
-// memoryFor is the guest memory in bytes of a VM of the shape with so many
-// vCPUs, in whole pages or MiB, rounded down.
-func (s shape) memoryFor(cpu int64) int64 {
-	g := grain(s.pages)
-	high, low := bits.Mul64(uint64(s.memory), uint64(cpu))
-	if high >= uint64(s.cpu) {
-		return math.MaxInt64 / g * g // more than any host has
-	}
-	memory, _ := bits.Div64(high, low, uint64(s.cpu))
-	return int64(min(memory, math.MaxInt64)) / g * g
-}
-
-// least is the least number of vCPUs with which the shape has any memory.
-func (s shape) least() int64 {
-	return (grain(s.pages)*s.cpu-1)/s.memory + 1
-}
-
-// resize sets the VM's vCPUs and memory.
-func resize(vm *v1alpha1.VirtualMachine, cpu, memory int64) {
-	vm.Spec.Resources.CPU = int32(cpu)
-	vm.Spec.Resources.Memory = *resource.NewQuantity(memory, resource.BinarySI)
-}
-
-// sized is a copy of the VM with so many vCPUs and bytes.
-func (q *inquiry) sized(cpu, memory int64) *v1alpha1.VirtualMachine {
-	vm := q.vm.DeepCopy()
-	resize(vm, cpu, memory)
-	return vm
-}
 
 // smaller says how small the VM would have to be to fit on one of the nodes at
 // some indexes: in memory alone, in vCPUs alone, or if neither is enough in
@@ -80,7 +21,7 @@ func (q *inquiry) smaller(ctx context.Context, some []int) ([]string, error) {
 		return err
 	}
 	units, at, err := q.most(ctx, 1, (s.memory-1)/g, some, func(n int64) *v1alpha1.VirtualMachine { return q.sized(s.cpu, n*g) })
-	if err := add(gibs(units*g)+" of memory", at, err); err != nil {
+	if err := add(exactly(units*g)+" of memory", at, err); err != nil {
 		return nil, err
 	}
 	cpus, at, err := q.most(ctx, 1, s.cpu-1, some, func(n int64) *v1alpha1.VirtualMachine { return q.sized(n, s.memory) })
@@ -88,7 +29,7 @@ func (q *inquiry) smaller(ctx context.Context, some []int) ([]string, error) {
 		return out, err
 	}
 	cpus, at, err = q.most(ctx, s.least(), s.cpu-1, some, func(n int64) *v1alpha1.VirtualMachine { return q.sized(n, s.memoryFor(n)) })
-	err = add(fmt.Sprintf("%s and %s of memory", vcpus(cpus), gibs(s.memoryFor(cpus))), at, err)
+	err = add(fmt.Sprintf("%s and %s of memory", vcpus(cpus), exactly(s.memoryFor(cpus))), at, err)
 	return out, err
 }
 
