@@ -65,20 +65,16 @@ func TestShortages(t *testing.T) {
 	free := Resources{CPU: 2, Memory: 3 * gib / 2, Hugepages2Mi: -gib}
 	for name, test := range map[string]struct {
 		need Resources
-		want []string
+		want []Shortage
 	}{
 		"fits":                            {Resources{CPU: 2, Memory: gib}, nil},
 		"a shrunk pool hurts nobody else": {Resources{CPU: 1}, nil},
-		"each resource is named": {Resources{CPU: 3, Memory: 4 * gib, Hugepages2Mi: gib, Hugepages1Gi: gib}, []string{
-			"need 3 of cpu, 2 free", "need 4Gi of memory, 1.5Gi free", "need 1Gi of 2Mi hugepages, -1Gi free", "need 1Gi of 1Gi hugepages, 0 free",
+		"each resource is named": {Resources{CPU: 3, Memory: 4 * gib, Hugepages2Mi: gib, Hugepages1Gi: gib}, []Shortage{
+			{v1alpha1.ResourceCPU, 3, 2}, {v1alpha1.ResourceMemory, 4 * gib, 3 * gib / 2}, {v1alpha1.ResourceHugepages2Mi, gib, -gib}, {v1alpha1.ResourceHugepages1Gi, gib, 0},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var got []string
-			for _, s := range Shortages(free, test.need) {
-				got = append(got, s.String())
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, Shortages(free, test.need)); diff != "" {
 				t.Errorf("shortages (-want +got):\n%s", diff)
 			}
 			if Fits(free, test.need) != (test.want == nil) {

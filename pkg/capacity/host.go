@@ -1,7 +1,6 @@
 package capacity
 
 import (
-	"fmt"
 	"math"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,21 +33,9 @@ func Allocatable(physical, foreign Resources, s Settings) Resources {
 // Shortage is one resource that a host lacks for a VM.
 type Shortage struct {
 	Resource corev1.ResourceName
-	// Need is what the VM asks for and Free what the host has left: CPUs, or bytes.
+	// Need is what the VM asks for and Free what the host has left, which may be
+	// negative: CPUs, or bytes.
 	Need, Free int64
-}
-
-// String says the shortage to a person: "need 4Gi of memory, 1.5Gi free".
-func (s Shortage) String() string {
-	if s.Resource == v1alpha1.ResourceCPU {
-		return fmt.Sprintf("need %d of cpu, %d free", s.Need, s.Free)
-	}
-	name := map[corev1.ResourceName]string{
-		v1alpha1.ResourceMemory:       "memory",
-		v1alpha1.ResourceHugepages2Mi: "2Mi hugepages",
-		v1alpha1.ResourceHugepages1Gi: "1Gi hugepages",
-	}[s.Resource]
-	return fmt.Sprintf("need %s of %s, %s free", Bytes(s.Need), name, Bytes(s.Free))
 }
 
 // Shortages lists what free lacks for need; nil when need fits. A resource

@@ -88,11 +88,7 @@ func (c *copies) upTo(ctx context.Context, n int64) (bool, error) {
 			return false, err
 		}
 	}
-	status := c.filter(ctx, c.state, c.o.pod, c.node)
-	if !status.IsSuccess() && !status.IsRejected() {
-		return false, fmt.Errorf("asking the plugins about host %s: %w", c.node.Node().Name, status.AsError())
-	}
-	return status.IsSuccess(), nil
+	return c.takes(ctx, c.o, c.state, c.node)
 }
 
 // add puts one more on the node.

@@ -73,14 +73,14 @@ func TestExplain(t *testing.T) {
 		"a Node is no host": {
 			world: func(w *world) { w.host("a"); w.host("b", noExecutor) },
 			vm:    vm("asked", 2, 2*gib),
-			want:  []string{"fits on 1 of 1 host; best is a with 490", "HostResources: host(s) run no vm-executor (b)"},
+			want:  []string{"fits on 1 of 1 host; best is a with 490", "HostResources: runs no vm-executor (b)"},
 		},
 		"too large for any host": {
 			world: func(w *world) { w.host("a"); w.host("b"); w.place(vm("other", 1, gib), "b") },
 			vm:    vm("asked", 2, 32*gib),
 			want: []string{
-				"fits on none of 2 hosts",
-				"HostResources: need 32Gi of memory, 24Gi free even when the host is empty; a comes nearest (a,b)",
+				"fits on none of 2 hosts: no host that it may use could hold it even when empty",
+				"HostResources: need 32Gi of memory, the largest host has 24Gi (a) (a,b)",
 				"with at most 24Gi of memory it would fit on a",
 			},
 		},
@@ -94,7 +94,7 @@ func TestExplain(t *testing.T) {
 			vm: vm("asked", 8, gib, urgently),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 8 vCPUs, 6 free; b comes nearest (a,b) evictable",
+				"HostResources: need 8 vCPUs, largest free is 6 (a,b) evictable",
 				"with at most 6 vCPUs it would fit on b",
 				"evicting VMs of lower priority would make room on 2 hosts",
 			},
@@ -103,7 +103,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.place(vm("one", 12, gib), "a") },
 			vm:    vm("asked", 8, gib, never),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 vCPUs, 4 free (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, largest free is 4 (a) evictable",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},
@@ -111,7 +111,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.place(vm("one", 12, gib, urgently), "a") },
 			vm:    vm("asked", 8, gib, urgently),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 vCPUs, 4 free (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, largest free is 4 (a) evictable",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},
@@ -119,8 +119,8 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a") },
 			vm:    vm("asked", 2, 6*gib, inOneCell, inPages),
 			want: []string{
-				"fits on none of 1 host",
-				"HostNUMA: need 6Gi of 1Gi hugepages in one cell, the largest free is 4Gi even when the host is empty (a)",
+				"fits on none of 1 host: no host that it may use could hold it even when empty",
+				"HostNUMA: need 6Gi of 1Gi hugepages in one cell, the largest host has 4Gi (a) (a)",
 				"with at most 4Gi of memory it would fit on a",
 				"without hugepages it would fit on a",
 				"with numa restricted instead of single-cell it would fit on a",
@@ -132,8 +132,33 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 8, 8*gib),
 			want: []string{
 				"fits on none of 1 host",
-				"HostResources: need 8 vCPUs, 4 free (a) evictable", "HostResources: need 8Gi of memory, 4Gi free (a) evictable",
+				"HostResources: need 8 vCPUs, largest free is 4 (a) evictable", "HostResources: need 8Gi of memory, largest free is 4Gi (a) evictable",
 				"with at most 4 vCPUs and 4Gi of memory it would fit on a",
+			},
+		},
+		"too large for any cell, and one host is full": {
+			world: func(w *world) { w.host("a"); w.host("b"); w.place(vm("one", 12, gib), "b") },
+			vm:    vm("asked", 9, gib, inOneCell, urgently),
+			want: []string{
+				"fits on none of 2 hosts: no host that it may use could hold it even when empty",
+				"HostNUMA: need 9 vCPUs in one cell, the largest host has 8 (a) (a,b)",
+				"with at most 8 vCPUs it would fit on a",
+				"with numa restricted instead of single-cell it would fit on a",
+				"with numa none instead of single-cell it would fit on a",
+			},
+		},
+		"full, and not the host that it names": {
+			world: func(w *world) {
+				w.host("a", tainted("x"))
+				w.host("b")
+				w.place(vm("one", 16, gib), "b")
+			},
+			vm: vm("asked", 2, gib, selectingByName("a")),
+			want: []string{
+				"fits on none of 2 hosts",
+				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (b)",
+				"TaintToleration: has a taint that it does not tolerate (a)",
+				"if it tolerated taint x=yes:NoSchedule it would fit on a",
 			},
 		},
 		"another zone": {
@@ -141,8 +166,8 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 2, gib, selecting(corev1.LabelTopologyZone, "one")),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 2 vCPUs, 0 free (a) evictable",
-				"NodeAffinity: node(s) didn't match Pod's node affinity/selector (b)",
+				"HostResources: need 2 vCPUs, largest free is 0 (a) evictable",
+				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (b)",
 				"without nodeSelector topology.kubernetes.io/zone=one it would fit on b",
 			},
 		},
@@ -151,8 +176,8 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 2, gib, selectingByName("a")),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 2 vCPUs, 0 free (a) evictable",
-				"NodeAffinity: node(s) didn't match Pod's node affinity/selector (b)",
+				"HostResources: need 2 vCPUs, largest free is 0 (a) evictable",
+				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (b)",
 				"without its required node affinity it would fit on b",
 			},
 		},
@@ -165,8 +190,8 @@ func TestExplain(t *testing.T) {
 			vm: vm("asked", 2, gib),
 			want: []string{
 				"fits on none of 3 hosts",
-				"TaintToleration: node(s) had untolerated taint(s) (a,b)",
-				"NodeUnschedulable: node(s) were unschedulable (c)",
+				"TaintToleration: have a taint that it does not tolerate (a,b)",
+				"NodeUnschedulable: is cordoned (c)",
 				"once cordoned hosts are open again it would fit on c",
 				"if it tolerated taint x=yes:NoSchedule it would fit on a",
 				"if it tolerated taint x=yes:NoSchedule and y=yes:NoSchedule it would fit on 2 hosts",
@@ -177,7 +202,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 1, gib, apart(corev1.LabelHostname)),
 			want: []string{
 				"fits on none of 1 host",
-				"InterPodAffinity: node(s) didn't match pod anti-affinity rules (a) evictable",
+				"InterPodAffinity: holds VMs that its anti-affinity excludes (a) evictable",
 				"without its required anti-affinity to other VMs it would fit on a",
 			},
 		},
@@ -190,8 +215,8 @@ func TestExplain(t *testing.T) {
 			vm: vm("asked", 1, gib, spread),
 			want: []string{
 				"fits on none of 2 hosts",
-				"NodeUnschedulable: node(s) were unschedulable (b)",
-				"PodTopologySpread: node(s) didn't match pod topology spread constraints (a) evictable",
+				"NodeUnschedulable: is cordoned (b)",
+				"PodTopologySpread: would break its topologySpreadConstraints (a) evictable",
 				"without its spread over topology.kubernetes.io/zone it would fit on a",
 				"once cordoned hosts are open again it would fit on b",
 			},
@@ -200,7 +225,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.nominate(vm("first", 12, gib, urgently), "a") },
 			vm:    vm("asked", 8, gib),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 vCPUs, 4 free (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, which is there but promised to other VMs (a) evictable",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},
@@ -226,7 +251,7 @@ func TestExplain(t *testing.T) {
 			}),
 			want: []string{
 				"fits on none of 1 host",
-				"NodeAffinity: node(s) didn't match Pod's node affinity/selector (a)",
+				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (a)",
 				"once it is no longer kept from a, which refused it, it would fit on a",
 			},
 		},
@@ -235,7 +260,7 @@ func TestExplain(t *testing.T) {
 			vm: vm("asked", 1, gib, func(v *v1alpha1.VirtualMachine) {
 				v.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"type":"kvm"}`)}
 			}),
-			want: []string{"fits on none of 1 host", "HostCompatibility: host(s) run no kvm guests (a)"},
+			want: []string{"fits on none of 1 host: no host that it may use runs kvm guests; there are none", "HostCompatibility: runs no kvm guests (a)"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

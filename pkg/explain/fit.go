@@ -11,7 +11,10 @@ import (
 
 // fit answers how many more of the VM fit, and how large the largest may be.
 func (q *inquiry) fit(ctx context.Context, now *outcome) (*v1alpha1.PlacementReviewStatus, error) {
-	answer := q.survey(now)
+	answer, _, err := q.survey(now)
+	if err != nil {
+		return nil, err
+	}
 	onHosts, err := q.perHost(ctx, now)
 	if err != nil {
 		return nil, err
@@ -78,5 +81,5 @@ func fitSentence(f *v1alpha1.PlacementFitStatus, feasible, all int) string {
 	if f.Largest == nil {
 		return out + "; not even the smallest VM of this shape fits"
 	}
-	return out + fmt.Sprintf("; the largest of this shape that fits has %s and %s of memory", vcpus(int64(f.Largest.CPU)), gibs(f.Largest.Memory))
+	return out + fmt.Sprintf("; the largest of this shape that fits has %s and %s of memory", vcpus(int64(f.Largest.CPU)), exactly(f.Largest.Memory))
 }

@@ -133,7 +133,7 @@ func tainted(key string) func(*corev1.Node) {
 
 func cordoned(n *corev1.Node) { n.Spec.Unschedulable = true }
 
-// without makes the Node one that runs no executor.
+// noExecutor makes the Node one that runs no executor.
 func noExecutor(n *corev1.Node) { n.Status.Allocatable = nil }
 
 // vm has no overhead.

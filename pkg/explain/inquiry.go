@@ -1,10 +1,7 @@
 package explain
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
@@ -27,8 +24,8 @@ type inquiry struct {
 	limit         int
 }
 
-// inquire makes the situation one without the VM; but for how many more fit
-// beside what is there.
+// inquire begins an inquiry, in a situation without the VM: its own place is free
+// to it.
 func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMachine, spec *v1alpha1.PlacementReviewSpec) (*inquiry, error) {
 	q := &inquiry{Explainer: e, profile: profile, vm: anew(vm), limit: defaultLimit}
 	if vm.Status.Placement == nil {
@@ -48,6 +45,7 @@ func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMac
 		nodes = append(nodes, known.Spec.NodeName)
 	}
 	if spec.Question == v1alpha1.PlacementFit {
+		// More of its kind come beside it.
 		return q, nil
 	}
 	for _, name := range nodes {
@@ -56,26 +54,6 @@ func (e *Explainer) inquire(profile framework.Framework, vm *v1alpha1.VirtualMac
 		}
 	}
 	return q, nil
-}
-
-// without takes the Pod off the named node, if it is there.
-func (s *situation) without(pod *corev1.Pod, name string) error {
-	i, ok := s.at[name]
-	if !ok {
-		return nil
-	}
-	for _, info := range s.nodes[i].GetPods() {
-		if info.GetPod().UID != pod.UID {
-			continue
-		}
-		node := s.nodes[i].Snapshot()
-		if err := node.RemovePod(klog.Background(), info.GetPod()); err != nil {
-			return fmt.Errorf("looking at host %s without the VM: %w", name, err)
-		}
-		s.put(i, node)
-		return nil
-	}
-	return nil
 }
 
 // anew is a copy of the VM as if it were to be placed now.

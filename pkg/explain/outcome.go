@@ -22,6 +22,8 @@ type outcome struct {
 	pod     *corev1.Pod
 	request numa.Request
 	state   fwk.CycleState
+	// allowed are the nodes that PreFilter leaves.
+	allowed confined
 	// statuses are by index of the situation's nodes; nil where the VM fits, and
 	// where nobody was asked.
 	statuses []*fwk.Status
@@ -38,7 +40,7 @@ func (q *inquiry) try(ctx context.Context, vm *v1alpha1.VirtualMachine) (*outcom
 
 // tryOn is try on the nodes at some indexes; nil is all.
 func (q *inquiry) tryOn(ctx context.Context, vm *v1alpha1.VirtualMachine, some []int) (*outcome, error) {
-	o, allowed, rejected, err := q.begin(ctx, q.project(vm))
+	o, rejected, err := q.begin(ctx, q.project(vm))
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +61,7 @@ func (q *inquiry) tryOn(ctx context.Context, vm *v1alpha1.VirtualMachine, some [
 	var failed atomic.Pointer[fwk.Status]
 	q.profile.Parallelizer().Until(ctx, len(some), func(n int) {
 		i := some[n]
-		status := allowed.also(q.filter(ctx, o.state, o.pod, q.situation.nodes[i]), q.situation.nodes[i])
+		status := o.allowed.also(q.filter(ctx, o.state, o.pod, q.situation.nodes[i]), q.situation.nodes[i])
 		o.statuses[i], fits[n] = status, status.IsSuccess()
 		if !status.IsSuccess() && !status.IsRejected() {
 			failed.Store(status)
@@ -79,12 +81,12 @@ func (q *inquiry) tryOn(ctx context.Context, vm *v1alpha1.VirtualMachine, some [
 	return o, nil
 }
 
-// begin runs PreFilter: what it says of all nodes, if it rejects them, or else
-// to which ones it confines the VM.
-func (q *inquiry) begin(ctx context.Context, pod *corev1.Pod) (*outcome, confined, *fwk.Status, error) {
+// begin runs PreFilter: the outcome has no statuses yet. What PreFilter says of all
+// nodes is returned if it rejects them.
+func (q *inquiry) begin(ctx context.Context, pod *corev1.Pod) (*outcome, *fwk.Status, error) {
 	request, err := podless.NUMARequestOf(pod)
 	if err != nil {
-		return nil, confined{}, nil, err
+		return nil, nil, err
 	}
 	o := &outcome{pod: pod, request: request, state: framework.NewCycleState(), statuses: make([]*fwk.Status, len(q.situation.nodes))}
 	result, status, by := q.profile.RunPreFilterPlugins(ctx, o.state, pod)
@@ -93,13 +95,13 @@ func (q *inquiry) begin(ctx context.Context, pod *corev1.Pod) (*outcome, confine
 		if status.Plugin() == "" {
 			status.SetPlugin(strings.Join(sets.List(by), ", "))
 		}
-		return o, confined{}, status, nil
+		return o, status, nil
 	case !status.IsSuccess():
-		return nil, confined{}, nil, fmt.Errorf("asking the plugins about the VM: %w", status.AsError())
-	case result.AllNodes():
-		return o, confined{}, nil, nil
+		return nil, nil, fmt.Errorf("asking the plugins about the VM: %w", status.AsError())
+	case !result.AllNodes():
+		o.allowed = confined{to: result.NodeNames, by: strings.Join(sets.List(by), ", ")}
 	}
-	return o, confined{to: result.NodeNames, by: strings.Join(sets.List(by), ", ")}, nil, nil
+	return o, nil, nil
 }
 
 // confined are the nodes that PreFilter plugins leave; the zero value is all.
@@ -109,17 +111,26 @@ type confined struct {
 }
 
 // also is the status of a node for which the filters say status. What PreFilter
-// leaves out no eviction opens, and where a filter has words for it they say more.
+// leaves out neither eviction nor time opens; where a filter says so itself its
+// words say more.
 func (c confined) also(status *fwk.Status, node fwk.NodeInfo) *fwk.Status {
 	switch {
 	case c.to == nil || c.to.Has(node.Node().Name):
 		return status
-	case status.IsSuccess():
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "the VM's rules name other hosts").WithPlugin(c.by)
-	case status.Code() == fwk.Unschedulable:
-		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, status.Reasons()...).WithPlugin(status.Plugin())
+	case status.IsSuccess(), status.Code() == fwk.Unschedulable:
+		// In kube-scheduler's words.
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, fmt.Sprintf("node(s) didn't satisfy plugin(s) [%s]", c.by)).WithPlugin(c.by)
 	}
 	return status
+}
+
+// takes says whether the node takes the VM in a state of the outcome's cycle.
+func (q *inquiry) takes(ctx context.Context, o *outcome, state fwk.CycleState, node fwk.NodeInfo) (bool, error) {
+	status := o.allowed.also(q.filter(ctx, state, o.pod, node), node)
+	if !status.IsSuccess() && !status.IsRejected() {
+		return false, fmt.Errorf("asking the plugins about host %s: %w", node.Node().Name, status.AsError())
+	}
+	return status.IsSuccess(), nil
 }
 
 // filter says whether the VM fits on a node, also beside VMs for which room is

@@ -23,7 +23,6 @@ type scale struct {
 // begun is a size as PreFilter left it.
 type begun struct {
 	o        *outcome
-	allowed  confined
 	rejected bool
 }
 
@@ -45,11 +44,11 @@ func (s *scale) begin(ctx context.Context, cpu int64) (*begun, error) {
 	if b := s.begun[cpu]; b != nil {
 		return b, nil
 	}
-	o, allowed, rejected, err := s.inquiry.begin(ctx, s.project(s.sized(cpu, s.shape.memoryFor(cpu))))
+	o, rejected, err := s.inquiry.begin(ctx, s.project(s.sized(cpu, s.shape.memoryFor(cpu))))
 	if err != nil {
 		return nil, err
 	}
-	b := &begun{o: o, allowed: allowed, rejected: rejected != nil}
+	b := &begun{o: o, rejected: rejected != nil}
 	s.begun[cpu] = b
 	return b, nil
 }
@@ -63,12 +62,7 @@ func (s *scale) fits(ctx context.Context, cpu int64, at int) (bool, error) {
 	if err != nil || b.rejected {
 		return false, err
 	}
-	node := s.situation.nodes[at]
-	status := b.allowed.also(s.filter(ctx, b.o.state, b.o.pod, node), node)
-	if !status.IsSuccess() && !status.IsRejected() {
-		return false, fmt.Errorf("asking the plugins about host %s: %w", node.Node().Name, status.AsError())
-	}
-	return status.IsSuccess(), nil
+	return s.takes(ctx, b.o, b.o.state, s.situation.nodes[at])
 }
 
 // on is the largest number of vCPUs above beyond with which the VM fits on the

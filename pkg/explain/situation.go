@@ -1,6 +1,10 @@
 package explain
 
 import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	internalcache "k8s.io/kubernetes/pkg/scheduler/backend/cache"
 )
@@ -37,6 +41,26 @@ func (s *situation) reset() {
 // put has the host at an index be another.
 func (s *situation) put(i int, node fwk.NodeInfo) {
 	s.nodes[i], s.replaced = node, true
+}
+
+// without takes the Pod off the named node, if it is there.
+func (s *situation) without(pod *corev1.Pod, name string) error {
+	i, ok := s.at[name]
+	if !ok {
+		return nil
+	}
+	for _, info := range s.nodes[i].GetPods() {
+		if info.GetPod().UID != pod.UID {
+			continue
+		}
+		node := s.nodes[i].Snapshot()
+		if err := node.RemovePod(klog.Background(), info.GetPod()); err != nil {
+			return fmt.Errorf("looking at host %s without the VM: %w", name, err)
+		}
+		s.put(i, node)
+		return nil
+	}
+	return nil
 }
 
 // NodeInfos implements framework.SharedLister.

@@ -90,7 +90,7 @@ func (q *inquiry) together(ctx context.Context) (total, error) {
 // first is the index of the first node that takes the VM, in their order from
 // next on and around; -1 when none does.
 func (q *inquiry) first(ctx context.Context, next int) (int, *outcome, error) {
-	o, allowed, rejected, err := q.begin(ctx, q.project(q.vm))
+	o, rejected, err := q.begin(ctx, q.project(q.vm))
 	if err != nil || rejected != nil {
 		return -1, o, err
 	}
@@ -99,13 +99,12 @@ func (q *inquiry) first(ctx context.Context, next int) (int, *outcome, error) {
 			return -1, nil, fmt.Errorf("placing VMs one by one: %w", err)
 		}
 		at := (next + k) % len(q.situation.nodes)
-		node := q.situation.nodes[at]
-		status := allowed.also(q.filter(ctx, o.state, o.pod, node), node)
+		taken, err := q.takes(ctx, o, o.state, q.situation.nodes[at])
 		switch {
-		case status.IsSuccess():
+		case err != nil:
+			return -1, nil, err
+		case taken:
 			return at, o, nil
-		case !status.IsRejected():
-			return -1, nil, fmt.Errorf("asking the plugins about host %s: %w", node.Node().Name, status.AsError())
 		}
 	}
 	return -1, o, nil

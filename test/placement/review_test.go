@@ -20,9 +20,9 @@ import (
 
 // asked are how often answers to PlacementReviews were held against the oracle:
 // hosts said to fit and to be rejected, largest sizes, what would have to change,
-// and copies that were counted and then placed.
+// VMs that no host could hold, and copies that were counted and then placed.
 type asked struct {
-	fits, rejected, largest, memory, unselected, evictions, counted int
+	fits, rejected, largest, memory, unselected, evictions, counted, tooLarge int
 }
 
 func (a *asked) add(o *asked) {
@@ -33,18 +33,19 @@ func (a *asked) add(o *asked) {
 	a.unselected += o.unselected
 	a.evictions += o.evictions
 	a.counted += o.counted
+	a.tooLarge += o.tooLarge
 }
 
 func (a *asked) String() string {
-	return fmt.Sprintf("of reviews, %d hosts that fit were found to, %d that did not, %d largest sizes, %d smaller sizes, %d selectors and %d evictions that would help, and %d VMs that were said to fit were placed",
-		a.fits, a.rejected, a.largest, a.memory, a.unselected, a.evictions, a.counted)
+	return fmt.Sprintf("of reviews, %d hosts that fit were found to, %d that did not, %d largest sizes, %d smaller sizes, %d selectors and %d evictions that would help, %d VMs that no host could hold, and %d VMs that were said to fit were placed",
+		a.fits, a.rejected, a.largest, a.memory, a.unselected, a.evictions, a.tooLarge, a.counted)
 }
 
 func (a *asked) require(t *testing.T, fleets int) {
 	t.Helper()
 	for what, n := range map[string]int{
 		"host that fits": a.fits, "rejected host": a.rejected, "largest size": a.largest, "VM that was counted": a.counted,
-		"smaller size": a.memory, "selector": a.unselected, "eviction": a.evictions,
+		"smaller size": a.memory, "selector": a.unselected, "eviction": a.evictions, "VM that is too large": a.tooLarge,
 	} {
 		// The rarest comes about once in some fleets.
 		if n == 0 && fleets >= 100 {

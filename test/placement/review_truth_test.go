@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity/numa/oracle"
+	"domus.dev/domus/pkg/plugins/vmpreemption"
 )
 
 // misexplained says what is wrong with an explanation, or nothing.
@@ -62,6 +63,14 @@ func (w *world) misexplained(vm *v1alpha1.VirtualMachine) string {
 		default:
 			w.asked.rejected++
 		}
+	}
+	if strings.Contains(answer.Message, vmpreemption.TooLarge) {
+		for host, status := range w.hosts {
+			if fits, known := oracle.Fits(status, nil, requestOf(vm)); fits && known && !elsewhere(vm, host) {
+				return fmt.Sprintf("%s could hold %s when empty, and it is said: %s\n  asks for %+v\n  host %+v", host, vm.Name, answer.Message, requestOf(vm), *status)
+			}
+		}
+		w.asked.tooLarge++
 	}
 	for _, c := range answer.Changes {
 		if wrong := w.mischanged(vm, c); wrong != "" {

@@ -63,7 +63,8 @@ type PlacementReviewStatus struct {
 	// message says in a sentence what the answer is.
 	Message string `json:"message"`
 
-	// hosts is the number of Nodes that were looked at.
+	// hosts is the number of hosts: Nodes with an executor and a Hypervisor. Other
+	// Nodes are among the rejections.
 	Hosts int32 `json:"hosts"`
 
 	// feasible is the number of hosts that the VM fits on now.
@@ -92,7 +93,7 @@ type PlacementReviewStatus struct {
 type PlacementRejection struct {
 	// plugin is the scheduler's plugin that rejected them.
 	Plugin string `json:"plugin"`
-	// reason is said in words.
+	// reason is said in words, those of condition Scheduled of a VM that waits.
 	Reason string `json:"reason"`
 	// hosts is how many there are.
 	Hosts int32 `json:"hosts"`

@@ -12,17 +12,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/controller/delay"
 )
 
 // settle is how long after a report the two are compared: an executor writes
@@ -46,26 +43,9 @@ func New(cached client.Reader, live client.Client, clk clock.PassiveClock) *Cont
 // settled.
 func (c *Controller) Register(m manager.Manager) error {
 	return ctrl.NewControllerManagedBy(m).Named("hypervisor-consistency").
-		Watches(&v1alpha1.Hypervisor{}, later{}).
-		Watches(&corev1.Node{}, later{}).
+		Watches(&v1alpha1.Hypervisor{}, delay.Changes(settle, delay.Own)).
+		Watches(&corev1.Node{}, delay.Changes(settle, delay.Own)).
 		Complete(c)
-}
-
-// later queues an object's name for when its reports have settled. Queueing it
-// again before then is one look all the same.
-type later struct{}
-
-var _ handler.EventHandler = later{}
-
-type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-
-func (later) Create(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q) }
-func (later) Update(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) }
-func (later) Delete(context.Context, event.DeleteEvent, queue)       {}
-func (later) Generic(context.Context, event.GenericEvent, queue)     {}
-
-func enqueue(o client.Object, q queue) {
-	q.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Name: o.GetName()}}, settle)
 }
 
 // Reconcile implements reconcile.Reconciler.

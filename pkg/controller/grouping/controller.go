@@ -15,17 +15,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/controller/delay"
 )
 
 // patience is how long after a change a group is looked at: most groups are
@@ -62,9 +60,9 @@ func (c *Controller) Register(m manager.Manager) error {
 	if err := m.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.VirtualMachine{}, groupField, groupOf); err != nil {
 		return fmt.Errorf("indexing VirtualMachines by group: %w", err)
 	}
-	b := ctrl.NewControllerManagedBy(m).Named("vm-group").Watches(&v1alpha1.VirtualMachine{}, later(groupOf))
+	b := ctrl.NewControllerManagedBy(m).Named("vm-group").Watches(&v1alpha1.VirtualMachine{}, delay.ChangesAndDeletions(patience, groupOf))
 	if c.options.Enabled {
-		b = b.Watches(&schedulingv1beta1.PodGroup{}, later(func(o client.Object) []string { return []string{o.GetName()} }))
+		b = b.Watches(&schedulingv1beta1.PodGroup{}, delay.ChangesAndDeletions(patience, delay.Own))
 	}
 	return b.Complete(c)
 }
@@ -75,27 +73,6 @@ func groupOf(o client.Object) []string {
 		return []string{vm.Spec.SchedulingGroup.PodGroupName}
 	}
 	return nil
-}
-
-// later asks for the groups of a changed object once patience has passed; many
-// changes in that time are one request.
-func later(groups func(client.Object) []string) handler.EventHandler {
-	enqueue := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		for _, name := range groups(o) {
-			q.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}, patience)
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(e.Object, q)
-		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(e.ObjectNew, q)
-		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-			enqueue(e.Object, q)
-		},
-	}
 }
 
 // Reconcile implements reconcile.Reconciler. The request names a group.

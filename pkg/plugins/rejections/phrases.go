@@ -13,6 +13,7 @@ const lacks = "host(s) lack "
 // hosts, and of one. What is not here is said as the plugin says it.
 var phrases = map[string][2]string{
 	"node(s) didn't match Pod's node affinity/selector":                             {"do not match its nodeSelector or affinity, or refused it lately", "does not match its nodeSelector or affinity, or refused it lately"},
+	"node(s) didn't satisfy plugin(s) [NodeAffinity]":                               {"do not match its nodeSelector or affinity, or refused it lately", "does not match its nodeSelector or affinity, or refused it lately"},
 	"node(s) had untolerated taint(s)":                                              {"have a taint that it does not tolerate", "has a taint that it does not tolerate"},
 	"node(s) were unschedulable":                                                    {"are cordoned", "is cordoned"},
 	"node(s) didn't match pod topology spread constraints":                          {"would break its topologySpreadConstraints", "would break its topologySpreadConstraints"},

@@ -36,6 +36,8 @@ type Group struct {
 	// hosts it is the first by name.
 	Nearest *numa.Shortage
 	On      string
+	// Names are the first of the hosts by name, as many as were asked for.
+	Names []string
 }
 
 // Measure says with amounts what a host lacks that has given the reason; nil
@@ -44,8 +46,9 @@ type Measure func(host string, kind Kind) *numa.Shortage
 
 // GroupBy puts the hosts' statuses together: the most frequent reasons first, and
 // of equally frequent ones the first by plugin and words. The outcome does not
-// depend on the order of the statuses. Without measure there are no amounts.
-func GroupBy(statuses iter.Seq2[string, *fwk.Status], measure Measure) []Group {
+// depend on the order of the statuses. Without measure there are no amounts. Of
+// each group up to names hosts are named.
+func GroupBy(statuses iter.Seq2[string, *fwk.Status], measure Measure, names int) []Group {
 	type key struct {
 		Kind
 		promised bool
@@ -65,6 +68,9 @@ func GroupBy(statuses iter.Seq2[string, *fwk.Status], measure Measure) []Group {
 				found[k] = g
 			}
 			g.Hosts++
+			if names > 0 {
+				g.Names = append(g.Names, host)
+			}
 			if short != nil && (g.Nearest == nil || short.Nearer(g.Nearest) || !g.Nearest.Nearer(short) && host < g.On) {
 				g.Nearest, g.On = short, host
 			}
@@ -72,6 +78,8 @@ func GroupBy(statuses iter.Seq2[string, *fwk.Status], measure Measure) []Group {
 	}
 	out := make([]Group, 0, len(found))
 	for _, g := range found {
+		slices.Sort(g.Names)
+		g.Names = g.Names[:min(names, len(g.Names))]
 		out = append(out, *g)
 	}
 	slices.SortFunc(out, Group.order)

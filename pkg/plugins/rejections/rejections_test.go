@@ -101,7 +101,7 @@ func TestWords(t *testing.T) {
 					return test.lacks[host]
 				}
 			}
-			if diff := cmp.Diff(test.want, Words(GroupBy(maps.All(test.statuses), measure))); diff != "" {
+			if diff := cmp.Diff(test.want, Words(GroupBy(maps.All(test.statuses), measure, 0))); diff != "" {
 				t.Errorf("words (-want +got):\n%s", diff)
 			}
 		})
@@ -111,7 +111,7 @@ func TestWords(t *testing.T) {
 func TestWordsWithoutAmounts(t *testing.T) {
 	all := joined(many(2, "a", says(fwk.Unschedulable, "HostResources", "host(s) lack 8 vCPUs")), many(1, "b", says(fwk.UnschedulableAndUnresolvable, "HostResources", "host(s) lack 8 vCPUs")))
 	const want = "2 hosts: need 8 vCPUs; 1 host: need 8 vCPUs, more than there is when empty"
-	if got := Words(GroupBy(maps.All(all), nil)); got != want {
+	if got := Words(GroupBy(maps.All(all), nil, 0)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -149,20 +149,23 @@ func TestTheOrderOfHostsDoesNotMatter(t *testing.T) {
 				}
 			}
 		}
-		groups := GroupBy(in(hosts), measure)
+		groups := GroupBy(in(hosts), measure, 3)
 		shuffled := slices.Clone(hosts)
 		seed := rapid.Uint64().Draw(t, "seed")
 		rand.New(rand.NewPCG(seed, seed)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		if diff := cmp.Diff(groups, GroupBy(in(shuffled), measure)); diff != "" {
+		if diff := cmp.Diff(groups, GroupBy(in(shuffled), measure, 3)); diff != "" {
 			t.Fatalf("groups in another order (-one +other):\n%s", diff)
 		}
-		plain := GroupBy(in(hosts), nil)
-		if twice := GroupBy(in(append(slices.Clone(hosts), renamed(hosts, func(h host) host { return host{h.name + "-too", h.status} })...)), nil); Substance(twice) != Substance(plain) {
+		plain := GroupBy(in(hosts), nil, 0)
+		if twice := GroupBy(in(append(slices.Clone(hosts), renamed(hosts, func(h host) host { return host{h.name + "-too", h.status} })...)), nil, 0); Substance(twice) != Substance(plain) {
 			t.Fatalf("twice as many hosts: substance %q, was %q", Substance(twice), Substance(plain))
 		}
 		counted, said := 0, 0
 		for _, g := range groups {
 			counted += g.Hosts
+			if len(g.Names) != min(g.Hosts, 3) || !slices.IsSorted(g.Names) {
+				t.Fatalf("%d hosts are named %v", g.Hosts, g.Names)
+			}
 			if g.Nearest != nil && g.Nearest.Largest != largest[g.On] {
 				t.Fatalf("%s has %d, but %d is said", g.On, largest[g.On], g.Nearest.Largest)
 			}

@@ -9,8 +9,8 @@ import (
 const MaxReasons = 5
 
 // Words says the groups to a person: "12 hosts: need 16Gi of 1Gi hugepages in
-// one cell, largest free is 12Gi; 1 host: has no CPU model Foo". It names no more than
-// MaxReasons of them.
+// one cell, largest free is 12Gi; 1 host: has no CPU model Foo". It names no more
+// than MaxReasons of them.
 func Words(groups []Group) string {
 	var out []string
 	for i := range groups {
@@ -25,13 +25,13 @@ func Words(groups []Group) string {
 }
 
 func (g *Group) words() string {
-	return fmt.Sprintf("%d %s: %s", g.Hosts, plural(g.Hosts, "host", "hosts"), g.why())
+	return fmt.Sprintf("%d %s: %s", g.Hosts, plural(g.Hosts, "host", "hosts"), g.Why())
 }
 
-// why is the reason alone. The size of hosts, which no eviction changes, is told
-// apart from what other VMs leave free there now; it names the host, since these
-// words hardly ever change.
-func (g *Group) why() string {
+// Why is the reason alone, said of that many hosts. The size of hosts, which no
+// eviction changes, is told apart from what other VMs leave free there now; it
+// names the host, since these words hardly ever change.
+func (g *Group) Why() string {
 	said := Reason(g.Reason, g.Hosts)
 	switch {
 	case g.Promised:

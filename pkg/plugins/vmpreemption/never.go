@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
 	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
@@ -17,7 +18,7 @@ import (
 // with what there is: neither waiting nor eviction will help it. For any other,
 // kube-scheduler looks for VMs to evict.
 func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
-	why, err := p.never(cs, pod, rejected)
+	why, err := Never(p.fleet, p.nodes, cs, pod, rejected)
 	switch {
 	case err != nil:
 		return nil, fwk.AsStatus(err)
@@ -31,19 +32,20 @@ func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.
 	return result, retell(status)
 }
 
-// never says why no host will ever take the VM as they all are, or "".
-func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (string, error) {
+// Never says why no host will ever take the VM as they all are, or "". All hosts
+// have rejected it.
+func Never(f *fleet.Fleet, nodes fwk.NodeInfoLister, cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToStatusReader) (string, error) {
 	request, err := podless.NUMARequestOf(pod)
 	if err != nil {
 		return "", err
 	}
 	// Hosts that are full, or kept from the VM by others, may take it later, but
 	// for those that could not even when empty.
-	small, err := rejected.NodesForStatusCode(p.nodes, fwk.Unschedulable)
-	if err != nil || len(small) > 0 && !p.fleet.Impossible(cs, &request, small) {
+	small, err := rejected.NodesForStatusCode(nodes, fwk.Unschedulable)
+	if err != nil || len(small) > 0 && !f.Impossible(cs, &request, small) {
 		return "", err
 	}
-	final, err := rejected.NodesForStatusCode(p.nodes, fwk.UnschedulableAndUnresolvable)
+	final, err := rejected.NodesForStatusCode(nodes, fwk.UnschedulableAndUnresolvable)
 	if err != nil {
 		return "", err
 	}
@@ -60,11 +62,11 @@ func (p *plugin) never(cs fwk.CycleState, pod *corev1.Pod, rejected fwk.NodeToSt
 	}
 	if len(unfit) > 0 {
 		// Where a host that is too small is of the right kind, size is what matters.
-		if why := hostcompatibility.Alternatives(p.fleet, pod, append(unfit, small...)); why != "" {
+		if why := hostcompatibility.Alternatives(f, pod, append(unfit, small...)); why != "" {
 			return why, nil
 		}
 	}
-	if p.fleet.Impossible(cs, &request, small) {
+	if f.Impossible(cs, &request, small) {
 		return TooLarge, nil
 	}
 	return "", nil

@@ -75,7 +75,7 @@ func TestNever(t *testing.T) {
 		"the hosts are out of service": {vm("Foo", 1), map[string]*fwk.Status{"intel": tainted, "amd": tainted, "small": tainted, "tainted": tainted}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := p.never(framework.NewCycleState(), test.pod, framework.NewNodeToStatus(test.rejected, nil))
+			got, err := Never(p.fleet, p.nodes, framework.NewCycleState(), test.pod, framework.NewNodeToStatus(test.rejected, nil))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/rejections"
+	"domus.dev/domus/pkg/plugins/shortages"
 	"domus.dev/domus/pkg/plugins/vmpreemption"
 	"domus.dev/domus/pkg/podless"
 )
@@ -32,9 +33,9 @@ func (r *Reasons) Of(pod *corev1.Pod, fit *framework.FitError, hosts fwk.NodeInf
 	d := &fit.Diagnosis
 	never := strings.HasPrefix(d.PostFilterMsg, rejections.NoHost)
 	tooLarge := strings.HasPrefix(d.PostFilterMsg, vmpreemption.TooLarge)
-	groups := withAbsent(rejections.GroupBy(statuses(d), nil), fit)
+	groups := withAbsent(rejections.GroupBy(statuses(d), nil, 0), fit)
 	if tooLarge {
-		groups = slices.DeleteFunc(groups, func(g rejections.Group) bool { return ofCapacity(g.Kind) })
+		groups = slices.DeleteFunc(groups, func(g rejections.Group) bool { return shortages.OfCapacity(g.Kind) })
 	}
 	reason := podless.Reason{Substance: rejections.Substance(groups) + d.PreFilterMsg + "\n" + d.PostFilterMsg}
 	if never {
@@ -60,14 +61,15 @@ func (r *Reasons) hosts(pod *corev1.Pod, fit *framework.FitError, hosts fwk.Node
 		// The same is said of each host.
 		return rejections.Reason(d.PreFilterMsg, fit.NumAllNodes)
 	}
-	m, err := newMeter(r.fleet, pod, hosts)
+	request, err := podless.NUMARequestOf(pod)
 	if err != nil {
 		return err.Error()
 	}
+	said, meter := statuses(d), shortages.New(r.fleet, request, hosts)
 	if tooLarge {
-		return rejections.Words(withAbsent(rejections.GroupBy(m.whenEmpty(statuses(d)), m.ofEmpty), fit))
+		said = meter.WhenEmpty(said)
 	}
-	return rejections.Words(withAbsent(rejections.GroupBy(statuses(d), m.of), fit))
+	return rejections.Words(withAbsent(rejections.GroupBy(said, meter.Of, 0), fit))
 }
 
 // statuses are what each host says.

@@ -12,8 +12,8 @@ import (
 
 func TestPrint(t *testing.T) {
 	rejections := []v1alpha1.PlacementRejection{
-		{Plugin: "HostResources", Reason: "Insufficient memory", Hosts: 4, NodeNames: []string{"a", "b", "c", "d"}, Evictable: true},
-		{Plugin: "NodeAffinity", Reason: "node(s) didn't match Pod's node affinity/selector", Hosts: 1, NodeNames: []string{"e"}},
+		{Plugin: "HostResources", Reason: "need 8Gi of memory, largest free is 2Gi", Hosts: 4, NodeNames: []string{"a", "b", "c", "d"}, Evictable: true},
+		{Plugin: "NodeAffinity", Reason: "does not match its nodeSelector", Hosts: 1, NodeNames: []string{"e"}},
 	}
 	candidates := []v1alpha1.PlacementCandidate{
 		{NodeName: "sim-1", Score: 150, Plugins: []v1alpha1.PluginScore{{Name: "HostNUMA", Score: 50}, {Name: "HostResources", Score: 100}}},
@@ -33,9 +33,9 @@ func TestPrint(t *testing.T) {
 			want: `
 virtualmachine/vm fits on none of 5 hosts
 
-HOSTS   PLUGIN          REASON                                              EXAMPLES
-4       HostResources   Insufficient memory (eviction could make room)      a,b,c,...
-1       NodeAffinity    node(s) didn't match Pod's node affinity/selector   e
+HOSTS   PLUGIN          REASON                                                               EXAMPLES
+4       HostResources   need 8Gi of memory, largest free is 2Gi (eviction could make room)   a,b,c,...
+1       NodeAffinity    does not match its nodeSelector                                      e
 
 What would have to change:
 - 16Gi of memory free on a
@@ -48,8 +48,8 @@ What would have to change:
 			want: `
 virtualmachine/vm fits on 4 of 5 hosts
 
-HOSTS   PLUGIN         REASON                                              EXAMPLES
-1       NodeAffinity   node(s) didn't match Pod's node affinity/selector   e
+HOSTS   PLUGIN         REASON                            EXAMPLES
+1       NodeAffinity   does not match its nodeSelector   e
 
 HOST      SCORE   HostNUMA   HostResources
 sim-1     150     50         100
@@ -63,8 +63,8 @@ sim-002   20                 20
 			want: `
 virtualmachine/vm fits on none of 4 hosts
 
-HOSTS   PLUGIN          REASON                                           EXAMPLES
-4       HostResources   Insufficient memory (eviction could make room)   a,b,c,d
+HOSTS   PLUGIN          REASON                                                               EXAMPLES
+4       HostResources   need 8Gi of memory, largest free is 2Gi (eviction could make room)   a,b,c,d
 `,
 		},
 		"names that nobody asked for": {

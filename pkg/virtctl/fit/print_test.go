@@ -34,12 +34,12 @@ sim-002   4      -
 		},
 		"none fits": {
 			status: v1alpha1.PlacementReviewStatus{Message: "no more fit", Hosts: 2, Fit: &v1alpha1.PlacementFitStatus{},
-				Rejections: []v1alpha1.PlacementRejection{{Plugin: "HostResources", Reason: "Insufficient memory", Hosts: 2, NodeNames: []string{"a", "b"}}}},
+				Rejections: []v1alpha1.PlacementRejection{{Plugin: "HostResources", Reason: "need 8Gi of memory, largest free is 2Gi", Hosts: 2, NodeNames: []string{"a", "b"}}}},
 			want: `
 no more fit
 
-HOSTS   PLUGIN          REASON                EXAMPLES
-2       HostResources   Insufficient memory   a,b
+HOSTS   PLUGIN          REASON                                    EXAMPLES
+2       HostResources   need 8Gi of memory, largest free is 2Gi   a,b
 `,
 		},
 	} {

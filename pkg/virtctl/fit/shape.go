@@ -85,7 +85,7 @@ func (s *shape) template() (*v1alpha1.VirtualMachineTemplate, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.devices)) {
 		count := s.devices[name]
 		if count < 1 || count > math.MaxInt32 {
-			return nil, fmt.Errorf("--device=%s=%d: a count must be at least 1", name, count)
+			return nil, fmt.Errorf("--device=%s=%d: a count must be from 1 to %d", name, count, math.MaxInt32)
 		}
 		spec.Resources.Devices = append(spec.Resources.Devices, v1alpha1.DeviceRequest{Name: name, Count: int32(count)})
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,8 +33,7 @@ func (o *Output) AddFlags(cmd *cobra.Command) {
 
 // Check refuses an unknown format, before anything is asked.
 func (o *Output) Check() error {
-	switch o.format {
-	case "", "json", "yaml":
+	if o.format == "" || slices.Contains(formats, o.format) {
 		return nil
 	}
 	return fmt.Errorf("--output=%s is no format: choose one of %s, or leave it out", o.format, strings.Join(formats, ", "))

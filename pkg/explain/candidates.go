@@ -1,41 +1,15 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
-
-// explain answers where the VM would be placed now, and why.
-func (q *inquiry) explain(ctx context.Context, now *outcome) (*v1alpha1.PlacementReviewStatus, error) {
-	answer := q.survey(now)
-	candidates, err := q.candidates(ctx, now)
-	if err != nil {
-		return nil, err
-	}
-	if len(now.fits) == 0 {
-		if answer.Changes, err = q.changes(ctx, now); err != nil {
-			return nil, err
-		}
-	}
-	answer.Message = sentence(answer, candidates, q.nominated, q.vm.Spec.SchedulingGroup != nil)
-	answer.Candidates = candidates[:min(q.limit, len(candidates))]
-	return answer, nil
-}
-
-// survey counts hosts and why they were rejected.
-func (q *inquiry) survey(o *outcome) *v1alpha1.PlacementReviewStatus {
-	answer := &v1alpha1.PlacementReviewStatus{NodeName: q.on, Feasible: int32(len(o.fits)), Rejections: rejections(q.refusals(o), q.limit)}
-	for _, node := range q.situation.nodes {
-		if q.host(node) {
-			answer.Hosts++
-		}
-	}
-	return answer
-}
 
 // candidates are all hosts that fit with their scores, the best first.
 func (q *inquiry) candidates(ctx context.Context, o *outcome) ([]v1alpha1.PlacementCandidate, error) {
@@ -57,4 +31,21 @@ func (q *inquiry) candidates(ctx context.Context, o *outcome) ([]v1alpha1.Placem
 		return nil, fmt.Errorf("asking the plugins how good the hosts are: %w", status.AsError())
 	}
 	return ranked(scores), nil
+}
+
+// ranked are hosts by their scores, the best first, and equal ones by name.
+func ranked(scores []fwk.NodePluginScores) []v1alpha1.PlacementCandidate {
+	out := make([]v1alpha1.PlacementCandidate, 0, len(scores))
+	for i := range scores {
+		one := v1alpha1.PlacementCandidate{NodeName: scores[i].Name, Score: scores[i].TotalScore}
+		for _, s := range scores[i].Scores {
+			one.Plugins = append(one.Plugins, v1alpha1.PluginScore{Name: s.Name, Score: s.Score})
+		}
+		slices.SortFunc(one.Plugins, func(a, b v1alpha1.PluginScore) int { return cmp.Compare(a.Name, b.Name) })
+		out = append(out, one)
+	}
+	slices.SortFunc(out, func(a, b v1alpha1.PlacementCandidate) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.NodeName, b.NodeName))
+	})
+	return out
 }
