@@ -203,7 +203,8 @@ func (w *world) miscounted(vm *v1alpha1.VirtualMachine) string {
 			return fmt.Sprintf("hosts that take none, or in disorder: %+v", answer.Fit)
 		}
 		want, known := w.largest(vm, h.NodeName)
-		if known && (h.Largest == nil || h.Largest.CPU != want || h.Largest.Memory != memoryOf(vm, want)) {
+		// A VM of odd bytes can fit where none of whole MiB does.
+		if known && ((h.Largest == nil) != (want == 0) || h.Largest != nil && (h.Largest.CPU != want || h.Largest.Memory != memoryOf(vm, want))) {
 			return fmt.Sprintf("the largest on %s has %d vCPUs, and it is said: %+v\n  asks for %+v\n  host %+v\n  held %+v",
 				h.NodeName, want, h.Largest, requestOf(vm), *w.hosts[h.NodeName], w.without(vm, h.NodeName))
 		}
