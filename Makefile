@@ -99,6 +99,25 @@ test-e2e: build tools guest ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 20m
 
+# The scheduler of pods, of the very version that is embedded.
+$(TOOLS)/kube-scheduler: go.mod
+	go build -trimpath -ldflags '-s -w $(K8S_LDFLAGS)' -o $@ k8s.io/kubernetes/cmd/kube-scheduler
+
+NODES ?= 1000
+WORKLOADS ?= 2000
+PAIRS ?= 5
+SHAPES ?= plain,single-cell,anti-affinity,spread,unschedulable,preemption
+MODE ?= backlog
+OUT ?= .run/bench.json
+BENCH_ARGS ?=
+
+.PHONY: bench
+bench: build tools $(TOOLS)/kube-scheduler ## Compare with kube-scheduler: NODES, WORKLOADS, PAIRS, SHAPES, MODE, OUT; a quarter of an hour.
+	go build -tags $(TAGS) -o $(BIN)/bench ./test/performance/bench
+	mkdir -p "$(dir $(OUT))"
+	$(BIN)/bench --nodes $(NODES) --workloads $(WORKLOADS) --pairs $(PAIRS) --shapes $(SHAPES) --mode $(MODE) --out "$(OUT)" --markdown "$(OUT:.json=.md)" $(BENCH_ARGS)
+	$(BIN)/bench check "$(OUT)"
+
 ##@ Change it
 
 .PHONY: generate

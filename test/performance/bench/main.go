@@ -4,8 +4,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +18,11 @@ import (
 
 func main() {
 	ctrl.SetLogger(klog.Background())
-	if err := newCommand().Execute(); err != nil {
+	// A bench that is broken off takes its control plane with it.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
 		os.Exit(1)
 	}
 }
@@ -62,6 +69,6 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.profile, "profile", "", "folder for CPU profiles of schedulers and API server, taken amid the run")
 	f.IntVar(&o.verbosity, "verbosity", 0, "of the schedulers' logs, which are in a temporary folder while the bench runs")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "the longest one run may take")
-	cmd.AddCommand(newCheckCommand(), newWatchersCommand())
+	cmd.AddCommand(newCheckCommand(), newWatchersCommand(), newExecutorCommand())
 	return cmd
 }

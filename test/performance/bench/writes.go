@@ -16,36 +16,72 @@ type writes map[string]float64
 
 // countWrites reads the API server's own counters.
 func (p *plane) countWrites(ctx context.Context) (writes, error) {
+	out := writes{}
+	return out, p.eachRequest(ctx, func(r request) {
+		switch r.verb {
+		case "GET", "LIST", "WATCH", "CONNECT":
+			return
+		}
+		// Leases are renewed by the API server itself.
+		if r.resource == "leases" || !strings.HasPrefix(r.code, "2") {
+			return
+		}
+		what := r.verb + " " + r.resource
+		if r.subresource != "" {
+			what += "/" + r.subresource
+		}
+		out[what] += r.count
+	})
+}
+
+// countReads is how often what executors look at was read, watches that began
+// included.
+func (p *plane) countReads(ctx context.Context) (float64, error) {
+	sum := 0.0
+	err := p.eachRequest(ctx, func(r request) {
+		switch r.resource {
+		case "virtualmachines", "hypervisors", "nodes", "leases":
+			if r.verb == "GET" || r.verb == "LIST" || r.verb == "WATCH" {
+				sum += r.count
+			}
+		}
+	})
+	return sum, err
+}
+
+// request is one of the API server's counters of requests.
+type request struct {
+	verb, resource, subresource, code string
+	count                             float64
+}
+
+func (p *plane) eachRequest(ctx context.Context, each func(request)) error {
 	text, err := p.clientset.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the API server's metrics: %w", err)
+		return fmt.Errorf("reading the API server's metrics: %w", err)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("parsing the API server's metrics: %w", err)
+		return fmt.Errorf("parsing the API server's metrics: %w", err)
 	}
-	out := writes{}
 	for _, m := range families["apiserver_request_total"].GetMetric() {
-		labels := map[string]string{}
+		r := request{count: m.GetCounter().GetValue()}
 		for _, l := range m.GetLabel() {
-			labels[l.GetName()] = l.GetValue()
+			switch l.GetName() {
+			case "verb":
+				r.verb = l.GetValue()
+			case "resource":
+				r.resource = l.GetValue()
+			case "subresource":
+				r.subresource = l.GetValue()
+			case "code":
+				r.code = l.GetValue()
+			}
 		}
-		switch labels["verb"] {
-		case "GET", "LIST", "WATCH", "CONNECT":
-			continue
-		}
-		// Leases are renewed by the API server itself.
-		if labels["resource"] == "leases" || !strings.HasPrefix(labels["code"], "2") {
-			continue
-		}
-		what := labels["verb"] + " " + labels["resource"]
-		if labels["subresource"] != "" {
-			what += "/" + labels["subresource"]
-		}
-		out[what] += m.GetCounter().GetValue()
+		each(r)
 	}
-	return out, nil
+	return nil
 }
 
 // since is the writes after before.
