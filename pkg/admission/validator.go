@@ -1,6 +1,6 @@
 // Package admission refuses VirtualMachines that could never run, at kubectl
-// apply, with the path of what is wrong: a malformed or forbidden domain, affinity
-// or tolerations that mean nothing, a
+// apply, with the path of what is wrong: amounts that no guest can have, a
+// malformed or forbidden domain, affinity or tolerations that mean nothing, a
 // document that is too large, a priority class that does not exist. What only a
 // schema can tell is in the CRD; what only libvirt can tell, the host says.
 package admission
@@ -83,6 +83,7 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 	if err != nil {
 		return nil, err
 	}
+	errs = append(errs, checkResources(&vm.Spec.Resources, field.NewPath("spec", "resources"))...)
 	placement, err := checkPlacement(vm)
 	if err != nil {
 		return nil, err

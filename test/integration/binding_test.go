@@ -44,7 +44,7 @@ func TestABindingLeavesTheSpecToItsOwner(t *testing.T) {
 	owned := map[string]string{}
 	for _, f := range vm.ManagedFields {
 		if f.Subresource == "" && f.Operation == metav1.ManagedFieldsOperationApply {
-			owned[f.Manager] = string(f.FieldsV1.Raw)
+			owned[f.Manager] = f.FieldsV1.GetRawString()
 		}
 	}
 	for _, field := range []string{"f:tier", "f:cpu", "f:memory", "f:nodeSelector", "f:domain"} {

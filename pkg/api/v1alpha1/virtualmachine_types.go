@@ -38,9 +38,7 @@ type Hugepages struct {
 }
 
 // VirtualMachineResources is what the guest sees. What QEMU itself needs on
-// top is added by Domus.
-// +kubebuilder:validation:XValidation:rule="!has(self.hugepages) || !quantity(string(self.memory)).isInteger() || quantity(string(self.memory)).asInteger() % (self.hugepages.pageSize == '1Gi' ? 1073741824 : 2097152) == 0",fieldPath=".memory",message="must be a multiple of hugepages.pageSize: round memory up to whole pages, or choose a smaller page size"
-// +kubebuilder:validation:XValidation:rule="!has(self.threads) || (has(self.cpuPolicy) && self.cpuPolicy == 'dedicated')",fieldPath=".threads",message="is only for dedicated CPUs: set cpuPolicy to dedicated, or leave threads out"
+// top is added by Domus. What amounts mean together is checked in pkg/admission.
 type VirtualMachineResources struct {
 	// cpu is the number of virtual CPUs, whole and at least 1.
 	// +kubebuilder:validation:Minimum=1
@@ -49,8 +47,6 @@ type VirtualMachineResources struct {
 
 	// memory is the guest's memory, as a Kubernetes quantity such as 512Mi or 4Gi;
 	// at least 1Mi.
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('1Mi')) >= 0",message="must be a whole number of bytes, at least 1Mi, written like 512Mi or 4Gi"
-	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('64Ti')) <= 0",message="must be at most 64Ti"
 	Memory resource.Quantity `json:"memory"`
 
 	// hugepages, when set, puts the guest's memory into hugepages; it is never
@@ -77,7 +73,6 @@ type VirtualMachineResources struct {
 	// overhead is the ordinary memory in bytes that QEMU itself is granted on
 	// top of the guest's. Default: computed from cpu, memory and the devices in
 	// domain. Less than that is for privileged namespaces.
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && quantity(string(self)).compareTo(quantity('0')) >= 0 && quantity(string(self)).compareTo(quantity('64Ti')) <= 0",message="must be a whole number of bytes, at most 64Ti, written like 300Mi"
 	// +optional
 	Overhead *resource.Quantity `json:"overhead,omitempty"`
 

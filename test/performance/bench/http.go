@@ -12,7 +12,7 @@ import (
 // is of its own making, and on loopback.
 func httpClient(p *plane) (*http.Client, error) {
 	cfg := rest.CopyConfig(p.rest)
-	cfg.TLSClientConfig.CAData, cfg.TLSClientConfig.CAFile = nil, ""
+	cfg.CAData, cfg.CAFile = nil, ""
 	cfg.Insecure = true
 	tlsConfig, err := rest.TLSConfigFor(cfg)
 	if err != nil {
