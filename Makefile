@@ -76,7 +76,7 @@ test: deps test-unit test-placement-quick test-integration test-e2e ## Install w
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
-	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/...
+	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/...
 
 FLEETS ?= 10000
 
