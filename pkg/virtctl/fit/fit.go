@@ -9,7 +9,6 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/placement"
 )
 
@@ -36,29 +35,13 @@ The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: placement.OneVM(config),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			if err := output.Check(); err != nil {
-				return err
-			}
-			namespace, err := placement.NamespaceOf(config)
-			if err != nil {
-				return err
-			}
-			q, err := question(cmd, names, subject, shape, streams.In, namespace)
-			if err != nil {
-				return err
-			}
-			q.Spec.Question, q.Spec.Limit = v1alpha1.PlacementFit, &output.Limit
-			c, err := cluster.Connect(config)
-			if err != nil {
-				return err
-			}
-			status, err := placement.Ask(cmd.Context(), c, q)
-			if err != nil {
-				return err
-			}
-			return output.Print(streams.Out, status, func(out io.Writer, status *v1alpha1.PlacementReviewStatus) error {
-				return print(out, status, output.Examples(cmd))
-			})
+			return output.Answer(cmd, config, streams.Out, v1alpha1.PlacementFit,
+				func(namespace placement.Namespace) (placement.Question, error) {
+					return question(cmd, names, subject, shape, streams.In, namespace)
+				},
+				func(out io.Writer, _ placement.Question, status *v1alpha1.PlacementReviewStatus) error {
+					return print(out, status, output.Examples(cmd))
+				})
 		},
 	}
 	subject.AddFlags(cmd)
