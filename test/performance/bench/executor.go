@@ -44,12 +44,7 @@ func newExecutorCommand() *cobra.Command {
 }
 
 func (o *executorOptions) run(ctx context.Context, out io.Writer) (err error) {
-	dir, err := os.MkdirTemp("", "domus-bench-")
-	if err != nil {
-		return fmt.Errorf("making a folder: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	p, err := startPlane(ctx, o.assets, dir)
+	p, err := startPlane(ctx, o.assets)
 	if err != nil {
 		return err
 	}
@@ -65,18 +60,18 @@ func (o *executorOptions) run(ctx context.Context, out io.Writer) (err error) {
 			NodeName: host, Kubeconfig: p.kubeconfig, RegisterNode: true,
 			Simulated: &executor.SimulatedConfiguration{CPUs: 1024, Memory: resource.MustParse("4Ti")},
 		}},
-		StateDir: filepath.Join(dir, "state"), HealthBindAddress: fmt.Sprintf("127.0.0.1:%d", port),
+		StateDir: filepath.Join(p.dir, "state"), HealthBindAddress: fmt.Sprintf("127.0.0.1:%d", port),
 	}
 	data, err := yaml.Marshal(config)
 	if err != nil {
 		return fmt.Errorf("writing the executor's configuration: %w", err)
 	}
-	path := filepath.Join(dir, "executor.yaml")
+	path := filepath.Join(p.dir, "executor.yaml")
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		return fmt.Errorf("writing the executor's configuration: %w", err)
 	}
 	start := func() (*exec.Cmd, error) {
-		log, err := os.OpenFile(filepath.Join(dir, "executor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		log, err := os.OpenFile(filepath.Join(p.dir, "executor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("opening the executor's log: %w", err)
 		}

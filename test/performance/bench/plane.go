@@ -46,13 +46,18 @@ type plane struct {
 
 // startPlane starts both and installs what Domus ships, but for the webhook:
 // workloads are created while no scheduler runs that would serve it.
-func startPlane(ctx context.Context, assets, dir string) (*plane, error) {
+// What is written beside them is in a folder that stop removes.
+func startPlane(ctx context.Context, assets string) (*plane, error) {
 	assets, err := filepath.Abs(assets)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(assets, "kube-apiserver")); err != nil {
 		return nil, fmt.Errorf("no control plane to measure with: run `make tools` first: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "domus-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for the runs: %w", err)
 	}
 	p := &plane{dir: dir}
 	p.env = &envtest.Environment{BinaryAssetsDirectory: assets, ControlPlaneStartTimeout: 2 * time.Minute, ControlPlaneStopTimeout: time.Minute}
@@ -87,7 +92,7 @@ func startPlane(ctx context.Context, assets, dir string) (*plane, error) {
 	if p.clientset, err = kubernetes.NewForConfig(protobuf); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
-	p.kubeconfig = filepath.Join(dir, "kubeconfig")
+	p.kubeconfig = filepath.Join(p.dir, "kubeconfig")
 	if err := writeKubeconfig(p.kubeconfig, cfg); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
@@ -98,10 +103,11 @@ func startPlane(ctx context.Context, assets, dir string) (*plane, error) {
 }
 
 func (p *plane) stop() error {
-	if err := p.env.Stop(); err != nil {
-		return fmt.Errorf("stopping the control plane: %w", err)
+	err := p.env.Stop()
+	if err != nil {
+		err = fmt.Errorf("stopping the control plane: %w", err)
 	}
-	return nil
+	return errors.Join(err, os.RemoveAll(p.dir))
 }
 
 func (p *plane) install(ctx context.Context) error {

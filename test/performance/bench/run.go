@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -54,12 +53,7 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 			return fmt.Errorf("--only %q: give stock or domus", o.only)
 		}
 	}
-	dir, err := os.MkdirTemp("", "domus-bench-")
-	if err != nil {
-		return fmt.Errorf("making a folder for the runs: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	p, err := startPlane(ctx, o.assets, dir)
+	p, err := startPlane(ctx, o.assets)
 	if err != nil {
 		return err
 	}
@@ -114,7 +108,7 @@ func (s *sample) String() string {
 }
 
 // measure runs one side once, and leaves the cluster without workloads.
-func (p *plane) measure(ctx context.Context, o *options, s side, shapeName string) (_ *sample, err error) {
+func (p *plane) measure(ctx context.Context, o *options, s side, shapeName string) (*sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	sh := shapes[shapeName]
@@ -132,7 +126,7 @@ func (p *plane) measure(ctx context.Context, o *options, s side, shapeName strin
 			return nil, err
 		}
 	}
-	leave := func(string, int64) {}
+	var leave func(string, int64)
 	if sh.fill {
 		leave = p.leave(ctx, s, &sh)
 	}

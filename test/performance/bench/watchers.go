@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,12 +47,7 @@ func newWatchersCommand() *cobra.Command {
 }
 
 func (o *watchersOptions) run(ctx context.Context, out io.Writer) error {
-	dir, err := os.MkdirTemp("", "domus-bench-")
-	if err != nil {
-		return fmt.Errorf("making a folder: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	p, err := startPlane(ctx, o.assets, dir)
+	p, err := startPlane(ctx, o.assets)
 	if err != nil {
 		return err
 	}
