@@ -84,6 +84,7 @@ func checkFleets(t *testing.T, cfg *config.KubeSchedulerConfiguration, sum *tota
 		rapid.Check(t, func(t *rapid.T) {
 			once.Do(func() { close(begun) })
 			w := newWorld(t, cfg)
+			defer watch(w)()
 			defer w.end()
 			t.Repeat(map[string]func(*rapid.T){
 				"create":            w.create,

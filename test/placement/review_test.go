@@ -197,6 +197,8 @@ func (w *world) promisedOn(vm *v1alpha1.VirtualMachine, host string) bool {
 
 // without are the placements on a host but a VM's own.
 func (w *world) without(vm *v1alpha1.VirtualMachine, host string) []v1alpha1.Placement {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var out []v1alpha1.Placement
 	for uid, p := range w.held[host] {
 		if uid != vm.UID {

@@ -20,8 +20,6 @@ func (w *world) misexplained(vm *v1alpha1.VirtualMachine) string {
 	if err != nil {
 		return err.Error()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	on := ""
 	if vm.Status.Placement != nil {
 		on = vm.Status.Placement.NodeName
@@ -172,6 +170,8 @@ func (w *world) urgentOn(vm *v1alpha1.VirtualMachine, host string) []v1alpha1.Pl
 	for _, other := range w.store.list() {
 		kept[other.UID] = other.Spec.PriorityClassName == urgent
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var out []v1alpha1.Placement
 	for uid, p := range w.held[host] {
 		if uid != vm.UID && kept[uid] {
@@ -187,8 +187,6 @@ func (w *world) miscounted(vm *v1alpha1.VirtualMachine) string {
 	if err != nil {
 		return err.Error()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if vm.Status.Placement != nil {
 		// It stays where it is beside the others.
 		vm = vm.DeepCopy()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,8 @@ type store struct {
 	vms      map[string]*v1alpha1.VirtualMachine
 	handlers []*delivery
 	version  int
+	// writes are the last ones, in words.
+	writes []string
 	// failBinds is how many bindings fail next without being stored.
 	failBinds int
 	// accept is asked for each binding that is stored.
@@ -71,6 +74,7 @@ func (s *store) write(vm *v1alpha1.VirtualMachine) {
 	vm.ResourceVersion = strconv.Itoa(s.version)
 	old := s.vms[vm.Name]
 	s.vms[vm.Name] = vm
+	s.note(vm)
 	for _, d := range s.handlers {
 		d.send(func() {
 			if old == nil {
@@ -81,6 +85,23 @@ func (s *store) write(vm *v1alpha1.VirtualMachine) {
 		})
 	}
 }
+
+// remembered is how many writes are kept, to be told when something never ends.
+const remembered = 60
+
+func (s *store) note(vm *v1alpha1.VirtualMachine) {
+	node := ""
+	if vm.Status.Placement != nil {
+		node = vm.Status.Placement.NodeName
+	}
+	if len(s.writes) == remembered {
+		s.writes = slices.Delete(s.writes, 0, 1)
+	}
+	s.writes = append(s.writes, fmt.Sprintf("%s %s (%s): epoch %d, on %q, nominated %q, evicted %v: %s",
+		vm.ResourceVersion, vm.Name, vm.Spec.PriorityClassName, vm.Status.Epoch, node, vm.Status.NominatedNodeName, vm.Status.Eviction != nil, said(vm)))
+}
+
+func (s *store) recent() string { return strings.Join(s.writes, "\n") }
 
 func (s *store) create(vm *v1alpha1.VirtualMachine) {
 	s.mu.Lock()

@@ -30,8 +30,11 @@ type world struct {
 	store *store
 	sched *running
 
+	// mu is taken while the store's is held, when a binding is accepted: whoever
+	// has it must not ask the store.
 	mu sync.Mutex
 	// hosts are the reports, held what each has accepted, by name of the host.
+	// Hosts are changed and counted by the test's own goroutine.
 	hosts map[string]*v1alpha1.HypervisorStatus
 	held  map[string]map[types.UID]v1alpha1.Placement
 

@@ -53,19 +53,6 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 			return fmt.Errorf("--only %q: give stock or domus", o.only)
 		}
 	}
-	p, err := startPlane(ctx, o.assets)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = p.stop() }()
-	if err := p.createHosts(ctx, o.nodes); err != nil {
-		return err
-	}
-	if o.bound > 0 {
-		if err := p.occupy(ctx, o.bound, o.nodes); err != nil {
-			return err
-		}
-	}
 	machine, err := describeMachine()
 	if err != nil {
 		return err
@@ -77,13 +64,12 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 			if pair%2 == 1 {
 				slices.Reverse(order)
 			}
-			for _, s := range order {
-				sample, err := p.measure(ctx, o, s, name)
-				if err != nil {
-					return fmt.Errorf("%s, %s, pair %d: %w", name, s, pair+1, err)
-				}
-				samples[s] = append(samples[s], sample)
-				_, _ = fmt.Fprintf(out, "%s pair %d %s: %s\n", name, pair+1, s, sample)
+			err := runPair(ctx, o, order, name, func(s side, measured *sample) {
+				samples[s] = append(samples[s], measured)
+				_, _ = fmt.Fprintf(out, "%s pair %d %s: %s\n", name, pair+1, s, measured)
+			})
+			if err != nil {
+				return fmt.Errorf("%s, pair %d: %w", name, pair+1, err)
 			}
 		}
 		if len(sides) < 2 {
@@ -94,6 +80,33 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 		if err := store(o, machine, result); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// runPair measures sides in this order on one control plane. The next pair has
+// its own: for a while an API server keeps in its memory what a run has deleted,
+// and all that comes after it is the slower for it.
+func runPair(ctx context.Context, o *options, order []side, shapeName string, done func(side, *sample)) (err error) {
+	p, err := startPlane(ctx, o.assets)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	if err := p.createHosts(ctx, o.nodes); err != nil {
+		return err
+	}
+	if o.bound > 0 {
+		if err := p.occupy(ctx, o.bound, o.nodes); err != nil {
+			return err
+		}
+	}
+	for _, s := range order {
+		measured, err := p.measure(ctx, o, s, shapeName)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+		done(s, measured)
 	}
 	return nil
 }
