@@ -29,6 +29,8 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&VirtualMachine{}, &VirtualMachineList{},
 		&Hypervisor{}, &HypervisorList{},
 		&PlacementReview{}, &PlacementReviewList{},
+		&VirtualMachineOperation{}, &VirtualMachineOperationList{},
+		&VirtualMachineClass{}, &VirtualMachineClassList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -20,6 +20,11 @@ const (
 	PhaseStopping Phase = "Stopping"
 	// PhaseStopped means that there is no guest, as asked.
 	PhaseStopped Phase = "Stopped"
+	// PhaseSuspended means that the guest's memory is saved on its host.
+	PhaseSuspended Phase = "Suspended"
+	// PhaseEnded means that the guest ended by itself and is not started again,
+	// as spec.runPolicy says.
+	PhaseEnded Phase = "Ended"
 	// PhaseFailed means that the guest ended or could not be started; it is tried again
 	// with back-off.
 	PhaseFailed Phase = "Failed"
@@ -97,7 +102,7 @@ type Hold struct {
 }
 
 // HostState is what the executor has done with the VM in an epoch.
-// +kubebuilder:validation:Enum=Running;Paused;Stopping;Stopped;Failed;Rejected;Gone
+// +kubebuilder:validation:Enum=Running;Paused;Suspended;Stopping;Stopped;Ended;Failed;Rejected;Gone
 type HostState string
 
 const (
@@ -109,11 +114,17 @@ const (
 	HostStopping HostState = "Stopping"
 	// HostStopped means that there is no guest, as asked.
 	HostStopped HostState = "Stopped"
+	// HostSuspended means that the guest's memory is saved and the guest is gone.
+	HostSuspended HostState = "Suspended"
+	// HostEnded means that the guest ended by itself and is not started again, as
+	// spec.runPolicy says.
+	HostEnded HostState = "Ended"
 	// HostFailed means that the guest ended or could not be started.
 	HostFailed HostState = "Failed"
 	// HostRejected means that the host will not run the VM; nothing of it is defined there.
 	HostRejected HostState = "Rejected"
-	// HostGone means that the guest was stopped and undefined as the eviction asked.
+	// HostGone means that the guest was stopped and undefined, as the eviction or
+	// spec.whenStopped asked.
 	HostGone HostState = "Gone"
 )
 
@@ -123,6 +134,17 @@ const (
 	ReasonHostUnfit = "HostUnfit"
 	// ReasonInvalidDomain: no host can run this spec.
 	ReasonInvalidDomain = "InvalidDomain"
+	// ReasonReleased: the VM is stopped and gave its place back, as
+	// spec.whenStopped says. It is a reason of ConditionScheduled too.
+	ReasonReleased = "Released"
+	// ReasonGuestShutDown: the guest shut itself down, and runPolicy leaves it off.
+	ReasonGuestShutDown = "GuestShutDown"
+	// ReasonGuestFailed: the guest crashed, was killed or lost its host, and
+	// runPolicy leaves it off.
+	ReasonGuestFailed = "GuestFailed"
+	// ReasonDiskFull: the guest stands still since a disk of it could not be
+	// written for want of space; it goes on when there is some.
+	ReasonDiskFull = "DiskFull"
 	// ReasonEvicted: the guest was stopped because the scheduler asked for it.
 	ReasonEvicted = "Evicted"
 	// ReasonStartFailed: libvirt refused to start the domain; tried again.
@@ -173,7 +195,74 @@ const (
 	// ConditionReady is True while the guest runs. Written by the executor; its
 	// reasons are the HostState words and the reasons of status.host.
 	ConditionReady = "Ready"
+
+	// ConditionRestartRequired is True while the guest runs with another spec than
+	// the VM has now; its message names the fields. Written by the executor, and
+	// absent when there is no guest or nothing differs.
+	ConditionRestartRequired = "RestartRequired"
+	// ReasonSpecChanged is its reason.
+	ReasonSpecChanged = "SpecChanged"
+
+	// ConditionAgentConnected says whether the guest agent answers. Written by the
+	// executor, and absent when the domain has no channel for one.
+	ConditionAgentConnected = "AgentConnected"
+	// ReasonAgentAnswers and ReasonAgentSilent are its reasons.
+	ReasonAgentAnswers = "AgentAnswers"
+	ReasonAgentSilent  = "AgentSilent"
 )
+
+// GuestStatus is what the guest's agent says of the guest.
+type GuestStatus struct {
+	// hostname is the guest's own name for itself.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Hostname string `json:"hostname,omitempty"`
+	// os is the operating system.
+	// +optional
+	OS *GuestOS `json:"os,omitempty"`
+	// interfaces are the guest's network interfaces, the loopback left out, in
+	// the guest's order.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Interfaces []GuestInterface `json:"interfaces,omitempty"`
+}
+
+// GuestOS is a guest's operating system, as os-release or its like names it.
+type GuestOS struct {
+	// id is a short word: debian.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	ID string `json:"id,omitempty"`
+	// name is for people: Debian GNU/Linux 12 (bookworm).
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Name string `json:"name,omitempty"`
+	// version is such as 12.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Version string `json:"version,omitempty"`
+	// kernel is the kernel's release.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Kernel string `json:"kernel,omitempty"`
+}
+
+// GuestInterface is one of a guest's network interfaces.
+type GuestInterface struct {
+	// name is the guest's own.
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// mac is its hardware address.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	MAC string `json:"mac,omitempty"`
+	// addresses are its IP addresses, without prefix lengths.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Addresses []string `json:"addresses,omitempty"`
+}
 
 // VirtualMachineStatus is what Domus knows. Each field has one writer: the
 // vm-scheduler's leader, or the executor of the host in placement.
@@ -223,6 +312,11 @@ type VirtualMachineStatus struct {
 	// host is what the host says. Writer: the executor of the host in placement.
 	// +optional
 	Host *HostStatus `json:"host,omitempty"`
+
+	// guest is what the guest's agent says; it stays while the agent is silent, and
+	// is gone with the guest. Writer: the executor of the host in placement.
+	// +optional
+	Guest *GuestStatus `json:"guest,omitempty"`
 
 	// conditions: Scheduled is vm-scheduler's, all others the executor's.
 	// +listType=map

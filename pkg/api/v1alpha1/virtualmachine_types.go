@@ -9,16 +9,53 @@ import (
 )
 
 // PowerState is the state a VM shall be in.
-// +kubebuilder:validation:Enum=Running;Stopped
+// +kubebuilder:validation:Enum=Running;Stopped;Paused;Suspended
 type PowerState string
 
 const (
-	// PowerRunning asks for a running guest: it is started when placed, and
-	// started again (with back-off) when it ends.
+	// PowerRunning asks for a running guest: it is started when placed; whether
+	// it is started again when it ends is runPolicy's to say.
 	PowerRunning PowerState = "Running"
-	// PowerStopped asks for no guest. A placed VM keeps its host and its
-	// resources there; one that was never placed is not placed.
+	// PowerStopped asks for no guest. What becomes of the VM's place on its host
+	// is whenStopped's to say; one that was never placed is not placed.
 	PowerStopped PowerState = "Stopped"
+	// PowerPaused asks for a guest whose CPUs stand still, its memory kept. A VM
+	// without a guest is not started for it.
+	PowerPaused PowerState = "Paused"
+	// PowerSuspended asks that the guest's memory be saved to the host's disk and
+	// the guest ended: PowerRunning goes on from there. A VM without a guest is
+	// not started for it. The VM keeps its place on the host, where the memory is.
+	PowerSuspended PowerState = "Suspended"
+)
+
+// RunPolicy says when a guest that ended by itself is started again.
+// +kubebuilder:validation:Enum=Always;OnFailure;Manual;Once
+type RunPolicy string
+
+const (
+	// RunAlways starts the guest again whenever it has ended, with back-off.
+	RunAlways RunPolicy = "Always"
+	// RunOnFailure starts it again, with back-off, when it crashed or was killed,
+	// or its host was switched off; a guest that shut itself down stays off until
+	// it is started by hand.
+	RunOnFailure RunPolicy = "OnFailure"
+	// RunManual never starts it again by itself, however it ended.
+	RunManual RunPolicy = "Manual"
+	// RunOnce has the VM run to its end once: it is never started a second time,
+	// by hand neither.
+	RunOnce RunPolicy = "Once"
+)
+
+// SlotPolicy says what a stopped VM does with its place on its host.
+// +kubebuilder:validation:Enum=Hold;Release
+type SlotPolicy string
+
+const (
+	// SlotHold keeps the place: the VM starts again at once and where it was.
+	SlotHold SlotPolicy = "Hold"
+	// SlotRelease gives it back, the domain is removed from the host, and the VM
+	// is placed anew when it is started.
+	SlotRelease SlotPolicy = "Release"
 )
 
 // PageSize names a hugepage size.
@@ -115,11 +152,29 @@ type VirtualMachineSpec struct {
 	// +optional
 	PowerState PowerState `json:"powerState,omitempty"`
 
+	// runPolicy says when a guest that ended by itself is started again. Default
+	// Always.
+	// +kubebuilder:default=Always
+	// +optional
+	RunPolicy RunPolicy `json:"runPolicy,omitempty"`
+
+	// whenStopped says what a stopped VM does with its place on its host. Default
+	// Hold.
+	// +kubebuilder:default=Hold
+	// +optional
+	WhenStopped SlotPolicy `json:"whenStopped,omitempty"`
+
 	// uuid is the domain's UUID. It defaults to the object's UID.
 	// +kubebuilder:validation:Pattern=`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`
 	// +kubebuilder:validation:MaxLength=36
 	// +optional
 	UUID string `json:"uuid,omitempty"`
+
+	// class names a VirtualMachineClass that gives resources, and defaults of
+	// domain. What is taken over is written into this spec, so that the VM keeps
+	// it.
+	// +optional
+	Class *ClassReference `json:"class,omitempty"`
 
 	// resources is what the guest sees.
 	Resources VirtualMachineResources `json:"resources"`
@@ -196,6 +251,9 @@ type VirtualMachine struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec VirtualMachineSpec `json:"spec"`
+	// status is one field to whoever applies: nobody applies it, and who owns what
+	// in it would be worked out, stored and sent at each of its many writes.
+	// +structType=atomic
 	// +kubebuilder:default={"epoch":0}
 	// +optional
 	Status VirtualMachineStatus `json:"status"`
