@@ -5,7 +5,7 @@ import (
 )
 
 // OperationType is something done to a guest that is not a state to be in.
-// +kubebuilder:validation:Enum=Restart;Reset;ForceStop;SendKey;Screenshot;SetPassword;InjectSSHKey
+// +kubebuilder:validation:Enum=Restart;Reset;ForceStop;SendKey;Screenshot;SetPassword;InjectSSHKey;Measure
 type OperationType string
 
 const (
@@ -27,6 +27,8 @@ const (
 	// OperationInjectSSHKey adds public keys to a user's authorized_keys by the
 	// guest agent.
 	OperationInjectSSHKey OperationType = "InjectSSHKey"
+	// OperationMeasure counts for a moment what the guest uses of its host.
+	OperationMeasure OperationType = "Measure"
 )
 
 // OperationPhase is how far an operation has come.
@@ -159,6 +161,24 @@ type Screenshot struct {
 	Height int32 `json:"height"`
 }
 
+// Usage is what a guest used of its host in a moment of about a second.
+type Usage struct {
+	// cpuMillis is the CPU used, QEMU's own included, in thousandths of a host CPU.
+	CPUMillis int64 `json:"cpuMillis"`
+	// memory is the host memory that the guest occupies, in bytes.
+	Memory int64 `json:"memory"`
+	// guestMemoryUsed is what the guest itself uses of its memory, in bytes;
+	// absent when its balloon driver does not say.
+	// +optional
+	GuestMemoryUsed *int64 `json:"guestMemoryUsed,omitempty"`
+	// blockRead, blockWritten, netReceived and netSent are bytes a second, all
+	// disks and all interfaces together.
+	BlockRead    int64 `json:"blockRead"`
+	BlockWritten int64 `json:"blockWritten"`
+	NetReceived  int64 `json:"netReceived"`
+	NetSent      int64 `json:"netSent"`
+}
+
 // VirtualMachineOperationStatus is how it goes. Writers: vm-scheduler until the
 // operation is assigned to a host and where the host is lost, the executor of
 // that host otherwise.
@@ -192,6 +212,9 @@ type VirtualMachineOperationStatus struct {
 	// screenshot is the result of type Screenshot.
 	// +optional
 	Screenshot *Screenshot `json:"screenshot,omitempty"`
+	// usage is the result of type Measure.
+	// +optional
+	Usage *Usage `json:"usage,omitempty"`
 }
 
 // Finished says whether the operation is over.
