@@ -163,5 +163,17 @@ func (s *simulated) Define(ctx context.Context, doc string) error {
 	if err != nil {
 		return fmt.Errorf("defining domain %s: %w", d.Name, err)
 	}
+	// Each definition is held against libvirt's schema, which it reads each time,
+	// into memory of this very process: one after another, not 200 at once.
+	select {
+	case schemaInMemory <- struct{}{}:
+		defer func() { <-schemaInMemory }()
+	case <-ctx.Done():
+		return &Error{Doing: "defining a domain", Message: "others are being defined", kind: ErrTimeout}
+	}
 	return s.connection.Define(ctx, doc)
 }
+
+// schemaInMemory is held by the simulated host, of all in this process, that
+// defines a domain.
+var schemaInMemory = make(chan struct{}, 1)
