@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/controller/consistency"
 	"domus.dev/domus/pkg/controller/exclusion"
 	"domus.dev/domus/pkg/controller/finalizer"
@@ -19,15 +20,15 @@ import (
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
-// live, which must not be cached. groups says which VMs' groups the scheduler
+// live, which must not be cached, and statuses of VMs with status. groups says which VMs' groups the scheduler
 // places.
-func Register(m manager.Manager, live client.Client, clk clock.PassiveClock, groups grouping.Options) error {
+func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk clock.PassiveClock, groups grouping.Options) error {
 	cached := m.GetCache()
 	for _, c := range []interface{ Register(manager.Manager) error }{
-		release.New(cached, live, clk),
-		exclusion.New(cached, live, clk),
+		release.New(cached, status, clk),
+		exclusion.New(cached, status, clk),
 		finalizer.New(cached, live),
-		grouping.New(cached, live, clk, groups),
+		grouping.New(cached, status, clk, groups),
 		heartbeat.New(cached, live, clk),
 		consistency.New(cached, live, clk),
 	} {

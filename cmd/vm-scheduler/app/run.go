@@ -59,7 +59,8 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return err
 	}
-	binder := binding.New(m.GetCache(), live, replacer, clock.RealClock{})
+	status := vmstatus.NewSwift(replacer, vmstatus.New(live))
+	binder := binding.New(m.GetCache(), live, status, clock.RealClock{})
 
 	lead := newLeadership()
 	if cfg.LeaderElection != nil {
@@ -67,7 +68,7 @@ func Run(ctx context.Context, opts *Options) error {
 	} else {
 		lead.open()
 	}
-	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles)); err != nil {
+	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, status, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles)); err != nil {
 		return err
 	}
 	metrics.Register()

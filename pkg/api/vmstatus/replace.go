@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -75,4 +77,34 @@ func (r *Replacer) Replace(ctx context.Context, observed *v1alpha1.VirtualMachin
 		return fmt.Errorf("writing status of VirtualMachine %s/%s: %w", observed.Namespace, observed.Name, err)
 	}
 	return nil
+}
+
+// Swift writes as a Replacer and, where that meets another's write, as a Writer
+// does. It is for objects that a cache brings up to date.
+type Swift struct {
+	replacer *Replacer
+	writer   *Writer
+}
+
+// NewSwift returns a Swift of both.
+func NewSwift(r *Replacer, w *Writer) *Swift { return &Swift{replacer: r, writer: w} }
+
+// Write lets mutate change a copy of observed's status and stores it if it
+// differs. What observed was when it was read decides, as with PatchGuarded,
+// whose errors these are.
+func (s *Swift) Write(ctx context.Context, observed *v1alpha1.VirtualMachine, guard Guard, mutate func(*v1alpha1.VirtualMachineStatus)) error {
+	next := observed.Status.DeepCopy()
+	mutate(next)
+	if equality.Semantic.DeepEqual(&observed.Status, next) {
+		return nil
+	}
+	if guard.Generation == 0 || guard.Generation == observed.Generation {
+		if err := s.replacer.Replace(ctx, observed, next); !apierrors.IsConflict(err) {
+			return err
+		}
+	}
+	// Someone has written the VM since it was cached: labels, or another part of
+	// its status. A patch has that stand.
+	_, err := s.writer.PatchGuarded(ctx, observed, guard, mutate)
+	return err
 }

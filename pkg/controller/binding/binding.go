@@ -32,18 +32,16 @@ const (
 
 // Binder writes the scheduler's decisions.
 type Binder struct {
-	cached   client.Reader
-	live     client.Reader
-	writer   *vmstatus.Writer
-	replacer *vmstatus.Replacer
-	clock    clock.PassiveClock
+	cached client.Reader
+	live   client.Reader
+	status *vmstatus.Swift
+	clock  clock.PassiveClock
 }
 
 // New returns a Binder that reads VMs from cached, checks doubtful writes on
-// live and writes with live; a binding, of which there are most, goes through
-// replacer as long as cached is up to date.
-func New(cached client.Reader, live client.Client, replacer *vmstatus.Replacer, clk clock.PassiveClock) *Binder {
-	return &Binder{cached: cached, live: live, writer: vmstatus.New(live), replacer: replacer, clock: clk}
+// live and writes with status.
+func New(cached, live client.Reader, status *vmstatus.Swift, clk clock.PassiveClock) *Binder {
+	return &Binder{cached: cached, live: live, status: status, clock: clk}
 }
 
 // observed returns the cached VM if it still is what vm identifies, and NotFound
@@ -100,13 +98,7 @@ func (b *Binder) Bind(ctx context.Context, vm v1alpha1.Owner, generation int64, 
 			Message: "bound to " + node, ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(b.clock.Now()),
 		})
 	}
-	next := obj.Status.DeepCopy()
-	bind(next)
-	if err = b.replacer.Replace(ctx, obj, next); apierrors.IsConflict(err) {
-		// Someone has written the VM since it was cached: labels, or another part
-		// of its status. A patch has that stand.
-		_, err = b.writer.PatchGuarded(ctx, obj, vmstatus.Guard{Generation: generation}, bind)
-	}
+	err = b.status.Write(ctx, obj, vmstatus.Guard{Generation: generation}, bind)
 	switch {
 	case err == nil:
 		return nil
@@ -149,7 +141,7 @@ func (b *Binder) Pending(ctx context.Context, vm v1alpha1.Owner, scheduled *meta
 	if obj.Status.Placement != nil {
 		return nil
 	}
-	_, err = b.writer.Patch(ctx, obj, func(s *v1alpha1.VirtualMachineStatus) {
+	err = b.status.Write(ctx, obj, vmstatus.Guard{}, func(s *v1alpha1.VirtualMachineStatus) {
 		if s.Placement != nil {
 			return
 		}
@@ -178,7 +170,7 @@ func (b *Binder) Evict(ctx context.Context, vm v1alpha1.Owner, reason, message s
 	case obj.Status.Placement == nil:
 		return fmt.Errorf("evicting VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, ErrNotBound)
 	}
-	_, err = b.writer.Patch(ctx, obj, func(s *v1alpha1.VirtualMachineStatus) {
+	err = b.status.Write(ctx, obj, vmstatus.Guard{}, func(s *v1alpha1.VirtualMachineStatus) {
 		if s.Placement == nil {
 			return
 		}

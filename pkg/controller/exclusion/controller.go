@@ -21,14 +21,13 @@ import (
 // Controller ends exclusions.
 type Controller struct {
 	cached client.Reader
-	writer *vmstatus.Writer
+	status *vmstatus.Swift
 	clock  clock.PassiveClock
 }
 
-// New returns a Controller that reads from cached and writes with live, which
-// must not be cached.
-func New(cached client.Reader, live client.Client, clk clock.PassiveClock) *Controller {
-	return &Controller{cached: cached, writer: vmstatus.New(live), clock: clk}
+// New returns a Controller that reads from cached and writes with status.
+func New(cached client.Reader, status *vmstatus.Swift, clk clock.PassiveClock) *Controller {
+	return &Controller{cached: cached, status: status, clock: clk}
 }
 
 // Register adds the controller to m.
@@ -75,7 +74,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	now := c.clock.Now()
 	left, next := remaining(vm.Status.ExcludedHosts, now)
 	if len(left) < len(vm.Status.ExcludedHosts) {
-		_, err := c.writer.Patch(ctx, vm, func(s *v1alpha1.VirtualMachineStatus) {
+		err := c.status.Write(ctx, vm, vmstatus.Guard{}, func(s *v1alpha1.VirtualMachineStatus) {
 			s.ExcludedHosts, _ = remaining(s.ExcludedHosts, now)
 		})
 		if err != nil && !errors.Is(err, vmstatus.ErrStale) {

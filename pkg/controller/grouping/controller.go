@@ -44,15 +44,14 @@ type Options struct {
 // Controller writes condition Scheduled of VMs whose group is not complete.
 type Controller struct {
 	cached  client.Reader
-	writer  *vmstatus.Writer
+	status  *vmstatus.Swift
 	clock   clock.PassiveClock
 	options Options
 }
 
-// New returns a Controller that reads from cached and writes with live, which
-// must not be cached.
-func New(cached client.Reader, live client.Client, clk clock.PassiveClock, o Options) *Controller {
-	return &Controller{cached: cached, writer: vmstatus.New(live), clock: clk, options: o}
+// New returns a Controller that reads from cached and writes with status.
+func New(cached client.Reader, status *vmstatus.Swift, clk clock.PassiveClock, o Options) *Controller {
+	return &Controller{cached: cached, status: status, clock: clk, options: o}
 }
 
 // Register adds the controller to m. Its requests name groups.
@@ -120,7 +119,7 @@ func (c *Controller) group(ctx context.Context, key types.NamespacedName) (*sche
 
 // say writes the condition on a VM that still waits.
 func (c *Controller) say(ctx context.Context, vm *v1alpha1.VirtualMachine, message string) error {
-	_, err := c.writer.Patch(ctx, vm, func(s *v1alpha1.VirtualMachineStatus) {
+	err := c.status.Write(ctx, vm, vmstatus.Guard{}, func(s *v1alpha1.VirtualMachineStatus) {
 		if s.Placement != nil {
 			return
 		}

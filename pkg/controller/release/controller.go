@@ -22,14 +22,13 @@ const workers = 4
 // Controller releases VMs whose hosts gave them up.
 type Controller struct {
 	cached client.Reader
-	writer *vmstatus.Writer
+	status *vmstatus.Swift
 	clock  clock.PassiveClock
 }
 
-// New returns a Controller that reads from cached and writes with live, which
-// must not be cached.
-func New(cached client.Reader, live client.Client, clk clock.PassiveClock) *Controller {
-	return &Controller{cached: cached, writer: vmstatus.New(live), clock: clk}
+// New returns a Controller that reads from cached and writes with status.
+func New(cached client.Reader, status *vmstatus.Swift, clk clock.PassiveClock) *Controller {
+	return &Controller{cached: cached, status: status, clock: clk}
 }
 
 // Register adds the controller to m.
@@ -54,7 +53,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, nil
 	}
 	now := c.clock.Now()
-	_, err := c.writer.Patch(ctx, vm, func(s *v1alpha1.VirtualMachineStatus) {
+	err := c.status.Write(ctx, vm, vmstatus.Guard{}, func(s *v1alpha1.VirtualMachineStatus) {
 		if s.Placement != nil && s.Host != nil {
 			next(s, vm.Generation, now)
 		}
