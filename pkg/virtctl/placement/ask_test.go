@@ -88,7 +88,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		},
 		"no such VM": {
 			byWebhook(t, apierrors.NewNotFound(vms, "vm")),
-			[]string{`there is no virtualmachine "vm" in namespace "ns"`, "kubectl get vm -A"},
+			[]string{`there is no virtualmachine "vm" in namespace "ns"`, "virtctl get -A"},
 		},
 		"no such namespace": {
 			apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ns"),

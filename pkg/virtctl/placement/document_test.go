@@ -3,6 +3,8 @@ package placement
 import (
 	"strings"
 	"testing"
+
+	"domus.dev/domus/pkg/virtctl/cluster"
 )
 
 const head = "apiVersion: domus.dev/v1alpha1\nkind: VirtualMachine\n"
@@ -41,10 +43,10 @@ func TestNamespaceOfADocument(t *testing.T) {
 		namespace Namespace
 		want, err string
 	}{
-		"the document's":   {Namespace{Name: "default"}, "doc", ""},
-		"both say so":      {Namespace{Name: "doc", Explicit: true}, "doc", ""},
-		"they contradict":  {Namespace{Name: "other", Explicit: true}, "", "contradicts"},
-		"the kubeconfig's": {Namespace{Name: "doc"}, "doc", ""},
+		"the document's":   {cluster.Namespace{Name: "default"}, "doc", ""},
+		"both say so":      {cluster.Namespace{Name: "doc", Explicit: true}, "doc", ""},
+		"they contradict":  {cluster.Namespace{Name: "other", Explicit: true}, "", "contradicts"},
+		"the kubeconfig's": {cluster.Namespace{Name: "doc"}, "doc", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, err := s.Question(nil, strings.NewReader(in), test.namespace)
