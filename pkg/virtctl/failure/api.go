@@ -52,8 +52,8 @@ func subject(err error) (kind, name string) {
 }
 
 func codeOfAPI(err error) Code {
-	switch kind, _ := subject(err); {
-	case apierrors.IsNotFound(err) && (kind == "virtualmachines" || kind == "namespaces"):
+	switch kind, name := subject(err); {
+	case apierrors.IsNotFound(err) && name != "" && (kind == "virtualmachines" || kind == "namespaces"):
 		return Missing
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsInvalid(err):
 		return Denied

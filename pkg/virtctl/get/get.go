@@ -63,6 +63,5 @@ what changes is added to it until it is interrupted.`,
 	flags.BoolVarP(&o.AllNamespaces, "all-namespaces", "A", false, "VMs of all namespaces.")
 	flags.StringVarP(&o.LabelSelector, "selector", "l", "", "VMs with these labels, such as app=web,tier!=test.")
 	flags.StringVar(&o.FieldSelector, "field-selector", "", "VMs with these fields, such as status.placement.nodeName=host-1.")
-	complete.Flag(cmd, "output", "wide", "json", "yaml", "name")
 	return cmd
 }

@@ -14,7 +14,7 @@ var userPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*[$]?$`)
 // CheckUser refuses what is no name of a guest's user.
 func CheckUser(user string) error {
 	if !userPattern.MatchString(user) || len(user) > maxUser {
-		return failure.Usage("--user=%q is no name of a user: it has letters, digits, _, . and -, begins with a letter or _, and has at most %d characters", user, maxUser)
+		return failure.Usage("--guest-user=%q is no name of a user: it has letters, digits, _, . and -, begins with a letter or _, and has at most %d characters", user, maxUser)
 	}
 	return nil
 }

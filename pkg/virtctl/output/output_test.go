@@ -46,7 +46,7 @@ func TestProgressIsOneLine(t *testing.T) {
 	}
 	p.Stop()
 	p.Stop()
-	line := "\r\x1b[Kweb-1: needs 1… (0s)"
+	line := "\r\x1b[Kweb-1: needs … (0s)"
 	if want := line + "\r\x1b[Kweb-0 runs\n" + line + "\r\x1b[K"; out.String() != want {
 		t.Errorf("%q\nwant\n%q", out.String(), want)
 	}

@@ -29,7 +29,7 @@ for a minute.`,
   virtctl password web-1
 
   # A hash that is there already
-  openssl passwd -6 | virtctl password web-1 --user=admin --hash=-`,
+  openssl passwd -6 | virtctl password web-1 --guest-user=admin --hash=-`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete.OneVM(config),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -56,10 +56,10 @@ for a minute.`,
 			return operation.Tell(streams.Out, outcome, "has a new password for "+user)
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "root", "The guest's user.")
+	cmd.Flags().StringVar(&user, "guest-user", "root", "The guest's user.")
 	cmd.Flags().StringVar(&given, "hash", "", "The password as crypt(5) hashes it, such as $6$salt$hash; - reads it from standard input. Default: asks for the password.")
 	complete.Flag(cmd, "hash")
-	complete.Flag(cmd, "user")
+	complete.Flag(cmd, "guest-user")
 	options.AddFlags(cmd, true, "Wait until it is done.")
 	return cmd
 }

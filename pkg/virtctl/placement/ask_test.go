@@ -124,17 +124,3 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		})
 	}
 }
-
-func TestVMNames(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
-		&v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a"}},
-		&v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "b"}},
-	).Build()
-	if names, _ := vmNames(t.Context(), c, "ns"); strings.Join(names, " ") != "a" {
-		t.Errorf("completes %v", names)
-	}
-}

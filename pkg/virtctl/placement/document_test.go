@@ -40,7 +40,7 @@ func TestNamespaceOfADocument(t *testing.T) {
 	in := head + "metadata: {name: a, namespace: doc}\nspec: {resources: {cpu: 2, memory: 1Gi}}\n"
 	s := &Subject{filename: "-"}
 	for name, test := range map[string]struct {
-		namespace Namespace
+		namespace cluster.Namespace
 		want, err string
 	}{
 		"the document's":   {cluster.Namespace{Name: "default"}, "doc", ""},

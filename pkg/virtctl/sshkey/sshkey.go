@@ -29,7 +29,7 @@ guest agent. A file has lines as authorized_keys(5) has them.`,
   virtctl ssh-key web-1 -f ~/.ssh/id_ed25519.pub
 
   # The keys of an agent, for admin
-  ssh-add -L | virtctl ssh-key web-1 --user=admin -f -`,
+  ssh-add -L | virtctl ssh-key web-1 --guest-user=admin -f -`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete.OneVM(config),
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -60,11 +60,11 @@ guest agent. A file has lines as authorized_keys(5) has them.`,
 			return operation.Tell(streams.Out, outcome, fmt.Sprintf("lets in as %s: %s", user, strings.Join(prints(keys), ", ")))
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "root", "The guest's user.")
+	cmd.Flags().StringVar(&user, "guest-user", "root", "The guest's user.")
 	cmd.Flags().StringArrayVarP(&paths, "filename", "f", nil, "File of public keys; - reads standard input. May be repeated.")
 	// The flag is there: it was just added.
 	_ = cmd.MarkFlagFilename("filename", "pub")
-	complete.Flag(cmd, "user")
+	complete.Flag(cmd, "guest-user")
 	options.AddFlags(cmd, true, "Wait until it is done.")
 	return cmd
 }
