@@ -38,7 +38,7 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		"virtctl send-key a b --hold=1m":               "--hold=1m0s",
 		"virtctl password a":                           "--hash=-",
 		"virtctl password a --hash=secret":             "openssl passwd -6",
-		"virtctl password a --guest-user=a;b --hash=x": "--user=\"a;b\"",
+		"virtctl password a --guest-user=a;b --hash=x": "--guest-user=\"a;b\"",
 		"virtctl ssh-key a":                            "id_ed25519.pub",
 		"virtctl get a -A":                             "leave out --all-namespaces",
 		"virtctl get a b -w":                           "--watch takes one name",

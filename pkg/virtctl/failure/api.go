@@ -6,6 +6,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 )
 
 const kinds = "manifests/base/crd"
@@ -15,6 +16,15 @@ const kinds = "manifests/base/crd"
 // own words.
 func API(err error, doing string, args ...any) error {
 	doing = fmt.Sprintf(doing, args...)
+	// kubectl's code returns several errors in a type that hides them.
+	var several utilerrors.Aggregate
+	if errors.As(err, &several) {
+		var all []error
+		for _, e := range utilerrors.Flatten(several).Errors() {
+			all = append(all, API(e, "%s", doing))
+		}
+		return errors.Join(all...)
+	}
 	kind, name := subject(err)
 	switch {
 	case err == nil:

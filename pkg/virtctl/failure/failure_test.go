@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 )
 
 var vms = schema.GroupResource{Group: "domus.dev", Resource: "virtualmachines"}
@@ -66,6 +67,10 @@ func TestAPISaysWhatToDo(t *testing.T) {
 				t.Errorf("code %d, want %d", got, test.code)
 			}
 		})
+	}
+	several := API(utilerrors.NewAggregate([]error{apierrors.NewNotFound(vms, "a"), apierrors.NewNotFound(vms, "b")}), "listing %s", "them")
+	if all := List(several); CodeOf(several) != Missing || len(all) != 2 || !strings.HasPrefix(all[1].Error(), "listing them: there is no virtualmachine \"b\"") {
+		t.Errorf("of several: %q (code %d)", all, CodeOf(several))
 	}
 	if err := API(nil, "x"); err != nil {
 		t.Errorf("of nothing: %v", err)

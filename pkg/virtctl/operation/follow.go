@@ -78,6 +78,7 @@ func (f *following) synced(there []client.Object) (bool, error) {
 			}
 		}
 	}
+	f.say()
 	return len(f.left) == 0, nil
 }
 

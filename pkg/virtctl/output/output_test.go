@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ func TestProgressIsOneLine(t *testing.T) {
 	if err := p.Aside(func() error { _, err := out.WriteString("web-0 runs\n"); return err }); err != nil {
 		t.Fatal(err)
 	}
+	p.Say("web-1: needs 10 vCPUs and more")
 	p.Stop()
 	p.Stop()
 	line := "\r\x1b[Kweb-1: needs … (0s)"
@@ -52,6 +54,12 @@ func TestProgressIsOneLine(t *testing.T) {
 	}
 	if width := len([]rune(strings.TrimPrefix(line, "\r\x1b[K"))); width >= 20 {
 		t.Errorf("%d characters reach the edge of 20", width)
+	}
+}
+
+func TestATerminalThatDoesNotTellItsWidth(t *testing.T) {
+	if known(0, nil) != 80 || known(50, errors.New("no terminal")) != 80 || known(132, nil) != 132 {
+		t.Error("a line would be cut to nothing, or break")
 	}
 }
 

@@ -32,13 +32,20 @@ type Progress struct {
 func NewProgress(errOut io.Writer) *Progress {
 	fd, shown := descriptor(errOut)
 	p := &Progress{out: errOut, shown: shown, lines: dumb(), clock: clock.RealClock{}, width: func() int {
-		if width, _, err := term.GetSize(fd); err == nil {
-			return width
-		}
-		return 80
+		width, _, err := term.GetSize(fd)
+		return known(width, err)
 	}}
 	p.start()
 	return p
+}
+
+// known is the width of a terminal, or what all have that do not tell theirs: a
+// serial line says 0.
+func known(width int, err error) int {
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return width
 }
 
 // start has the line count seconds.
@@ -83,12 +90,12 @@ func (p *Progress) Say(text string) {
 }
 
 // Aside has write write lines to any stream of the same terminal: the line of
-// progress makes room for them.
+// progress makes room for them, until something is said again.
 func (p *Progress) Aside(write func() error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
-	defer p.write()
+	p.text = ""
 	return write()
 }
 

@@ -67,8 +67,8 @@ func TestAPasswordIsTypedTwice(t *testing.T) {
 		code  failure.Code
 	}{
 		"the same":          {typed: []string{"a", "a"}, want: "a", code: failure.Done},
-		"another":           {typed: []string{"a", "b"}, code: failure.Misused},
-		"nothing":           {typed: []string{"", ""}, code: failure.Misused},
+		"another":           {typed: []string{"a", "b"}, code: failure.General},
+		"nothing":           {typed: []string{"", ""}, code: failure.General},
 		"no terminal there": {typed: []string{"a"}, err: broken, code: failure.General},
 	} {
 		left := test.typed

@@ -31,14 +31,14 @@ func twice(read func(question string) (string, error), whose string) (string, er
 		return "", err
 	}
 	if first == "" {
-		return "", failure.Usage("the password is empty: nothing was changed")
+		return "", errors.New("the password is empty: nothing was changed")
 	}
 	second, err := read("Again: ")
 	if err != nil {
 		return "", err
 	}
 	if first != second {
-		return "", failure.Usage("the passwords differ: nothing was changed")
+		return "", errors.New("the passwords differ: nothing was changed")
 	}
 	return first, nil
 }

@@ -79,6 +79,7 @@ func (w *waiting) synced(there []client.Object) (bool, error) {
 			}
 		}
 	}
+	w.say()
 	return len(w.left) == 0, nil
 }
 

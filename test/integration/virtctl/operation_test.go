@@ -178,8 +178,8 @@ func TestKeysArePressedOneAfterTheOther(t *testing.T) {
 
 func TestTop(t *testing.T) {
 	w := newWorld(t)
-	use := map[string]int64{"a": 100, "b": 1500, "c": 20}
-	for _, name := range []string{"a", "b", "c"} {
+	use := map[string]int64{"top-a": 100, "top-b": 1500, "top-c": 20}
+	for _, name := range []string{"top-a", "top-b", "top-c"} {
 		w.vm(name, v1alpha1.PowerRunning, v1alpha1.HostRunning)
 	}
 	w.vm("off", v1alpha1.PowerStopped, v1alpha1.HostStopped)
@@ -190,13 +190,13 @@ func TestTop(t *testing.T) {
 		}
 		return v1alpha1.VirtualMachineOperationStatus{Usage: &v1alpha1.Usage{CPUMillis: cpu, Memory: 512 << 20}}
 	})
-	w.virtctl("top", "--sort-by=cpu").prints(t, `NAME   HOST     CPU     CPU%   MEMORY   GUEST-USED   READ/S   WRITTEN/S   RECEIVED/S   SENT/S
-b      host-1   1500m   75%    512Mi    -            0        0           0            0
-a      host-1   100m    5%     512Mi    -            0        0           0            0
-c      host-1   20m     1%     512Mi    -            0        0           0            0
+	w.virtctl("top", "--sort-by=cpu").prints(t, `NAME    HOST     CPU     CPU%   MEMORY   GUEST-USED   READ/S   WRITTEN/S   RECEIVED/S   SENT/S
+top-b   host-1   1500m   75%    512Mi    -            0        0           0            0
+top-a   host-1   100m    5%     512Mi    -            0        0           0            0
+top-c   host-1   20m     1%     512Mi    -            0        0           0            0
 `)
-	r := w.virtctl("top", "c", "off", "none")
-	if !strings.Contains(r.out, "c      host-1   20m") || r.code != failure.General {
+	r := w.virtctl("top", "top-c", "off", "none")
+	if !strings.Contains(r.out, "top-c   host-1   20m") || r.code != failure.General {
 		t.Errorf("%+v", r)
 	}
 	for _, want := range []string{`no virtualmachine "none"`, `Measure of virtualmachine "off" failed: WrongState: it has no guest`} {
@@ -204,8 +204,8 @@ c      host-1   20m     1%     512Mi    -            0        0           0     
 			t.Errorf("%v lacks %q", r.err, want)
 		}
 	}
-	r = w.virtctl("top", "-A", "-l", "app=b")
-	if r.err != nil || !regexp.MustCompile(`(?m)^NAMESPACE +NAME .*\n`+w.namespace+` +b +host-1`).MatchString(r.out) {
+	r = w.virtctl("top", "-A", "-l", "app=top-b")
+	if r.err != nil || !regexp.MustCompile(`(?m)^NAMESPACE +NAME .*\n`+w.namespace+` +top-b +host-1`).MatchString(r.out) {
 		t.Errorf("%+v", r)
 	}
 	for _, op := range w.operations() {

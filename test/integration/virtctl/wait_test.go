@@ -66,12 +66,14 @@ func TestWaitFollowsTheVMAndNoneOfItsName(t *testing.T) {
 		w.vm("web", v1alpha1.PowerRunning, v1alpha1.HostRunning)
 	}
 	soon := time.Now().Add(2 * time.Second)
-	w.soon(func() bool { return time.Now().After(soon) }, replaced)
+	done := w.soon(func() bool { return time.Now().After(soon) }, replaced)
 	w.virtctl("wait", "web", "--for=running").fails(t, failure.Missing, "has been deleted")
+	done()
 	vm = w.get("web")
 	soon = time.Now().Add(2 * time.Second)
-	w.soon(func() bool { return time.Now().After(soon) }, replaced)
+	done = w.soon(func() bool { return time.Now().After(soon) }, replaced)
 	w.virtctl("wait", "web", "--for=deleted").prints(t, "virtualmachine/web is gone\n")
+	done()
 }
 
 // A watch that closes, and an API server that fails for a while, are outlived.

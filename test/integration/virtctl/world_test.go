@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -119,9 +120,12 @@ func (w *world) says(name string, state v1alpha1.HostState) {
 
 func (w *world) status(name string, change func(*v1alpha1.VirtualMachine)) {
 	w.t.Helper()
-	vm := w.get(name)
-	change(vm)
-	if err := suite.client.Status().Update(w.t.Context(), vm); err != nil {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		vm := w.get(name)
+		change(vm)
+		return suite.client.Status().Update(w.t.Context(), vm)
+	})
+	if err != nil {
 		w.t.Error(err)
 	}
 }
@@ -225,12 +229,12 @@ func (w *world) each(list client.ObjectList, do func(client.Object)) {
 	})
 }
 
-// soon calls do as soon as is returns true.
-func (w *world) soon(is func() bool, do func()) {
+// soon calls do as soon as is returns true; what it returns waits for that.
+func (w *world) soon(is func() bool, do func()) (done func()) {
 	w.t.Helper()
-	done := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(ended)
 		for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			if is() {
 				do()
@@ -239,5 +243,7 @@ func (w *world) soon(is func() bool, do func()) {
 		}
 		w.t.Error("it has not come to that")
 	}()
-	w.t.Cleanup(func() { <-done })
+	done = func() { <-ended }
+	w.t.Cleanup(done)
+	return done
 }
