@@ -28,7 +28,7 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		"/usr/bin/kubectl-vm start":                    "kubectl vm: name VMs (see `kubectl vm get`), or choose them with --selector or --all\nSee `kubectl vm start --help`.\n",
 		"virtctl start a --all":                        "one of them",
 		"virtctl start a --bad":                        "unknown flag: --bad",
-		"virtctl start a --timeout=0":                  "--timeout=0s: must be more than 0",
+		"virtctl start a --timeout=0":                  "--timeout=0s: must be from 1s to 24h0m0s",
 		"virtctl stop -l a=b=c":                        "--selector=a=b=c",
 		"virtctl restart a --timeout=48h":              "--timeout=48h0m0s: must be from 1s to 24h0m0s",
 		"virtctl wait a":                               "--for=running",

@@ -38,13 +38,21 @@ type Request struct {
 	timeout time.Duration
 }
 
+// CheckTimeout refuses a time limit that an operation cannot have.
+func CheckTimeout(timeout time.Duration) error {
+	if timeout < time.Second || timeout > maxTimeout {
+		return failure.Usage("--timeout=%s: must be from 1s to %s", timeout, maxTimeout)
+	}
+	return nil
+}
+
 // NewRequest returns a request for spec, in which the VM is filled in for each.
 // timeout is how long each may take; it is a usage error when the API would not
 // have it. keep is how long the objects are kept when they are over, 0 as the
 // API defaults.
 func NewRequest(spec v1alpha1.VirtualMachineOperationSpec, timeout, keep time.Duration) (*Request, error) {
-	if timeout < time.Second || timeout > maxTimeout {
-		return nil, failure.Usage("--timeout=%s: must be from 1s to %s", timeout, maxTimeout)
+	if err := CheckTimeout(timeout); err != nil {
+		return nil, err
 	}
 	spec.TimeoutSeconds = ptr.To(int32(math.Ceil(timeout.Seconds())))
 	if keep > 0 {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"domus.dev/domus/pkg/virtctl/failure"
+	"domus.dev/domus/pkg/virtctl/operation"
 )
 
 // DefaultTimeout is how long virtctl waits when the user does not say.
@@ -33,13 +33,9 @@ func (o *Options) AddTimeout(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", DefaultTimeout, "How long to wait, such as 90s or 10m.")
 }
 
-// Check refuses a time that nobody can wait.
-func (o *Options) Check() error {
-	if o.Timeout <= 0 {
-		return failure.Usage("--timeout=%s: must be more than 0, such as 90s or 10m", o.Timeout)
-	}
-	return nil
-}
+// Check refuses a time limit that an operation could not have: some VMs of a
+// command are waited for themselves, others by an operation.
+func (o *Options) Check() error { return operation.CheckTimeout(o.Timeout) }
 
 // Limit returns a context that ends when the time is up.
 func (o *Options) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
