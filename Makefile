@@ -41,6 +41,8 @@ demo-down: ## End the demo and remove all of it.
 .PHONY: build
 build: ## Build the programs into bin/.
 	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/domus-dev ./cmd/vm-executor ./cmd/virtctl
+	ln -sf virtctl $(BIN)/kubectl-vm
+	ln -sf virtctl $(BIN)/kubectl_complete-vm
 	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' -o $(BIN)/ ./cmd/vm-scheduler
 
 .PHONY: guest

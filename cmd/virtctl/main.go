@@ -1,4 +1,5 @@
-// Command virtctl manages VirtualMachines from the command line.
+// Command virtctl manages VirtualMachines from the command line. Under the name
+// kubectl-vm it is kubectl's plugin, under kubectl_complete-vm what completes it.
 package main
 
 import (
@@ -11,7 +12,5 @@ import (
 var version = "unknown"
 
 func main() {
-	if err := virtctl.NewCommand(version, os.Stdin, os.Stdout, os.Stderr).Execute(); err != nil {
-		os.Exit(1)
-	}
+	os.Exit(virtctl.Main(os.Args, version, os.Stdin, os.Stdout, os.Stderr))
 }

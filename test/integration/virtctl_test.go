@@ -74,7 +74,7 @@ func TestVirtctlExplainAndFit(t *testing.T) {
 	})
 	t.Run("completes names", func(t *testing.T) {
 		out, err := runVirtctl(t, admin, "", "__complete", "explain", "-n", ns, "")
-		if err != nil || !strings.HasPrefix(out, "pending\n") {
+		if err != nil || !strings.HasPrefix(out, "pending\tPending\n") {
 			t.Errorf("%q, %v", out, err)
 		}
 	})
@@ -92,7 +92,7 @@ func TestVirtctlExplainAndFit(t *testing.T) {
 	})
 	t.Run("says how to find a VM", func(t *testing.T) {
 		_, err := runVirtctl(t, admin, "", "explain", "-n", ns, "gone")
-		refusedBecause(t, "a VM that is not there", err, "see `kubectl get vm -A`")
+		refusedBecause(t, "a VM that is not there", err, "see `virtctl get -A`")
 	})
 }
 

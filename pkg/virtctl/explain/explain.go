@@ -9,6 +9,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
+	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/placement"
 )
 
@@ -22,7 +24,7 @@ func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStrea
 the question, and what would have to change. vm-scheduler answers, by the same
 plugins that place VMs; nothing is placed and nothing is stored.
 
-The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
+The exit code is 0 when there is an answer, whatever it is.`,
 		Example: `  # Why does this VM wait, or why does it run where it runs?
   virtctl explain -n demo database-1
 
@@ -32,10 +34,10 @@ The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
   # On how many hosts does it fit?
   virtctl explain -f vm.yaml -o json | jq .feasible`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: placement.OneVM(config),
+		ValidArgsFunction: complete.OneVM(config, "filename"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return output.Answer(cmd, config, streams.Out, v1alpha1.PlacementExplain,
-				func(namespace placement.Namespace) (placement.Question, error) {
+				func(namespace cluster.Namespace) (placement.Question, error) {
 					return subject.Question(names, streams.In, namespace)
 				},
 				func(out io.Writer, q placement.Question, status *v1alpha1.PlacementReviewStatus) error {

@@ -9,6 +9,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
+	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/placement"
 )
 
@@ -23,7 +25,7 @@ how many on each host if all went there, and how large one of that shape may be
 at most: CPUs and memory in the same proportion. vm-scheduler answers, by the
 same plugins that place VMs; nothing is placed and nothing is stored.
 
-The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
+The exit code is 0 when there is an answer, whatever it is.`,
 		Example: `  # How many more VMs of 4 CPUs and 8 GiB fit?
   virtctl fit --cpu 4 --memory 8Gi
 
@@ -33,10 +35,10 @@ The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
   # How many more like this one?
   virtctl fit -n demo database-1`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: placement.OneVM(config),
+		ValidArgsFunction: complete.OneVM(config, "filename"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return output.Answer(cmd, config, streams.Out, v1alpha1.PlacementFit,
-				func(namespace placement.Namespace) (placement.Question, error) {
+				func(namespace cluster.Namespace) (placement.Question, error) {
 					return question(cmd, names, subject, shape, streams.In, namespace)
 				},
 				func(out io.Writer, _ placement.Question, status *v1alpha1.PlacementReviewStatus) error {
@@ -51,7 +53,7 @@ The exit code is 0 when there is an answer, whatever it is, and 1 otherwise.`,
 }
 
 // question is about a VM, a file or a shape in flags: one of them.
-func question(cmd *cobra.Command, names []string, subject *placement.Subject, s *shape, stdin io.Reader, namespace placement.Namespace) (placement.Question, error) {
+func question(cmd *cobra.Command, names []string, subject *placement.Subject, s *shape, stdin io.Reader, namespace cluster.Namespace) (placement.Question, error) {
 	flags := given(cmd)
 	if subject.Given(names) {
 		if len(flags) > 0 {

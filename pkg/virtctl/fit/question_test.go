@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/placement"
 )
 
@@ -19,7 +20,7 @@ func asked(args ...string) (placement.Question, error) {
 	subject, s := &placement.Subject{}, &shape{}
 	var q placement.Question
 	cmd := &cobra.Command{Use: "fit", SilenceErrors: true, SilenceUsage: true, RunE: func(cmd *cobra.Command, names []string) (err error) {
-		q, err = question(cmd, names, subject, s, strings.NewReader(document), placement.Namespace{Name: "ns"})
+		q, err = question(cmd, names, subject, s, strings.NewReader(document), cluster.Namespace{Name: "ns"})
 		return err
 	}}
 	subject.AddFlags(cmd)

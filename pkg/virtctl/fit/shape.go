@@ -1,8 +1,6 @@
 package fit
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -13,7 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/virtctl/placement"
+	"domus.dev/domus/pkg/virtctl/complete"
+	"domus.dev/domus/pkg/virtctl/failure"
 )
 
 // shape is a VM as flags say it.
@@ -40,11 +39,11 @@ func (s *shape) addFlags(cmd *cobra.Command) {
 	flags.StringToIntVar(&s.devices, "device", nil, "Host devices, as NAME=COUNT; may be repeated.")
 	flags.StringVar(&s.scheduler, "scheduler", "", "Profile of vm-scheduler that places the VMs. Default: "+v1alpha1.DefaultSchedulerName+".")
 	flags.StringToStringVar(&s.nodeSelector, "node-selector", nil, "Labels that the hosts must have, as KEY=VALUE; may be repeated.")
-	placement.Complete(cmd, "hugepages", string(v1alpha1.PageSize2Mi), string(v1alpha1.PageSize1Gi))
-	placement.Complete(cmd, "numa", string(v1alpha1.NUMANone), string(v1alpha1.NUMASingleCell), string(v1alpha1.NUMARestricted), string(v1alpha1.NUMASpread))
-	placement.Complete(cmd, "cpu-policy", string(v1alpha1.CPUShared), string(v1alpha1.CPUDedicated))
-	placement.Complete(cmd, "threads", string(v1alpha1.ThreadsTogether), string(v1alpha1.ThreadsApart))
-	placement.Complete(cmd, "scheduler", v1alpha1.DefaultSchedulerName, "vm-packing")
+	complete.Flag(cmd, "hugepages", string(v1alpha1.PageSize2Mi), string(v1alpha1.PageSize1Gi))
+	complete.Flag(cmd, "numa", string(v1alpha1.NUMANone), string(v1alpha1.NUMASingleCell), string(v1alpha1.NUMARestricted), string(v1alpha1.NUMASpread))
+	complete.Flag(cmd, "cpu-policy", string(v1alpha1.CPUShared), string(v1alpha1.CPUDedicated))
+	complete.Flag(cmd, "threads", string(v1alpha1.ThreadsTogether), string(v1alpha1.ThreadsApart))
+	complete.Flag(cmd, "scheduler", v1alpha1.DefaultSchedulerName, "vm-packing")
 }
 
 // given returns those of the shape's flags that the user gave.
@@ -59,17 +58,17 @@ func given(cmd *cobra.Command) []string {
 }
 
 func mixed(flags []string) error {
-	return fmt.Errorf("%s shapes a VM, and another VM is given by name or file: leave one of them out", strings.Join(flags, ", "))
+	return failure.Usage("%s shapes a VM, and another VM is given by name or file: leave one of them out", strings.Join(flags, ", "))
 }
 
 // template makes the VM. What the values mean is checked by the API server.
 func (s *shape) template() (*v1alpha1.VirtualMachineTemplate, error) {
 	if s.cpu == 0 || s.memory == "" {
-		return nil, errors.New("say what is to fit: the name of a VM, a file with --filename, or both --cpu and --memory")
+		return nil, failure.Usage("say what is to fit: the name of a VM, a file with --filename, or both --cpu and --memory")
 	}
 	memory, err := resource.ParseQuantity(s.memory)
 	if err != nil {
-		return nil, fmt.Errorf("--memory=%s: %w: write it like 8Gi", s.memory, err)
+		return nil, failure.Usage("--memory=%s: %w: write it like 8Gi", s.memory, err)
 	}
 	spec := v1alpha1.VirtualMachineSpec{
 		SchedulerName: s.scheduler,
@@ -85,7 +84,7 @@ func (s *shape) template() (*v1alpha1.VirtualMachineTemplate, error) {
 	for _, name := range slices.Sorted(maps.Keys(s.devices)) {
 		count := s.devices[name]
 		if count < 1 || count > math.MaxInt32 {
-			return nil, fmt.Errorf("--device=%s=%d: a count must be from 1 to %d", name, count, math.MaxInt32)
+			return nil, failure.Usage("--device=%s=%d: a count must be from 1 to %d", name, count, math.MaxInt32)
 		}
 		spec.Resources.Devices = append(spec.Resources.Devices, v1alpha1.DeviceRequest{Name: name, Count: int32(count)})
 	}

@@ -88,7 +88,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		},
 		"no such VM": {
 			byWebhook(t, apierrors.NewNotFound(vms, "vm")),
-			[]string{`there is no virtualmachine "vm" in namespace "ns"`, "kubectl get vm -A"},
+			[]string{`there is no virtualmachine "vm" in namespace "ns"`, "virtctl get -A"},
 		},
 		"no such namespace": {
 			apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "ns"),
@@ -122,19 +122,5 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 				t.Errorf("speaks of what people did not write: %v", err)
 			}
 		})
-	}
-}
-
-func TestVMNames(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
-		&v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a"}},
-		&v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "b"}},
-	).Build()
-	if names, _ := vmNames(t.Context(), c, "ns"); strings.Join(names, " ") != "a" {
-		t.Errorf("completes %v", names)
 	}
 }

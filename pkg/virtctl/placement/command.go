@@ -13,11 +13,11 @@ import (
 // Answer asks and prints the answer: read makes the question of what the command
 // was given, kind is what is asked, and show is how people read the answer to q.
 func (o *Output) Answer(cmd *cobra.Command, config *genericclioptions.ConfigFlags, out io.Writer, kind v1alpha1.PlacementQuestion,
-	read func(Namespace) (Question, error), show func(out io.Writer, q Question, status *v1alpha1.PlacementReviewStatus) error) error {
+	read func(cluster.Namespace) (Question, error), show func(out io.Writer, q Question, status *v1alpha1.PlacementReviewStatus) error) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
-	namespace, err := NamespaceOf(config)
+	namespace, err := cluster.NamespaceOf(config)
 	if err != nil {
 		return err
 	}

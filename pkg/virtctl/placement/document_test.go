@@ -3,6 +3,8 @@ package placement
 import (
 	"strings"
 	"testing"
+
+	"domus.dev/domus/pkg/virtctl/cluster"
 )
 
 const head = "apiVersion: domus.dev/v1alpha1\nkind: VirtualMachine\n"
@@ -38,13 +40,13 @@ func TestNamespaceOfADocument(t *testing.T) {
 	in := head + "metadata: {name: a, namespace: doc}\nspec: {resources: {cpu: 2, memory: 1Gi}}\n"
 	s := &Subject{filename: "-"}
 	for name, test := range map[string]struct {
-		namespace Namespace
+		namespace cluster.Namespace
 		want, err string
 	}{
-		"the document's":   {Namespace{Name: "default"}, "doc", ""},
-		"both say so":      {Namespace{Name: "doc", Explicit: true}, "doc", ""},
-		"they contradict":  {Namespace{Name: "other", Explicit: true}, "", "contradicts"},
-		"the kubeconfig's": {Namespace{Name: "doc"}, "doc", ""},
+		"the document's":   {cluster.Namespace{Name: "default"}, "doc", ""},
+		"both say so":      {cluster.Namespace{Name: "doc", Explicit: true}, "doc", ""},
+		"they contradict":  {cluster.Namespace{Name: "other", Explicit: true}, "", "contradicts"},
+		"the kubeconfig's": {cluster.Namespace{Name: "doc"}, "doc", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, err := s.Question(nil, strings.NewReader(in), test.namespace)

@@ -8,6 +8,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"domus.dev/domus/pkg/virtctl/failure"
 )
 
 const (
@@ -40,17 +42,19 @@ func withRemedy(err error, namespace string) error {
 	said := errors.New(inTheirWords(s.Message, s.Details))
 	switch {
 	case apierrors.IsNotFound(err) && kind == "virtualmachines":
-		return fmt.Errorf("there is no virtualmachine %q in namespace %q: see `kubectl get vm -A`", name, namespace)
+		return failure.NotFound("there is no virtualmachine %q in namespace %q: see `virtctl get -A`", name, namespace)
 	case apierrors.IsNotFound(err) && kind == "namespaces":
-		return fmt.Errorf("there is no namespace %q: see `kubectl get namespaces`", namespace)
+		return failure.NotFound("there is no namespace %q: see `kubectl get namespaces`", namespace)
 	case apierrors.IsNotFound(err):
 		return errUndefined
 	case apierrors.IsForbidden(err) && kind == "placementreviews":
-		return fmt.Errorf("%w: the ClusterRole domus:placement-reviewer allows it: `kubectl create rolebinding -n %s --clusterrole=domus:placement-reviewer NAME --user=USER`", said, namespace)
+		return failure.Refused("%w: the ClusterRole domus:placement-reviewer allows it: `kubectl create rolebinding -n %s --clusterrole=domus:placement-reviewer NAME --user=USER`", said, namespace)
 	case apierrors.IsForbidden(err) && kind == "virtualmachines":
-		return fmt.Errorf("%w: to ask about a VM one must be allowed to get it, and to ask about one that does not exist to create it", said)
+		return failure.Refused("%w: to ask about a VM one must be allowed to get it, and to ask about one that does not exist to create it", said)
 	case strings.Contains(s.Message, "failed calling webhook"):
 		return fmt.Errorf("vm-scheduler does not answer: is it running? `kubectl get lease -n domus-system vm-scheduler` names its leader and when it was last seen: %w", said)
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return failure.Refused("%w", said)
 	}
 	return said
 }

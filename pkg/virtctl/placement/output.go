@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/complete"
+	"domus.dev/domus/pkg/virtctl/failure"
+	"domus.dev/domus/pkg/virtctl/output"
 )
 
 // formats of output beside the one for people.
@@ -28,7 +30,7 @@ type Output struct {
 func (o *Output) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.format, "output", "o", "", "Format of the answer: json or yaml, which print the status of the PlacementReview. Default: for people.")
 	cmd.Flags().Int32Var(&o.Limit, "limit", 10, "How many hosts are named at most in each list.")
-	Complete(cmd, "output", formats...)
+	complete.Flag(cmd, "output", formats...)
 }
 
 // Check refuses an unknown format, before anything is asked.
@@ -36,7 +38,7 @@ func (o *Output) Check() error {
 	if o.format == "" || slices.Contains(formats, o.format) {
 		return nil
 	}
-	return fmt.Errorf("--output=%s is no format: choose one of %s, or leave it out", o.format, strings.Join(formats, ", "))
+	return failure.Usage("--output=%s is no format: choose one of %s, or leave it out", o.format, strings.Join(formats, ", "))
 }
 
 // Print writes the answer; people writes it for people.
@@ -69,11 +71,5 @@ func Table(out io.Writer, header []string, rows [][]string) error {
 	if _, err := fmt.Fprintln(out); err != nil {
 		return err
 	}
-	w := printers.GetNewTabWriter(out)
-	for _, row := range append([][]string{header}, rows...) {
-		if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
+	return output.Table(out, header, rows)
 }

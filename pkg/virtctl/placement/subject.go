@@ -1,30 +1,14 @@
 package placement
 
 import (
-	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
+	"domus.dev/domus/pkg/virtctl/failure"
 )
-
-// Namespace is the one that a command works in, and whether the user named it.
-type Namespace struct {
-	Name     string
-	Explicit bool
-}
-
-// NamespaceOf returns the namespace of the command line or else the kubeconfig.
-func NamespaceOf(config *genericclioptions.ConfigFlags) (Namespace, error) {
-	name, explicit, err := config.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return Namespace{}, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	return Namespace{Name: name, Explicit: explicit}, nil
-}
 
 // Subject is what is asked about: a VM by name, or one in a file.
 type Subject struct {
@@ -49,16 +33,16 @@ type Question struct {
 
 // Question returns the question about it. names are the command's arguments, one
 // at most.
-func (s *Subject) Question(names []string, in io.Reader, namespace Namespace) (Question, error) {
+func (s *Subject) Question(names []string, in io.Reader, namespace cluster.Namespace) (Question, error) {
 	q := Question{Namespace: namespace.Name}
 	switch {
 	case s.filename != "" && len(names) > 0:
-		return q, errors.New("give either the name of a VM or a file with --filename, not both")
+		return q, failure.Usage("give either the name of a VM or a file with --filename, not both")
 	case len(names) > 0 && names[0] != "":
 		q.Spec.VirtualMachineName, q.Name = names[0], names[0]
 		return q, nil
 	case s.filename == "":
-		return q, errors.New("name a VM (see `kubectl get vm`), or give a file with --filename")
+		return q, failure.Usage("name a VM (see `virtctl get`), or give a file with --filename")
 	}
 	vm, err := load(s.filename, in)
 	if err != nil {
@@ -66,7 +50,7 @@ func (s *Subject) Question(names []string, in io.Reader, namespace Namespace) (Q
 	}
 	if vm.Namespace != "" && vm.Namespace != namespace.Name {
 		if namespace.Explicit {
-			return q, fmt.Errorf("the VirtualMachine in %s is of namespace %q, which --namespace=%s contradicts: leave one of them out", s.filename, vm.Namespace, namespace.Name)
+			return q, failure.Usage("the VirtualMachine in %s is of namespace %q, which --namespace=%s contradicts: leave one of them out", s.filename, vm.Namespace, namespace.Name)
 		}
 		q.Namespace = vm.Namespace
 	}

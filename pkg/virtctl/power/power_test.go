@@ -1,43 +1,96 @@
 package power
 
 import (
-	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
+	"domus.dev/domus/pkg/virtctl/failure"
 )
 
-func TestSetChangesOnlyThePowerState(t *testing.T) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+func TestWriteChangesOnlyThePowerStateOfThisVM(t *testing.T) {
+	scheme, err := cluster.Scheme()
+	if err != nil {
 		t.Fatal(err)
 	}
-	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vm"}}
+	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "vm", UID: "1"}}
 	vm.Spec.PowerState = v1alpha1.PowerRunning
 	vm.Spec.Resources.CPU = 3
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(vm).Build()
-	stop := verb{state: v1alpha1.PowerStopped, already: "already", done: "done"}
-	key := types.NamespacedName{Namespace: "ns", Name: "vm"}
-	for _, want := range []string{"done", "already"} {
-		said, err := set(t.Context(), c, key, stop)
-		if err != nil || said != want {
-			t.Errorf("said %q, %v; want %q", said, err, want)
-		}
+	if err := write(t.Context(), c, vm.DeepCopy(), v1alpha1.PowerStopped); err != nil {
+		t.Fatal(err)
 	}
 	live := &v1alpha1.VirtualMachine{}
-	if err := c.Get(t.Context(), key, live); err != nil {
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(vm), live); err != nil {
 		t.Fatal(err)
 	}
 	if live.Spec.PowerState != v1alpha1.PowerStopped || live.Spec.Resources.CPU != 3 {
 		t.Errorf("spec is %+v", live.Spec)
 	}
-	_, err := set(t.Context(), c, types.NamespacedName{Namespace: "ns", Name: "none"}, stop)
-	if err == nil || !strings.Contains(err.Error(), "kubectl get vm") {
-		t.Errorf("a VM that is not there: %v", err)
+}
+
+func TestDecide(t *testing.T) {
+	const ended, running, none = v1alpha1.HostEnded, v1alpha1.HostRunning, v1alpha1.HostState("")
+	on, off := v1alpha1.PowerRunning, v1alpha1.PowerStopped
+	for name, test := range map[string]struct {
+		verb      verb
+		force     bool
+		power     v1alpha1.PowerState
+		policy    v1alpha1.RunPolicy
+		host      v1alpha1.HostState
+		refused   bool
+		patch     bool
+		operation bool
+	}{
+		"start what is stopped":                  {verb: start, power: off, host: v1alpha1.HostStopped, patch: true},
+		"start what runs":                        {verb: start, power: on, host: running},
+		"start what has no host":                 {verb: start, power: off, host: none, patch: true},
+		"start what has ended":                   {verb: start, power: on, policy: v1alpha1.RunManual, host: ended, operation: true},
+		"start what has ended and was stopped":   {verb: start, power: off, policy: v1alpha1.RunManual, host: ended, patch: true},
+		"start what has run once":                {verb: start, power: on, policy: v1alpha1.RunOnce, host: ended, refused: true},
+		"start what has run once, and stopped":   {verb: start, power: off, policy: v1alpha1.RunOnce, host: ended, refused: true},
+		"start what runs once and has not begun": {verb: start, power: off, policy: v1alpha1.RunOnce, host: none, patch: true},
+		"stop what runs":                         {verb: stop, power: on, host: running, patch: true},
+		"stop what is stopped":                   {verb: stop, power: off, host: v1alpha1.HostStopped},
+		"stop with force":                        {verb: stop, force: true, power: on, host: running, patch: true, operation: true},
+		"stop with force what is slow to stop":   {verb: stop, force: true, power: off, host: v1alpha1.HostStopping, operation: true},
+		"stop with force what has no guest":      {verb: stop, force: true, power: on, host: none, patch: true},
+		"pause what runs":                        {verb: pause, power: on, host: running, patch: true},
+		"pause what has no guest":                {verb: pause, power: on, host: none, refused: true},
+		"pause what is suspended":                {verb: pause, power: v1alpha1.PowerSuspended, host: v1alpha1.HostSuspended, refused: true},
+		"pause what is paused":                   {verb: pause, power: v1alpha1.PowerPaused, host: v1alpha1.HostPaused},
+		"suspend what is paused":                 {verb: suspend, power: v1alpha1.PowerPaused, host: v1alpha1.HostPaused, patch: true},
+		"suspend what has ended":                 {verb: suspend, power: on, host: ended, refused: true},
+		"suspend what is suspended":              {verb: suspend, power: v1alpha1.PowerSuspended, host: v1alpha1.HostSuspended},
+		"resume what is paused":                  {verb: resume, power: v1alpha1.PowerPaused, host: v1alpha1.HostPaused, patch: true},
+		"resume what is suspended":               {verb: resume, power: v1alpha1.PowerSuspended, host: v1alpha1.HostSuspended, patch: true},
+		"resume what runs":                       {verb: resume, power: on, host: running},
+		"resume what is stopped":                 {verb: resume, power: off, host: v1alpha1.HostStopped, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vm := &v1alpha1.VirtualMachine{}
+			vm.Spec.PowerState, vm.Spec.RunPolicy = test.power, test.policy
+			if test.host != none {
+				vm.Status.Placement = &v1alpha1.Placement{NodeName: "host"}
+				vm.Status.Host = &v1alpha1.HostStatus{State: test.host}
+			}
+			o := &command{verb: test.verb, force: test.force}
+			d := o.decide(vm)
+			if (d.refusal != nil) != test.refused || d.patch != test.patch || d.operation != test.operation {
+				t.Errorf("%+v", d)
+			}
+			if test.refused && failure.CodeOf(d.refusal) != failure.Denied {
+				t.Errorf("refused with code %d", failure.CodeOf(d.refusal))
+			}
+			now := metav1.Now()
+			vm.DeletionTimestamp = &now
+			if d := o.decide(vm); failure.CodeOf(d.refusal) != failure.Denied {
+				t.Errorf("while it is being deleted: %+v", d)
+			}
+		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/virtctl/cluster"
+	"domus.dev/domus/pkg/virtctl/failure"
 )
 
 // New returns `virtctl version`.
@@ -34,12 +35,12 @@ func New(programVersion string, config *genericclioptions.ConfigFlags, streams g
 			}
 			hosts := &v1alpha1.HypervisorList{}
 			if err := c.List(cmd.Context(), hosts); err != nil {
-				return fmt.Errorf("listing hypervisors: %w", err)
+				return failure.API(err, "listing hypervisors")
 			}
 			return print(streams.Out, append(lines, summary(hosts.Items)...))
 		},
 	}
-	cmd.Flags().BoolVar(&clientOnly, "client", false, "Print the version of virtctl only.")
+	cmd.Flags().BoolVar(&clientOnly, "client", false, "Print this program's version only, and ask no cluster.")
 	return cmd
 }
 

@@ -1,0 +1,124 @@
+package virtctl
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"domus.dev/domus/pkg/virtctl/failure"
+)
+
+// runLocally runs a command line that asks no cluster.
+func runLocally(t *testing.T, argv ...string) (failure.Code, string, string) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", "/dev/null")
+	var out, errOut bytes.Buffer
+	code := run(t.Context(), argv, "1.2.3", strings.NewReader(""), &out, &errOut)
+	return code, out.String(), errOut.String()
+}
+
+func TestCommandLinesThatAreWrong(t *testing.T) {
+	for line, want := range map[string]string{
+		"virtctl strat":                                "virtctl: there is no command \"strat\": is it start?\nSee `virtctl --help`.\n",
+		"kubectl-vm strat":                             "kubectl vm: there is no command \"strat\": is it start?\nSee `kubectl vm --help`.\n",
+		"virtctl start":                                "virtctl: name VMs (see `virtctl get`), or choose them with --selector or --all\nSee `virtctl start --help`.\n",
+		"/usr/bin/kubectl-vm start":                    "kubectl vm: name VMs (see `kubectl vm get`), or choose them with --selector or --all\nSee `kubectl vm start --help`.\n",
+		"virtctl start a --all":                        "one of them",
+		"virtctl start a --bad":                        "unknown flag: --bad",
+		"virtctl start a --timeout=0":                  "--timeout=0s: must be from 1s to 24h0m0s",
+		"virtctl stop -l a=b=c":                        "--selector=a=b=c",
+		"virtctl restart a --timeout=48h":              "--timeout=48h0m0s: must be from 1s to 24h0m0s",
+		"virtctl wait a":                               "--for=running",
+		"virtctl wait a --for=up":                      "nothing to wait for",
+		"virtctl screenshot":                           "accepts 1 arg(s)",
+		"virtctl send-key a":                           "such as ctrl-alt-delete",
+		"virtctl send-key a b --hold=1m":               "--hold=1m0s",
+		"virtctl password a":                           "--hash=-",
+		"virtctl password a --hash=secret":             "openssl passwd -6",
+		"virtctl password a --guest-user=a;b --hash=x": "--guest-user=\"a;b\"",
+		"virtctl ssh-key a":                            "id_ed25519.pub",
+		"virtctl get a -A":                             "leave out --all-namespaces",
+		"virtctl get a b -w":                           "--watch takes one name",
+		"virtctl get -o picture":                       "picture",
+		"virtctl top --sort-by=name":                   "--sort-by=name: must be cpu or memory",
+		"virtctl describe":                             "name VMs",
+		"virtctl explain":                              "name a VM",
+		"virtctl fit --cpu 4":                          "both --cpu and --memory",
+		"virtctl completion tcsh":                      "tcsh",
+		"kubectl-vm completion":                        "ln -s kubectl-vm",
+		"virtctl version extra":                        "extra",
+	} {
+		code, out, errOut := runLocally(t, strings.Fields(line)...)
+		if code != failure.Misused || out != "" || !strings.Contains(errOut, want) || strings.Contains(errOut, "secret") {
+			t.Errorf("%s: code %d, %q, %q; want %q", line, code, out, errOut, want)
+		}
+	}
+}
+
+func TestWhatNeedsNoCluster(t *testing.T) {
+	for line, want := range map[string]string{
+		"virtctl":                              "A VM's life:",
+		"virtctl --help":                       "Exit codes:",
+		"virtctl help start":                   "virtctl start web-1 --wait",
+		"kubectl-vm start --help":              "kubectl vm start (NAME... | -l SELECTOR | --all) [flags]",
+		"/opt/kubectl-vm.exe stop --help":      "kubectl vm stop -l app=web",
+		"virtctl version --client":             "virtctl: 1.2.3\n",
+		"virtctl completion bash":              "bash completion V2 for virtctl",
+		"virtctl completion zsh":               "#compdef virtctl",
+		"virtctl completion fish":              "fish completion for virtctl",
+		"virtctl completion powershell":        "Register-ArgumentCompleter",
+		"kubectl_complete-vm sta":              "start\tHave VMs run\n",
+		"kubectl_complete-vm wait --for=run":   "running\n",
+		"virtctl __complete top --sort-by mem": "memory\n",
+	} {
+		code, out, errOut := runLocally(t, strings.Fields(line)...)
+		if code != failure.Done || !strings.Contains(out, want) {
+			t.Errorf("%s: code %d, %q, %q; want %q", line, code, out, errOut, want)
+		}
+	}
+}
+
+// Each verb says what it does and gives an example, and completes what it takes.
+func TestEachVerbIsDocumented(t *testing.T) {
+	root := NewCommand("test", nil, &bytes.Buffer{}, &bytes.Buffer{})
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: short is %q", c.Name(), c.Short)
+		}
+		if c.Name() == "version" {
+			continue
+		}
+		if c.Long == "" || !strings.Contains(c.Example, "virtctl "+c.Name()) {
+			t.Errorf("%s: example is %q", c.Name(), c.Example)
+		}
+		if c.ValidArgsFunction == nil && c.ValidArgs == nil {
+			t.Errorf("%s completes nothing", c.Name())
+		}
+	}
+	want := []string{
+		"completion", "describe", "explain", "fit", "get", "password", "pause", "reset", "restart", "resume",
+		"screenshot", "send-key", "ssh-key", "start", "stop", "suspend", "top", "version", "wait",
+	}
+	if slices.Sort(names); !slices.Equal(names, want) {
+		t.Errorf("verbs are %q", names)
+	}
+}
+
+func TestNothingOfVirtctlIsLeftInThePluginsTexts(t *testing.T) {
+	root := newCommand(kubectlPlugin, "test", nil, &bytes.Buffer{}, &bytes.Buffer{})
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		if text := c.UsageString() + c.Long; strings.Contains(text, "virtctl ") && c.HasParent() {
+			t.Errorf("%s: %s", c.Name(), text)
+		}
+		for _, child := range c.Commands() {
+			visit(child)
+		}
+	}
+	visit(root)
+}
