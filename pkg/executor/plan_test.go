@@ -246,10 +246,6 @@ func TestPlan(t *testing.T) {
 			vm: placed(), domain: domain(libvirt.StateRunning),
 			want: Decision{Report: &Report{State: v1alpha1.HostRunning}},
 		},
-		"a paused guest is reported": {
-			vm: placed(), domain: domain(libvirt.StatePaused),
-			want: Decision{Report: &Report{State: v1alpha1.HostPaused, Message: "crashed"}},
-		},
 		"a crashed guest that is kept is reported": {
 			vm: placed(), domain: domain(libvirt.StateCrashed),
 			want: Decision{Report: &Report{

@@ -56,7 +56,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	now := c.clock.Now()
 	_, err := c.writer.Patch(ctx, vm, func(s *v1alpha1.VirtualMachineStatus) {
 		if s.Placement != nil && s.Host != nil {
-			next(s, vm.Generation, now)
+			next(s, vm, now)
 		}
 	})
 	if errors.Is(err, vmstatus.ErrStale) {
