@@ -172,10 +172,16 @@ func tell(t *testing.T, uuid, line string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tty.Close() }()
+	// QEMU looks once a second whether somebody is at the terminal, and hears
+	// nobody else.
+	time.Sleep(qemuLooks)
 	if _, err := tty.WriteString(line + "\n"); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(qemuLooks)
 }
+
+const qemuLooks = 1500 * time.Millisecond
 
 // asked counts questions, so that no answer is taken for another's.
 var asked int
@@ -188,7 +194,6 @@ func ask(t *testing.T, name, uuid, command string) string {
 	var found []string
 	NewWithT(t).Eventually(func() []string {
 		tell(t, uuid, fmt.Sprintf(`echo "ANSWER-%d $(%s)"`, asked, command))
-		time.Sleep(time.Second)
 		found = answer.FindStringSubmatch(env.console(name))
 		return found
 	}).WithTimeout(settleTime).Should(HaveLen(2), "the guest's shell does not answer")
