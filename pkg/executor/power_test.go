@@ -299,46 +299,54 @@ func TestAGuestThatCannotBePausedOrResumedIsTriedAgain(t *testing.T) {
 	s.is("Running", "resume")
 }
 
-// A VM that runs once is started once, whenever the executor is killed.
+// A VM that runs once is started once, whenever the executor is killed, and also
+// when the host loses power with it: libvirt then does not know that there was a
+// guest.
 func TestARunOnceVMIsNeverStartedTwice(t *testing.T) {
-	for nth := 1; nth < 12; nth++ {
-		for _, after := range []bool{false, true} {
-			s := newStage(t, bound(policyIs(v1alpha1.RunOnce)))
-			n := 0
-			hook := func(string) (error, error) {
-				n++
-				switch {
-				case n != nth:
-					return nil, nil
-				case after:
-					return nil, errCrash
-				}
-				return errCrash, nil
-			}
-			s.host.step, s.refuse = hook, hook
-			for range 10 {
-				if err := s.turn(); errors.Is(err, errCrash) {
-					// The guest, if it runs, ends while nobody looks.
-					if s.host.domains[testUID].State.Active() {
-						_ = s.host.set(testUID, libvirt.StateShutOff, libvirt.ReasonShutDown)
-					}
-					s.restart()
-				} else if err != nil {
-					t.Fatal(err)
-				}
-				if s.host.domains[testUID].State.Active() {
-					_ = s.host.set(testUID, libvirt.StateShutOff, libvirt.ReasonShutDown)
-				}
-				s.clock.Step(time.Hour)
-			}
-			starts := strings.Count(strings.Join(s.host.done, " "), "start")
-			if starts > 1 {
-				t.Errorf("crash %d (after: %v): it was started %d times", nth, after, starts)
-			}
-			if h := s.said(); h == nil || h.State != v1alpha1.HostEnded {
-				t.Errorf("crash %d (after: %v): %+v", nth, after, h)
+	for _, reason := range []string{libvirt.ReasonShutDown, libvirt.ReasonNotStarted} {
+		for nth := 1; nth < 12; nth++ {
+			for _, after := range []bool{false, true} {
+				runOnceThrough(t, reason, nth, after)
 			}
 		}
+	}
+}
+
+// runOnceThrough kills the executor at the nth change, and ends the guest, which
+// nobody sees, with libvirt's reason.
+func runOnceThrough(t *testing.T, reason string, nth int, after bool) {
+	t.Helper()
+	s := newStage(t, bound(policyIs(v1alpha1.RunOnce)))
+	n := 0
+	hook := func(string) (error, error) {
+		n++
+		switch {
+		case n != nth:
+			return nil, nil
+		case after:
+			return nil, errCrash
+		}
+		return errCrash, nil
+	}
+	s.host.step, s.refuse = hook, hook
+	for range 10 {
+		err := s.turn()
+		if err != nil && !errors.Is(err, errCrash) {
+			t.Fatal(err)
+		}
+		if s.host.domains[testUID].State.Active() {
+			_ = s.host.set(testUID, libvirt.StateShutOff, reason)
+		}
+		if err != nil {
+			s.restart()
+		}
+		s.clock.Step(time.Hour)
+	}
+	if starts := strings.Count(strings.Join(s.host.done, " "), "start"); starts > 1 {
+		t.Errorf("crash %d (after: %v), then %s: it was started %d times", nth, after, reason, starts)
+	}
+	if h := s.said(); h == nil || h.State != v1alpha1.HostEnded {
+		t.Errorf("crash %d (after: %v), then %s: %+v", nth, after, reason, h)
 	}
 }
 
