@@ -126,7 +126,7 @@ func ours(in Situation, host *v1alpha1.HostStatus) bool {
 func abortSave(in Situation) Decision {
 	m := in.Memory
 	if left := m.AbortedAt.Add(askAgain).Sub(in.Now); !m.AbortedAt.IsZero() && left > 0 {
-		message := "the guest's memory is not saved after all"
+		message := "the save of the guest's memory was told to end and has not ended; where that lasts, the host's disk or QEMU hangs, and spec.powerState Stopped switches the guest off"
 		if m.AbortError != "" {
 			message = "the save of the guest's memory cannot be ended, and is tried again; spec.powerState Stopped switches the guest off: " + m.AbortError
 		}
