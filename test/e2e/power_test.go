@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,6 +101,48 @@ func TestASavedMemoryThatCannotBeUsedIsKept(t *testing.T) {
 	g.Expect(os.WriteFile(file, good, 0o600)).To(Succeed())
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
 	g.Expect(strings.Count(env.console(name), banner)).To(Equal(1), "the guest has booted again")
+}
+
+// TestASaveThatIsNotWantedAnyMoreIsEnded has a guest's memory saved to a disk that
+// takes next to nothing, and changes its mind: the guest goes on.
+func TestASaveThatIsNotWantedAnyMoreIsEnded(t *testing.T) {
+	g := NewWithT(t)
+	const name = "slow"
+	boots(t, name)
+	t.Cleanup(func() { remove(t, name) })
+	vm, err := get(t, name)()
+	g.Expect(err).NotTo(HaveOccurred())
+	uuid := vm.Status.Host.DomainUUID
+	process, before := qemu(uuid), uptime(t, name, uuid)
+	file := fmt.Sprintf("/proc/%d/root/var/lib/libvirt/qemu/save/%s.save", env.libvirtd(t), vm.Status.Host.DomainName)
+	g.Expect(syscall.Mkfifo(file, 0o600)).To(Succeed())
+	disk, err := os.OpenFile(file, os.O_RDWR, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = os.Remove(file) })
+	t.Cleanup(func() { _ = disk.Close() })
+	go func() {
+		for sector := make([]byte, 4096); ; time.Sleep(100 * time.Millisecond) {
+			if _, err := disk.Read(sector); err != nil {
+				return // the test is over
+			}
+		}
+	}()
+
+	reason := func(vm *v1alpha1.VirtualMachine) string { return vm.Status.Host.Reason }
+	setPower(t, name, v1alpha1.PowerSuspended)
+	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(And(
+		WithTransform(phase, Equal(v1alpha1.PhasePaused)), WithTransform(reason, Equal(v1alpha1.ReasonSaving))))
+	// Nobody waits for it meanwhile.
+	boots(t, "beside")
+	remove(t, "beside")
+	// Nor is it forgotten by an executor that comes anew.
+	env.kill(t, "vm-executor-real")
+	g.Expect(env.up()).To(Succeed())
+	setPower(t, name, v1alpha1.PowerRunning)
+	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
+	g.Expect(qemu(uuid)).To(Equal(process))
+	g.Expect(uptime(t, name, uuid)).To(BeNumerically(">", before))
+	g.Expect(env.virsh(t, "dominfo", uuid)).To(MatchRegexp(`Managed save: *no`))
 }
 
 // TestHowARealGuestEnds has guests end in each of the ways that libvirt tells
