@@ -64,7 +64,11 @@ func (t teller) failed(vm *v1alpha1.VirtualMachine, f Failure) {
 func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 	switch r.State {
 	case v1alpha1.HostStopped:
-		if r.Reason != v1alpha1.ReasonStarting {
+		switch {
+		case r.Reason == v1alpha1.ReasonStarting:
+		case r.Message != "":
+			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "%s: %s", t.node, r.Message)
+		default:
 			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "The guest is switched off on %s", t.node)
 		}
 	case v1alpha1.HostPaused:

@@ -120,6 +120,9 @@ func startFailure(err error, failures int, ran bool) (*Rejection, *Failure) {
 	return nil, &Failure{Reason: v1alpha1.ReasonStartFailed, Message: err.Error()}
 }
 
+// saysNothing is for an error that says nothing of the guest: try again.
+func saysNothing(error, int, bool) (*Rejection, *Failure) { return nil, nil }
+
 // boundStartFailure is startFailure for a guest to which the placement gives
 // cells or devices of this very host: of one that is not there libvirt says what
 // it says of a domain that no host can run.

@@ -197,6 +197,8 @@ func (h *fakeHost) Start(_ context.Context, uuid string) error {
 			return nil
 		case d.Saved && h.restoreErr != nil:
 			return h.restoreErr
+		case errors.Is(h.startErr, libvirt.ErrTimeout):
+			return h.startErr // and may yet start
 		case h.startErr != nil:
 			return errors.Join(h.startErr, h.set(uuid, libvirt.StateShutOff, libvirt.ReasonFailed))
 		}

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"strings"
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -81,11 +82,16 @@ func noGuest(in Situation, host *v1alpha1.HostStatus, why string) Decision {
 		}
 		return Decision{Report: r}
 	}
-	if how, ended := endingOf(in, host); ended && in.VM.Spec.RunPolicy == v1alpha1.RunOnce {
+	how, ended := endingOf(in, host)
+	switch {
+	case ended && in.VM.Spec.RunPolicy == v1alpha1.RunOnce:
 		return Decision{Report: leftOff(in.VM, host, how)}
-	}
-	if in.VM.RanOnce() {
+	case in.VM.RanOnce():
 		return Decision{Report: ranOnce(in.VM)}
+	case ended && how.words != "":
+		why = how.words + "; " + why
+	case host != nil && host.State == v1alpha1.HostStopped && strings.HasSuffix(host.Message, why):
+		why = host.Message // which said how it ended
 	}
 	return Decision{Report: &Report{State: v1alpha1.HostStopped, Message: why}}
 }

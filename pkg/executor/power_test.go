@@ -90,6 +90,48 @@ func TestAVMGoesThroughAllPowerStates(t *testing.T) {
 	}
 }
 
+func TestSavedMemoryThatIsLostIsNotLostSilently(t *testing.T) {
+	s := newStage(t, bound())
+	s.settles()
+	s.edit(shall(v1alpha1.PowerSuspended))
+	s.settles()
+	s.told()
+	s.host.done = nil
+	d := s.host.domains[testUID]
+	d.Saved = false
+	s.host.domains[testUID] = d
+	s.restart()
+	s.settles()
+	s.settles()
+	s.is("Stopped")
+	want := "the guest's saved memory is gone from the host; there is no guest whose memory could be saved: set spec.powerState to Running to start it"
+	if diff := cmp.Diff(want, s.said().Message); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"Stopped"}, s.told()); diff != "" {
+		t.Errorf("events: %s", diff)
+	}
+	s.edit(shall(v1alpha1.PowerRunning))
+	s.settles()
+	s.is("Running", "define", "start")
+}
+
+// A start that is announced and then not made leaves a VM to be started.
+func TestAnAnnouncedStartIsMadeWhenWhatWasInItsWayIsGone(t *testing.T) {
+	s := newStage(t, bound(policyIs(v1alpha1.RunManual)))
+	s.host.startErr = libvirt.ErrTimeout
+	if err := s.turn(); !errors.Is(err, libvirt.ErrTimeout) {
+		t.Fatalf("got %v", err)
+	}
+	s.is("Stopped Starting", "define", "start")
+	if got := s.vm().Status.Phase; got != v1alpha1.PhaseScheduled {
+		t.Errorf("phase %s", got)
+	}
+	s.host.startErr = nil
+	s.settles()
+	s.is("Running", "define", "start")
+}
+
 func TestASuspendedVMKeepsItsPlace(t *testing.T) {
 	other := bound(func(vm *v1alpha1.VirtualMachine) {
 		vm.Name, vm.UID = "other", otherUID

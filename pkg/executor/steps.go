@@ -110,7 +110,7 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	if err := a.beginStart(ctx, w, in, saved); err != nil {
 		return err
 	}
-	judge, err := a.boot(ctx, in, saved)
+	judge, err := a.boot(ctx, w, in, saved)
 	now := a.clock.Now()
 	w.memory.Starting = errors.Is(err, libvirt.ErrTimeout)
 	if !w.memory.Starting && !errors.Is(err, libvirt.ErrUnavailable) {
@@ -158,13 +158,17 @@ func (a *Agent) beginStart(ctx context.Context, w *work, in *Situation, saved bo
 			return err
 		}
 	}
+	return nil
+}
+
+// announce tells that the guest is about to be started, where it matters whether
+// it ran: that must be known although this process ends before the guest is seen.
+func (a *Agent) announce(ctx context.Context, w *work, in *Situation) error {
 	if startsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestShutDown) {
 		return nil
 	}
-	// Whether it ran matters from now on, and must be known although this process
-	// ends before the guest is seen.
-	if err := a.report(ctx, w, *in, Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonStarting, Message: "the guest is about to be started"}); err != nil {
-		a.registry.end(uuid)
+	err := a.report(ctx, w, *in, Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonStarting, Message: "the guest is about to be started"})
+	if err != nil {
 		return err
 	}
 	in.VM = w.newest
@@ -172,7 +176,7 @@ func (a *Agent) beginStart(ctx context.Context, w *work, in *Situation, saved bo
 }
 
 // boot has libvirt start the domain, and returns how to judge what came of it.
-func (a *Agent) boot(ctx context.Context, in *Situation, saved bool) (func(err error, failures int, ran bool) (*Rejection, *Failure), error) {
+func (a *Agent) boot(ctx context.Context, w *work, in *Situation, saved bool) (func(err error, failures int, ran bool) (*Rejection, *Failure), error) {
 	uuid := in.VM.DomainUUID()
 	if err := a.clear(ctx, in); err != nil {
 		if saved {
@@ -185,6 +189,9 @@ func (a *Agent) boot(ctx context.Context, in *Situation, saved bool) (func(err e
 			return restoreFailure, err
 		}
 		return restoreFailure, a.host.Start(ctx, uuid)
+	}
+	if err := a.announce(ctx, w, in); err != nil {
+		return saysNothing, err
 	}
 	judge := startFailure
 	if p := in.VM.Status.Placement; len(p.Cells)+len(p.Devices) > 0 {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -49,6 +50,10 @@ func TestAGuestIsPausedSuspendedAndResumed(t *testing.T) {
 	// outlives libvirtd, which forgets the reason but not the memory.
 	becomes(v1alpha1.PowerSuspended, v1alpha1.PhaseSuspended)
 	g.Expect(qemu(uuid)).To(BeZero())
+	g.Expect(env.virsh(t, "dominfo", uuid)).To(MatchRegexp(`Managed save: *yes`))
+	document := filepath.Join(t.TempDir(), "domain.xml")
+	g.Expect(os.WriteFile(document, []byte(env.virsh(t, "dumpxml", "--security-info", uuid)), 0o600)).To(Succeed())
+	env.virsh(t, "define", document) // libvirt keeps what is saved
 	g.Expect(env.virsh(t, "dominfo", uuid)).To(MatchRegexp(`Managed save: *yes`))
 	kill(t, env.libvirtd(t))
 	env.kill(t, "vm-executor-real")
