@@ -104,7 +104,8 @@ func auditCommand(place placer) *cobra.Command {
 		Long: `audit reads the API server's audit log: every write to a pod (there must be
 none), and how many writes each VM took from its creation until it ran. It fails
 when there is a write to a pod, or a VM took more than --max-writes: one that
-finds no host at first takes one more to say so.`,
+finds no host at first takes one more to say so. One whose runPolicy is not
+Always may take one more, which says that its guest is about to be started.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "table" && output != "json" {

@@ -73,6 +73,8 @@ type Agent struct {
 	// hostChanged, libvirtChanged and pinsChanged hold a token while there is
 	// something to do.
 	hostChanged, libvirtChanged, pinsChanged chan struct{}
+	// saveGlance is how long a turn waits for a save.
+	saveGlance time.Duration
 	// pinning is held while guests are pinned.
 	pinning sync.Mutex
 
@@ -94,7 +96,7 @@ func NewAgent(o Options) *Agent {
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
-		works: map[types.NamespacedName]*work{},
+		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance,
 	}
 }
 

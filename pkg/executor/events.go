@@ -12,6 +12,10 @@ import (
 const (
 	eventStarted          = "Started"
 	eventStopped          = "Stopped"
+	eventPaused           = "Paused"
+	eventSuspended        = "Suspended"
+	eventResumed          = "Resumed"
+	eventSaveDiscarded    = "SavedMemoryDiscarded"
 	eventRejected         = "Rejected"
 	eventQuarantined      = "Quarantined"
 	eventLibvirtLost      = "LibvirtLost"
@@ -28,19 +32,56 @@ func (t teller) started(vm *v1alpha1.VirtualMachine) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStarted, "Start", "Started the guest on %s", t.node)
 }
 
-func (t teller) removed(vm *v1alpha1.VirtualMachine) {
-	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Undefine", "Removed the domain from %s", t.node)
+// restored is told when a guest goes on from its saved memory.
+func (t teller) restored(vm *v1alpha1.VirtualMachine) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventResumed, "Start", "The guest goes on from its saved memory on %s", t.node)
+}
+
+// resumed is told when a paused guest was let go on.
+func (t teller) resumed(vm *v1alpha1.VirtualMachine) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventResumed, "Resume", "Resumed the guest on %s", t.node)
+}
+
+// removed is told when the domain was undefined, with its saved memory if it had
+// any.
+func (t teller) removed(vm *v1alpha1.VirtualMachine, saved bool) {
+	with := ""
+	if saved {
+		with = ", and with it the guest's saved memory"
+	}
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Undefine", "Removed the domain from %s%s", t.node, with)
+}
+
+func (t teller) discarded(vm *v1alpha1.VirtualMachine) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventSaveDiscarded, "Stop", "Threw the guest's saved memory on %s away", t.node)
 }
 
 func (t teller) failed(vm *v1alpha1.VirtualMachine, f Failure) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Start", "%s: %s", t.node, f.Message)
 }
 
-// reported is told when the host's state of a VM has changed.
+// reported is told when the host's state of a VM, or its reason, has changed.
 func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 	switch r.State {
 	case v1alpha1.HostStopped:
-		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "The guest is switched off on %s", t.node)
+		switch {
+		case r.Reason == v1alpha1.ReasonStarting:
+		case r.Message != "":
+			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "%s: %s", t.node, r.Message)
+		default:
+			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "The guest is switched off on %s", t.node)
+		}
+	case v1alpha1.HostPaused:
+		switch r.Reason {
+		case "":
+			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventPaused, "Pause", "The guest stands still on %s", t.node)
+		case v1alpha1.ReasonDiskFull:
+			t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, r.Reason, "Pause", "%s: %s", t.node, r.Message)
+		}
+	case v1alpha1.HostSuspended:
+		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventSuspended, "Suspend", "The guest's memory is saved on %s", t.node)
+	case v1alpha1.HostEnded:
+		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, r.Reason, "End", "%s: %s", t.node, r.Message)
 	case v1alpha1.HostRejected:
 		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventRejected, "Accept", "%s: %s", r.Reason, r.Message)
 	}

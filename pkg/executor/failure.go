@@ -34,6 +34,18 @@ func (m *Memory) note(f Failure, now time.Time) {
 	m.Expected = false
 }
 
+// note remembers that the step failed, and when to take it again. One that went
+// well for as long as the longest back-off has its past forgotten.
+func (t *Attempt) note(step Step, f Failure, now time.Time) {
+	if t.Step != step || now.Sub(t.RetryAt) >= lastBackoff {
+		*t = Attempt{Step: step}
+	}
+	wait := firstBackoff << min(t.Failures, 10)
+	t.Failures++
+	t.RetryAt = now.Add(min(wait, lastBackoff))
+	t.Failure = f
+}
+
 // Rejection says that a binding cannot be carried out here. It is an error so
 // that steps can return it.
 type Rejection struct {
@@ -107,6 +119,9 @@ func startFailure(err error, failures int, ran bool) (*Rejection, *Failure) {
 	}
 	return nil, &Failure{Reason: v1alpha1.ReasonStartFailed, Message: err.Error()}
 }
+
+// saysNothing is for an error that says nothing of the guest: try again.
+func saysNothing(error, int, bool) (*Rejection, *Failure) { return nil, nil }
 
 // boundStartFailure is startFailure for a guest to which the placement gives
 // cells or devices of this very host: of one that is not there libvirt says what

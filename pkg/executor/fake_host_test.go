@@ -32,6 +32,12 @@ type fakeHost struct {
 	stuck      bool
 	// deaf guests do not react to ACPI.
 	deaf bool
+	// saveErr is what a save fails with, and restoreErr what a start does that
+	// goes on from one. A save that hangs lasts until it is aborted, which fails
+	// with abortErr.
+	saveErr, restoreErr, abortErr error
+	hangs                         bool
+	aborted                       chan struct{}
 }
 
 func newFakeHost() *fakeHost {
@@ -140,8 +146,14 @@ func (h *fakeHost) Define(_ context.Context, xml string) error {
 				return libvirt.ErrAlreadyExists
 			}
 		}
+		was := h.domains[d.UUID]
+		if was.Reason == "" {
+			was.Reason = libvirt.ReasonNotStarted
+		}
+		// As libvirt does, what was said of the domain's end stays, and so does its
+		// saved memory.
 		h.domains[d.UUID] = libvirt.Domain{
-			Name: d.Name, UUID: d.UUID, State: libvirt.StateShutOff, Reason: libvirt.ReasonNotStarted,
+			Name: d.Name, UUID: d.UUID, State: libvirt.StateShutOff, Reason: was.Reason, Saved: was.Saved,
 			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), Memory: int64(d.Memory.Value) << 10, Binding: bindingOf(&d),
 		}
 		return nil
@@ -177,10 +189,95 @@ func (h *fakeHost) set(uuid string, state libvirt.State, reason string) error {
 
 func (h *fakeHost) Start(_ context.Context, uuid string) error {
 	return h.change("start", func() error {
-		if h.startErr != nil {
-			return h.startErr
+		d, ok := h.domains[uuid]
+		switch {
+		case !ok:
+			return libvirt.ErrNotFound
+		case d.State.Active():
+			return nil
+		case d.Saved && h.restoreErr != nil:
+			return h.restoreErr
+		case errors.Is(h.startErr, libvirt.ErrTimeout):
+			return h.startErr // and may yet start
+		case h.startErr != nil:
+			return errors.Join(h.startErr, h.set(uuid, libvirt.StateShutOff, libvirt.ReasonFailed))
+		}
+		d.Saved = false
+		h.domains[uuid] = d
+		return h.set(uuid, libvirt.StateRunning, "")
+	})
+}
+
+func (h *fakeHost) Suspend(_ context.Context, uuid string) error {
+	return h.change("suspend", func() error {
+		if h.stuck {
+			return libvirt.ErrTimeout
+		}
+		return h.set(uuid, libvirt.StatePaused, libvirt.ReasonPausedByUser)
+	})
+}
+
+func (h *fakeHost) Resume(_ context.Context, uuid string) error {
+	return h.change("resume", func() error {
+		if h.stuck {
+			return libvirt.ErrTimeout
 		}
 		return h.set(uuid, libvirt.StateRunning, "")
+	})
+}
+
+func (h *fakeHost) Save(ctx context.Context, uuid string) error {
+	hangs, aborted := false, make(chan struct{})
+	err := h.change("save", func() error {
+		if h.saveErr != nil {
+			return h.saveErr
+		}
+		if hangs = h.hangs; hangs {
+			h.aborted = aborted
+			return h.set(uuid, libvirt.StatePaused, libvirt.ReasonSaving)
+		}
+		d := h.domains[uuid]
+		d.State, d.Reason, d.Saved = libvirt.StateShutOff, libvirt.ReasonSaved, true
+		h.domains[uuid] = d
+		return nil
+	})
+	if err != nil || !hangs {
+		return err
+	}
+	select {
+	case <-aborted:
+		return errors.New("operation aborted: save job: canceled by client")
+	case <-ctx.Done():
+		return libvirt.ErrTimeout
+	}
+}
+
+func (h *fakeHost) AbortJob(_ context.Context, uuid string) error {
+	return h.change("abort", func() error {
+		if h.abortErr != nil || h.aborted == nil {
+			return h.abortErr
+		}
+		close(h.aborted)
+		h.aborted = nil
+		return h.set(uuid, libvirt.StateRunning, "")
+	})
+}
+
+func (h *fakeHost) CheckSave(_ context.Context, uuid string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.away {
+		return libvirt.ErrUnavailable
+	}
+	return nil
+}
+
+func (h *fakeHost) DiscardSave(_ context.Context, uuid string) error {
+	return h.change("discard", func() error {
+		d := h.domains[uuid]
+		d.Saved = false
+		h.domains[uuid] = d
+		return nil
 	})
 }
 

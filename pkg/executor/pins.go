@@ -156,6 +156,14 @@ func (r *registry) begin(uuid string) bool {
 	return true
 }
 
+// goOn notes that the domain is about to go on from its saved memory, which it
+// does where it was pinned then, and is pinned anew when it runs.
+func (r *registry) goOn(uuid string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.starting[uuid] = true
+}
+
 // end notes that the domain is not being started any more.
 func (r *registry) end(uuid string) {
 	r.mu.Lock()

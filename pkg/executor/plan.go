@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/libvirt"
 )
 
 // settle is when to look again at a guest that is between two states.
@@ -20,7 +19,8 @@ const settle = 2 * time.Second
 //   - A VM that is deleted or evicted is stopped gracefully and its domain
 //     removed.
 //   - A binding that was rejected or given up stays so until the epoch grows.
-//   - Otherwise the guest follows spec.powerState.
+//   - Otherwise the guest follows spec.powerState and, when it has ended by
+//     itself, spec.runPolicy.
 func Plan(in Situation) Decision {
 	vm, d := in.VM, in.Domain
 	if d != nil {
@@ -66,11 +66,14 @@ func Plan(in Situation) Decision {
 		return Decision{Report: &Report{
 			State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted, Message: vm.Status.Eviction.Message,
 		}}
-	case vm.Spec.PowerState == v1alpha1.PowerStopped:
-		if d != nil && d.State.Active() {
-			return stop(in, false)
-		}
-		return Decision{Report: &Report{State: v1alpha1.HostStopped}}
+	}
+	switch vm.Spec.PowerState {
+	case v1alpha1.PowerStopped:
+		return off(in)
+	case v1alpha1.PowerPaused:
+		return pause(in, host)
+	case v1alpha1.PowerSuspended:
+		return suspend(in, host)
 	}
 	return run(in, host)
 }
@@ -137,47 +140,4 @@ func remove(d *Observed) []Step {
 		return []Step{StepDestroy, StepUndefine}
 	}
 	return []Step{StepUndefine}
-}
-
-// run makes the guest run.
-func run(in Situation, host *v1alpha1.HostStatus) Decision {
-	d, m := in.Domain, in.Memory
-	if d == nil {
-		if in.Now.Before(m.RetryAt) {
-			return waitToRetry(in)
-		}
-		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
-	}
-	switch d.State {
-	case libvirt.StateRunning:
-		return Decision{Report: &Report{State: v1alpha1.HostRunning}}
-	case libvirt.StatePaused:
-		return Decision{Report: &Report{State: v1alpha1.HostPaused, Message: d.Reason}}
-	case libvirt.StateCrashed:
-		return Decision{Report: &Report{
-			State: v1alpha1.HostFailed, Reason: v1alpha1.ReasonGuestEnded,
-			Message: "the guest crashed and is kept as onCrash says: switch it off to have it started again",
-		}}
-	case libvirt.StateShutOff:
-	default: // on its way to another state
-		return Decision{RequeueAfter: settle}
-	}
-	endedItself := m.Expected || host != nil && (host.State == v1alpha1.HostRunning || host.State == v1alpha1.HostPaused) && m.Failures == 0
-	switch {
-	case endedItself:
-		return Decision{Steps: []Step{StepNoteEnd}, Again: true}
-	case in.Now.Before(m.RetryAt):
-		return waitToRetry(in)
-	}
-	// Always defined anew: the spec may have been edited since, which takes
-	// effect now, and so may the domain, behind our back.
-	return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
-}
-
-func waitToRetry(in Situation) Decision {
-	f := in.Memory.Failure
-	return Decision{
-		Report:       &Report{State: v1alpha1.HostFailed, Reason: f.Reason, Message: f.Message},
-		RequeueAfter: in.Memory.RetryAt.Sub(in.Now),
-	}
 }

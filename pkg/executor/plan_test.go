@@ -78,7 +78,10 @@ func ofEpoch(e int64) func(*Observed) { return func(d *Observed) { d.Ownership.O
 func ofAnotherCluster(d *Observed)    { d.Ownership.ClusterID = "cluster-2" }
 func recreated(d *Observed)           { d.Ownership.Owner.UID = "22222222-2222-4222-8222-222222222222" }
 func ofAnother(d *Observed)           { d.Ownership.Owner.Namespace = "other" }
-func foreign(d *Observed)             { d.Owned, d.Ownership = false, convert.Ownership{} }
+func because(reason string) func(*Observed) {
+	return func(d *Observed) { d.Reason = reason }
+}
+func foreign(d *Observed) { d.Owned, d.Ownership = false, convert.Ownership{} }
 
 func TestPlan(t *testing.T) {
 	stopping := &Report{State: v1alpha1.HostStopping, Message: "the guest was asked to shut down"}
@@ -246,10 +249,6 @@ func TestPlan(t *testing.T) {
 			vm: placed(), domain: domain(libvirt.StateRunning),
 			want: Decision{Report: &Report{State: v1alpha1.HostRunning}},
 		},
-		"a paused guest is reported": {
-			vm: placed(), domain: domain(libvirt.StatePaused),
-			want: Decision{Report: &Report{State: v1alpha1.HostPaused, Message: "crashed"}},
-		},
 		"a crashed guest that is kept is reported": {
 			vm: placed(), domain: domain(libvirt.StateCrashed),
 			want: Decision{Report: &Report{
@@ -261,7 +260,7 @@ func TestPlan(t *testing.T) {
 			vm: placed(), domain: domain(libvirt.StateShuttingDown), want: Decision{RequeueAfter: 2 * time.Second},
 		},
 		"a domain that was defined and never started is defined anew and started": {
-			vm: placed(), domain: domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepDefine, StepStart}, Again: true},
+			vm: placed(), domain: domain(libvirt.StateShutOff, because(libvirt.ReasonNotStarted)), want: Decision{Steps: []Step{StepDefine, StepStart}, Again: true},
 		},
 		"a domain whose VM was edited is defined anew before it starts": {
 			vm:     placed(said(v1alpha1.HostStopped)),

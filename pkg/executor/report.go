@@ -12,11 +12,13 @@ import (
 // phases are the words for people; the states that are missing end the binding,
 // and the phase is the scheduler's again.
 var phases = map[v1alpha1.HostState]v1alpha1.Phase{
-	v1alpha1.HostRunning:  v1alpha1.PhaseRunning,
-	v1alpha1.HostPaused:   v1alpha1.PhasePaused,
-	v1alpha1.HostStopping: v1alpha1.PhaseStopping,
-	v1alpha1.HostStopped:  v1alpha1.PhaseStopped,
-	v1alpha1.HostFailed:   v1alpha1.PhaseFailed,
+	v1alpha1.HostRunning:   v1alpha1.PhaseRunning,
+	v1alpha1.HostPaused:    v1alpha1.PhasePaused,
+	v1alpha1.HostStopping:  v1alpha1.PhaseStopping,
+	v1alpha1.HostStopped:   v1alpha1.PhaseStopped,
+	v1alpha1.HostSuspended: v1alpha1.PhaseSuspended,
+	v1alpha1.HostEnded:     v1alpha1.PhaseEnded,
+	v1alpha1.HostFailed:    v1alpha1.PhaseFailed,
 }
 
 // apply writes r into the status of vm, into the fields that are the host's.
@@ -30,26 +32,29 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	switch r.State {
 	case v1alpha1.HostRejected, v1alpha1.HostGone:
 		// Nothing of it is defined here.
-	case v1alpha1.HostRunning:
-		host.DomainName, host.DomainUUID = vm.DomainName(), vm.DomainUUID()
-		host.StartedAt = startedAt(before, in)
 	default:
-		if in.Domain != nil {
-			host.DomainName, host.DomainUUID = vm.DomainName(), vm.DomainUUID()
+		if in.Domain == nil {
+			break
+		}
+		host.DomainName, host.DomainUUID = vm.DomainName(), vm.DomainUUID()
+		if in.Domain.State.Active() {
+			host.StartedAt = startedAt(before, in)
 		}
 	}
 	status.Host = host
 
 	switch phase, known := phases[r.State]; {
+	case r.Reason == v1alpha1.ReasonStarting:
+		status.Phase = v1alpha1.PhaseScheduled
 	case known:
 		status.Phase = phase
 	case r.Reason == v1alpha1.ReasonInvalidDomain:
 		status.Phase = v1alpha1.PhaseInvalid
 	}
-	// A running guest has what it was defined with; an edit since then has not
-	// been acted upon.
+	// A guest has what it was defined with, also when it stands still or its
+	// memory is saved; an edit since then has not been acted upon.
 	generation := vm.Generation
-	if r.State == v1alpha1.HostRunning && in.Domain != nil && in.Domain.Owned {
+	if holds(r.State) && in.Domain != nil && in.Domain.Owned {
 		generation = in.Domain.Ownership.Generation
 	}
 	status.ObservedGeneration = max(status.ObservedGeneration, generation)
@@ -65,6 +70,11 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 		ready.Reason = string(r.State)
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
+}
+
+// holds says whether there is a guest in that state, or its saved memory.
+func holds(s v1alpha1.HostState) bool {
+	return s == v1alpha1.HostRunning || s == v1alpha1.HostPaused || s == v1alpha1.HostSuspended
 }
 
 // startedAt is when the running guest was started: as this process remembers,

@@ -47,11 +47,62 @@ type Memory struct {
 	// Expected is true from a start until a stop is asked for: a guest that
 	// does not run then has ended by itself.
 	Expected bool
+	// Starting is true when libvirt was told to start the guest and has not
+	// answered: it may yet start.
+	Starting bool
 	// Failures counts ends and failed starts in a row, RetryAt is when the next
 	// start is due, and Failure says what happened last.
 	Failures int
 	RetryAt  time.Time
 	Failure  Failure
+	// Attempt is what was tried in vain of pausing, resuming and saving.
+	Attempt Attempt
+	// DiskRetryAt is when a guest that stood still for a disk was last let go on.
+	DiskRetryAt time.Time
+	// SaveSince is since when the guest's memory is being saved, as far as this
+	// process knows; zero when it is not. SaveAsked is true when it asked for
+	// that. AbortedAt is when it last tried to end the save, and AbortError what
+	// came of it, empty when nothing is wrong.
+	SaveSince  time.Time
+	SaveAsked  bool
+	AbortedAt  time.Time
+	AbortError string
+	// RestartRequested, when not nil, asks once for the guest to be ended and
+	// started anew, or to be started when there is none, whatever runPolicy says
+	// of how it ended. It counts while powerState is Running, is forgotten as soon
+	// as a start was tried or when powerState is another, and is ignored with
+	// runPolicy Once. Who has the VM's turn may set it; it is lost with the
+	// process, and to be set again by who finds status.host.startedAt older than
+	// the request.
+	RestartRequested *Restart
+}
+
+// Restart is a request for one.
+type Restart struct {
+	// Deadline is when a guest that has not shut down is switched off.
+	Deadline time.Time
+}
+
+// Attempt is a step that failed, Failures times in a row, and when to take it
+// again.
+type Attempt struct {
+	Step     Step
+	Failures int
+	RetryAt  time.Time
+	Failure  Failure
+}
+
+// see takes over what a look has shown; asked says that a Save of ours has not
+// returned.
+func (m *Memory) see(d *Observed, asked bool, now time.Time) {
+	active := d != nil && d.State.Active()
+	saving := active && d.State == libvirt.StatePaused && d.Reason == libvirt.ReasonSaving
+	switch {
+	case !saving && !(active && asked):
+		m.SaveSince, m.SaveAsked, m.AbortedAt, m.AbortError = time.Time{}, false, time.Time{}, ""
+	case m.SaveSince.IsZero():
+		m.SaveSince, m.SaveAsked = now, asked
+	}
 }
 
 // Failure is why a guest that shall run does not.
@@ -79,10 +130,19 @@ const (
 	// capacity where there is no domain yet, stores the finalizer, and then
 	// defines the domain.
 	StepDefine Step = "Define"
-	// StepStart starts the domain.
+	// StepStart starts the domain, or has it go on from its saved memory.
 	StepStart Step = "Start"
 	// StepAskShutdown asks the guest to shut down, without waiting.
 	StepAskShutdown Step = "AskShutdown"
+	// StepSuspend pauses the guest, and StepResume lets it go on.
+	StepSuspend Step = "Suspend"
+	StepResume  Step = "Resume"
+	// StepSave begins to save the guest's memory, and does not wait for long.
+	StepSave Step = "Save"
+	// StepAbortSave ends a save that goes on.
+	StepAbortSave Step = "AbortSave"
+	// StepDiscardSave throws the guest's saved memory away.
+	StepDiscardSave Step = "DiscardSave"
 	// StepDestroy switches the guest off.
 	StepDestroy Step = "Destroy"
 	// StepUndefine removes the domain.

@@ -45,16 +45,29 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		}
 		w.memory.Expected = false
 		return nil
+	case StepSuspend, StepResume:
+		return a.halt(ctx, step, w, in)
+	case StepSave:
+		return a.beginSave(ctx, w, in)
+	case StepAbortSave:
+		return a.abortSave(ctx, w, in)
+	case StepDiscardSave:
+		if err := a.host.DiscardSave(change, uuid); err != nil {
+			return err
+		}
+		a.tell.discarded(vm)
+		return nil
 	case StepDestroy:
 		w.memory.Expected = false
 		destroy, cancel := context.WithTimeout(ctx, destroyTimeout)
 		defer cancel()
 		return a.host.Destroy(destroy, uuid)
 	case StepUndefine:
+		saved := in.Domain != nil && in.Domain.Saved
 		if err := a.undefine(change, w, in); err != nil {
 			return err
 		}
-		a.tell.removed(vm)
+		a.tell.removed(vm, saved)
 		return nil
 	case StepRemoveFinalizer:
 		if err := a.removeConsoleLog(vm); err != nil {
@@ -93,27 +106,25 @@ func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
 // to itself. A failure that is to be tried again is remembered, and no error.
 func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	uuid := in.VM.DomainUUID()
-	for attempt := 0; !a.registry.begin(uuid); attempt++ {
-		if attempt == maxDefines {
-			return fmt.Errorf("starting domain %s: the CPUs that guests share keep changing", uuid)
-		}
-		if err := a.define(ctx, w, in); err != nil {
-			return err
-		}
+	saved := in.Domain != nil && in.Domain.Saved
+	if err := a.beginStart(ctx, w, in, saved); err != nil {
+		return err
 	}
-	judge := clearFailure
-	err := a.clear(ctx, in)
-	if err == nil {
-		judge = startFailure
-		if p := in.VM.Status.Placement; len(p.Cells)+len(p.Devices) > 0 {
-			judge = boundStartFailure
-		}
-		err = a.host.Start(ctx, uuid)
-	}
+	judge, err := a.boot(ctx, w, in, saved)
 	now := a.clock.Now()
+	w.memory.Starting = errors.Is(err, libvirt.ErrTimeout)
+	if !w.memory.Starting && !errors.Is(err, libvirt.ErrUnavailable) {
+		w.memory.RestartRequested = nil
+	}
 	if err == nil {
-		w.memory.StartedAt, w.memory.Expected = now, true
+		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
+		if saved && ran(in.VM) {
+			w.memory.StartedAt = time.Time{} // as was reported: it goes on
+			a.tell.restored(in.VM)
+			return nil
+		}
+		w.memory.StartedAt = now
 		a.tell.started(in.VM)
 		return nil
 	}
@@ -130,4 +141,61 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 		return nil
 	}
 	return err
+}
+
+// beginStart makes ready for a start, up to telling libvirt.
+func (a *Agent) beginStart(ctx context.Context, w *work, in *Situation, saved bool) error {
+	uuid := in.VM.DomainUUID()
+	if saved {
+		a.registry.goOn(uuid)
+		return nil
+	}
+	for attempt := 0; !a.registry.begin(uuid); attempt++ {
+		if attempt == maxDefines {
+			return fmt.Errorf("starting domain %s: the CPUs that guests share keep changing", uuid)
+		}
+		if err := a.define(ctx, w, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// announce tells that the guest is about to be started, where it matters whether
+// it ran: that must be known although this process ends before the guest is seen.
+func (a *Agent) announce(ctx context.Context, w *work, in *Situation) error {
+	if startsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestShutDown) {
+		return nil
+	}
+	err := a.report(ctx, w, *in, Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonStarting, Message: "the guest is about to be started"})
+	if err != nil {
+		return err
+	}
+	in.VM = w.newest
+	return nil
+}
+
+// boot has libvirt start the domain, and returns how to judge what came of it.
+func (a *Agent) boot(ctx context.Context, w *work, in *Situation, saved bool) (func(err error, failures int, ran bool) (*Rejection, *Failure), error) {
+	uuid := in.VM.DomainUUID()
+	if err := a.clear(ctx, in); err != nil {
+		if saved {
+			return restoreFailure, err
+		}
+		return clearFailure, err
+	}
+	if saved {
+		if err := a.host.CheckSave(ctx, uuid); err != nil {
+			return restoreFailure, err
+		}
+		return restoreFailure, a.host.Start(ctx, uuid)
+	}
+	if err := a.announce(ctx, w, in); err != nil {
+		return saysNothing, err
+	}
+	judge := startFailure
+	if p := in.VM.Status.Placement; len(p.Cells)+len(p.Devices) > 0 {
+		judge = boundStartFailure
+	}
+	return judge, a.host.Start(ctx, uuid)
 }

@@ -39,6 +39,8 @@ type work struct {
 	// newest is the object as our last write left it: the cache may not have
 	// heard of that write yet, and would have us repeat it.
 	newest *v1alpha1.VirtualMachine
+	// save is one that has not been taken over, if any.
+	save *save
 }
 
 // turn brings one VM and its domain a step closer, and says when to look again.
@@ -100,13 +102,23 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 	if vm == nil {
 		return in, nil
 	}
+	if err := a.takeSave(w, vm, in.Now); err != nil {
+		return in, err
+	}
 	var err error
-	in.Domain, err = a.look(ctx, vm.DomainUUID())
+	if in.Domain, err = a.look(ctx, vm.DomainUUID()); err != nil {
+		return in, err
+	}
+	w.memory.see(in.Domain, w.save != nil, in.Now)
+	if vm.Spec.PowerState != v1alpha1.PowerRunning {
+		w.memory.RestartRequested = nil
+	}
+	in.Memory = w.memory
 	if in.Domain != nil && in.Domain.judgedBy(vm) {
 		// Nothing starts it but this turn, which has not begun to.
 		a.registry.end(in.Domain.UUID)
 	}
-	return in, err
+	return in, nil
 }
 
 // look asks libvirt for one domain and takes the answer over; nil when there is
@@ -200,7 +212,7 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 
 // reportStopFailure tells the owner of a guest that it cannot be got rid of.
 func (a *Agent) reportStopFailure(ctx context.Context, w *work, in Situation, step Step, err error) error {
-	if step != StepDestroy && step != StepUndefine || errors.Is(err, libvirt.ErrUnavailable) {
+	if step != StepDestroy && step != StepUndefine && step != StepDiscardSave || errors.Is(err, libvirt.ErrUnavailable) {
 		return nil
 	}
 	if !in.VM.PlacedOn(in.Node) || ended(hostStatus(in.VM)) {
@@ -234,13 +246,15 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 	}
 	w.newest = stored
 	switch r.State {
-	case v1alpha1.HostRunning:
+	case v1alpha1.HostRunning, v1alpha1.HostPaused:
 		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
-	case v1alpha1.HostStopped, v1alpha1.HostGone, v1alpha1.HostRejected:
-		w.memory = Memory{}
+	case v1alpha1.HostStopped, v1alpha1.HostSuspended, v1alpha1.HostEnded, v1alpha1.HostGone, v1alpha1.HostRejected:
+		if r.Reason != v1alpha1.ReasonStarting {
+			w.memory = Memory{}
+		}
 	}
-	if before == nil || before.State != r.State {
+	if before == nil || before.State != r.State || before.Reason != r.Reason {
 		a.tell.reported(in.VM, r)
 	}
 	return nil

@@ -107,6 +107,44 @@ func TestEveryStepSurvivesACrash(t *testing.T) {
 			prepare: func(s *stage) { start(s); s.edit(switched) },
 			settled: func(s *stage) bool { return s.said().State == v1alpha1.HostStopped },
 		},
+		"pausing": {
+			prepare: func(s *stage) { start(s); s.edit(shall(v1alpha1.PowerPaused)) },
+			settled: func(s *stage) bool {
+				return s.said().State == v1alpha1.HostPaused && s.host.domains[testUID].State == libvirt.StatePaused
+			},
+		},
+		"suspending": {
+			prepare: func(s *stage) { start(s); s.edit(shall(v1alpha1.PowerSuspended)) },
+			settled: func(s *stage) bool {
+				return s.said().State == v1alpha1.HostSuspended && s.host.domains[testUID].Saved
+			},
+		},
+		"going on from saved memory": {
+			prepare: func(s *stage) {
+				start(s)
+				s.edit(shall(v1alpha1.PowerSuspended))
+				s.mustTurn()
+				s.edit(shall(v1alpha1.PowerRunning))
+				s.host.done = nil
+			},
+			settled: func(s *stage) bool {
+				if slices.Contains(s.host.done, "define") {
+					s.t.Error("what is saved was defined anew")
+				}
+				return running(s)
+			},
+		},
+		"starting what runs once": {
+			prepare: func(s *stage) { s.edit(policyIs(v1alpha1.RunOnce)) },
+			// After a crash at the start itself it is not known whether it ran, here.
+			settled: func(s *stage) bool { return running(s) || s.said() != nil && s.said().State == v1alpha1.HostEnded },
+		},
+		"giving the place back": {
+			prepare: func(s *stage) { start(s); s.edit(switched); s.edit(releases) },
+			settled: func(s *stage) bool {
+				return s.said().State == v1alpha1.HostGone && s.said().Reason == v1alpha1.ReasonReleased && len(s.host.domains) == 0
+			},
+		},
 		"deleting": {
 			prepare: func(s *stage) {
 				start(s)

@@ -17,6 +17,12 @@ const (
 	// asking wants something of the guest's monitor, which a stuck QEMU never
 	// answers: the call lasts until the domain is destroyed.
 	asking
+	// saving writes a guest's memory to disk, which takes as long as it takes, and
+	// a stuck save lasts until it is aborted.
+	saving
+	// aborting ends a save. It asks the monitor too, and is not to wait for the
+	// saves that it is to end.
+	aborting
 	// pinning asks the kernel and not the monitor, but waits its turn after what
 	// the guest was asked: libvirt gives up after 30 s.
 	pinning
@@ -29,20 +35,23 @@ const (
 // (max_client_requests). Stuck calls must leave some for starting other guests,
 // for destroying the stuck ones and for looking.
 const (
-	// maxChanges is how many changes but destroys run at once.
+	// maxChanges is how many changes but destroys and aborts run at once.
 	maxChanges = 3
-	// maxAsking of those may be asking.
+	// maxAsking of those may be asking or saving.
 	maxAsking = 2
+	// maxAborting is how many aborts run at once beside them.
+	maxAborting = 1
 	// maxDestroying is how many destroys run at once beside them.
 	maxDestroying = 2
 )
 
 // slots bounds the changes that run at once.
-type slots struct{ changes, asking, destroying chan struct{} }
+type slots struct{ changes, asking, aborting, destroying chan struct{} }
 
 func newSlots() slots {
 	return slots{
-		changes: make(chan struct{}, maxChanges), asking: make(chan struct{}, maxAsking), destroying: make(chan struct{}, maxDestroying),
+		changes: make(chan struct{}, maxChanges), asking: make(chan struct{}, maxAsking),
+		aborting: make(chan struct{}, maxAborting), destroying: make(chan struct{}, maxDestroying),
 	}
 }
 
@@ -51,8 +60,10 @@ func newSlots() slots {
 func (s slots) take(ctx context.Context, kind changeKind) func() {
 	need := []chan struct{}{s.changes}
 	switch kind {
-	case asking:
+	case asking, saving:
 		need = []chan struct{}{s.asking, s.changes}
+	case aborting:
+		need = []chan struct{}{s.aborting}
 	case destroying:
 		need = []chan struct{}{s.destroying}
 	}
@@ -76,8 +87,8 @@ func (s slots) take(ctx context.Context, kind changeKind) func() {
 // busy knows the domains that a call is changing. A domain whose monitor is
 // stuck holds such a call for long after the caller has given up: one of a kind
 // per stuck domain is enough. A destroy is refused by another destroy only, as
-// it is what frees the others, and nobody but a pinning waits for what a guest
-// was asked.
+// it is what frees the others; nobody but a pinning waits for what a guest was
+// asked, and nobody but that and what asks it for a save.
 type busy struct {
 	mu    sync.Mutex
 	doing map[busyKey]string
@@ -95,8 +106,11 @@ func (b *busy) begin(kind changeKind, uuid, doing string) error {
 	if kind != destroying {
 		refusing = append(refusing, destroying)
 	}
-	if kind == pinning {
-		refusing = append(refusing, asking)
+	switch kind {
+	case pinning:
+		refusing = append(refusing, asking, saving)
+	case asking:
+		refusing = append(refusing, saving)
 	}
 	for _, k := range refusing {
 		if earlier, is := b.doing[busyKey{uuid, k}]; is {

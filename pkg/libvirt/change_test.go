@@ -43,6 +43,12 @@ func TestStuckGuestsHoldUpNeitherTheirDestroyNorOtherGuests(t *testing.T) {
 	if err := c.Shutdown(ctx, guests[0]); !errors.Is(err, ErrTimeout) {
 		t.Errorf("asking again beside a stuck request: %v", err)
 	}
+	// Nor an abort, which is to end what is stuck.
+	for _, id := range guests {
+		if err := c.AbortJob(ctx, id); err != nil {
+			t.Errorf("aborting: %v", err)
+		}
+	}
 	for _, id := range guests {
 		if err := errors.Join(c.Destroy(ctx, id), c.Start(ctx, id), c.Destroy(ctx, id), c.Undefine(ctx, id)); err != nil {
 			t.Error(err)
@@ -67,6 +73,13 @@ func TestAChangeIsRefusedBesideThoseItWouldWaitForAndADestroyBesideADestroyOnly(
 		"a request beside a pinning":      {pinning, asking, false},
 		"a pinning beside a start":        {altering, pinning, false},
 		"a destroy beside a pinning":      {pinning, destroying, false},
+		"a destroy beside a save":         {saving, destroying, false},
+		"an abort beside a save":          {saving, aborting, false},
+		"a save beside a save":            {saving, saving, true},
+		"an abort beside an abort":        {aborting, aborting, true},
+		"a request beside a save":         {saving, asking, true},
+		"a pinning beside a save":         {saving, pinning, true},
+		"a save beside a destroy":         {destroying, saving, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b busy

@@ -112,6 +112,10 @@ func (c *connection) Undefine(ctx context.Context, uuid string) error {
 			lv.DOMAIN_UNDEFINE_NVRAM | lv.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 		err := d.UndefineFlags(all)
 		var e lv.Error
+		if errors.As(err, &e) && e.Code == lv.ERR_INVALID_ARG {
+			// Drivers that keep neither NVRAM nor checkpoints.
+			err = d.UndefineFlags(lv.DOMAIN_UNDEFINE_MANAGED_SAVE | lv.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
+		}
 		if errors.As(err, &e) && (e.Code == lv.ERR_NO_SUPPORT || e.Code == lv.ERR_INVALID_ARG) {
 			return d.Undefine() // drivers that have none of these
 		}
@@ -156,6 +160,14 @@ func observe(d *lv.Domain) (Domain, error) {
 	}
 	out := Domain{Name: x.Name, UUID: x.UUID}
 	out.State, out.Reason = stateOf(state, reason)
+	if !out.State.Active() {
+		if out.Saved, err = d.HasManagedSaveImage(0); err != nil {
+			var e lv.Error
+			if !errors.As(err, &e) || e.Code != lv.ERR_NO_SUPPORT {
+				return Domain{}, err
+			}
+		}
+	}
 	if x.Metadata != nil {
 		out.Metadata = x.Metadata.XML
 	}

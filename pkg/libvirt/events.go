@@ -16,10 +16,10 @@ var eventKinds = map[lv.DomainEventType]EventKind{
 
 var stopReasons = map[lv.DomainEventStoppedDetailType]string{
 	lv.DOMAIN_EVENT_STOPPED_SHUTDOWN:      ReasonShutDown,
-	lv.DOMAIN_EVENT_STOPPED_DESTROYED:     "destroyed",
-	lv.DOMAIN_EVENT_STOPPED_CRASHED:       "crashed",
+	lv.DOMAIN_EVENT_STOPPED_DESTROYED:     ReasonDestroyed,
+	lv.DOMAIN_EVENT_STOPPED_CRASHED:       ReasonCrashed,
 	lv.DOMAIN_EVENT_STOPPED_MIGRATED:      "migrated",
-	lv.DOMAIN_EVENT_STOPPED_SAVED:         "saved",
+	lv.DOMAIN_EVENT_STOPPED_SAVED:         ReasonSaved,
 	lv.DOMAIN_EVENT_STOPPED_FAILED:        ReasonFailed,
 	lv.DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT: "reverted to a snapshot",
 }

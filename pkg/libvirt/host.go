@@ -25,7 +25,9 @@ type Host interface {
 	// does not take the document, ErrAlreadyExists when the name or the UUID
 	// belongs to another domain.
 	Define(ctx context.Context, xml string) error
-	// Start boots a defined domain; one that runs already is left as it is.
+	// Start boots a defined domain, or goes on from what Save wrote, with the
+	// definition that was in force then; what cannot be restored stays saved. One
+	// that runs already is left as it is.
 	// Errors: ErrNotFound, ErrMissingResource, ErrInvalidDomain. libvirt reports
 	// much of what is wrong with a host by its generic error 1, which is none of
 	// these.
@@ -39,6 +41,7 @@ type Host interface {
 	// Undefine removes a stopped domain with its managed save, snapshot
 	// metadata and NVRAM. One that is not there is success.
 	Undefine(ctx context.Context, uuid string) error
+	Power
 	// Pin confines the threads of a running guest to host CPUs, until it ends:
 	// each vCPU named in vcpus, and with an emulator that is not empty QEMU's
 	// other threads, I/O threads among them. CPUs are in Linux list format; the threads that are not

@@ -9,21 +9,31 @@ import (
 var shutOffReasons = map[lv.DomainShutoffReason]string{
 	lv.DOMAIN_SHUTOFF_UNKNOWN:       ReasonNotStarted,
 	lv.DOMAIN_SHUTOFF_SHUTDOWN:      ReasonShutDown,
-	lv.DOMAIN_SHUTOFF_DESTROYED:     "destroyed",
-	lv.DOMAIN_SHUTOFF_CRASHED:       "crashed",
+	lv.DOMAIN_SHUTOFF_DESTROYED:     ReasonDestroyed,
+	lv.DOMAIN_SHUTOFF_CRASHED:       ReasonCrashed,
 	lv.DOMAIN_SHUTOFF_MIGRATED:      "migrated",
-	lv.DOMAIN_SHUTOFF_SAVED:         "saved",
+	lv.DOMAIN_SHUTOFF_SAVED:         ReasonSaved,
 	lv.DOMAIN_SHUTOFF_FAILED:        ReasonFailed,
 	lv.DOMAIN_SHUTOFF_FROM_SNAPSHOT: "reverted to a snapshot",
-	lv.DOMAIN_SHUTOFF_DAEMON:        "ended while libvirtd was away",
+	lv.DOMAIN_SHUTOFF_DAEMON:        ReasonLostBeside,
 }
 
 var pauseReasons = map[lv.DomainPausedReason]string{
-	lv.DOMAIN_PAUSED_USER:    "paused by an administrator",
-	lv.DOMAIN_PAUSED_SAVE:    "saving",
-	lv.DOMAIN_PAUSED_DUMP:    "dumping",
-	lv.DOMAIN_PAUSED_IOERROR: "a disk failed or is full",
-	lv.DOMAIN_PAUSED_CRASHED: "crashed",
+	lv.DOMAIN_PAUSED_UNKNOWN:         ReasonUnknown,
+	lv.DOMAIN_PAUSED_USER:            ReasonPausedByUser,
+	lv.DOMAIN_PAUSED_SAVE:            ReasonSaving,
+	lv.DOMAIN_PAUSED_DUMP:            ReasonDumping,
+	lv.DOMAIN_PAUSED_IOERROR:         ReasonDiskError,
+	lv.DOMAIN_PAUSED_WATCHDOG:        ReasonWatchdog,
+	lv.DOMAIN_PAUSED_FROM_SNAPSHOT:   ReasonReverted,
+	lv.DOMAIN_PAUSED_CRASHED:         ReasonCrashed,
+	lv.DOMAIN_PAUSED_API_ERROR:       ReasonResumeFailed,
+	lv.DOMAIN_PAUSED_MIGRATION:       ReasonBetween,
+	lv.DOMAIN_PAUSED_POSTCOPY:        ReasonBetween,
+	lv.DOMAIN_PAUSED_SNAPSHOT:        ReasonBetween,
+	lv.DOMAIN_PAUSED_SHUTTING_DOWN:   ReasonBetween,
+	lv.DOMAIN_PAUSED_STARTING_UP:     ReasonBetween,
+	lv.DOMAIN_PAUSED_POSTCOPY_FAILED: "a migration failed half-way",
 }
 
 // stateOf turns libvirt's state and its reason, whose meaning depends on the
@@ -35,7 +45,7 @@ func stateOf(state lv.DomainState, reason int) (State, string) {
 	case lv.DOMAIN_PAUSED:
 		return StatePaused, pauseReasons[lv.DomainPausedReason(reason)]
 	case lv.DOMAIN_PMSUSPENDED:
-		return StatePaused, "suspended by the guest"
+		return StatePaused, ReasonSleeps
 	case lv.DOMAIN_SHUTDOWN:
 		return StateShuttingDown, ""
 	case lv.DOMAIN_SHUTOFF:

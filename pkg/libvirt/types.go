@@ -25,8 +25,40 @@ const (
 	ReasonNotStarted = "not started"
 	// ReasonShutDown: the guest powered itself off.
 	ReasonShutDown = "shut down"
-	// ReasonFailed: QEMU died.
+	// ReasonCrashed: QEMU died. For a paused guest: the guest crashed.
+	ReasonCrashed = "crashed"
+	// ReasonFailed: the domain did not start. In an event: QEMU died.
 	ReasonFailed = "failed"
+	// ReasonSaved: its memory was saved, here or elsewhere.
+	ReasonSaved = "saved"
+	// ReasonDestroyed: somebody switched the guest off.
+	ReasonDestroyed = "destroyed"
+	// ReasonLostBeside: QEMU was gone when libvirtd came back.
+	ReasonLostBeside = "ended while libvirtd was away"
+)
+
+// Reasons why a guest is paused, in Domain.Reason.
+const (
+	// ReasonPausedByUser: somebody asked for it, by Suspend or otherwise.
+	ReasonPausedByUser = "paused by an administrator"
+	// ReasonReverted: a snapshot was taken up that left the guest paused.
+	ReasonReverted = "reverted to a snapshot"
+	// ReasonResumeFailed: libvirt halted the guest for a job, such as a Save, and
+	// could not let it go on.
+	ReasonResumeFailed = "not resumed after a job of libvirt's"
+	// ReasonSaving and ReasonDumping: its memory is being written.
+	ReasonSaving  = "saving"
+	ReasonDumping = "dumping"
+	// ReasonDiskError: a disk of it could not be written or read.
+	ReasonDiskError = "a disk failed or is full"
+	// ReasonSleeps: the guest suspended itself, and only it can wake up.
+	ReasonSleeps = "suspended by the guest"
+	// ReasonWatchdog: its watchdog expired, and the domain says to pause then.
+	ReasonWatchdog = "its watchdog expired"
+	// ReasonBetween: libvirt is at work on it and lets it go on by itself.
+	ReasonBetween = "libvirt is at work on it"
+	// ReasonUnknown: libvirt does not know.
+	ReasonUnknown = "libvirt does not say why"
 )
 
 // Domain is one domain as libvirt has it now.
@@ -35,6 +67,9 @@ type Domain struct {
 	State      State
 	// Reason is a word for how the domain came into its state.
 	Reason string
+	// Saved is true when the guest is ended and its memory is saved on the host:
+	// Start goes on from there.
+	Saved bool
 	// Metadata is the XML inside <metadata>; it holds the ownership mark.
 	Metadata string
 	// CPU is the maximum number of virtual CPUs.

@@ -32,13 +32,15 @@ func Project(vm *v1alpha1.VirtualMachine, priority Priority) *corev1.Pod {
 	}
 }
 
-// visible says whether the VM wants a host or holds one.
+// visible says whether the VM wants a host or holds one. One that shall be paused
+// or suspended wants none: it is started on none for that.
 func visible(vm *v1alpha1.VirtualMachine) bool {
 	if vm.Status.Placement != nil {
 		return true
 	}
 	held := vm.Status.Hold != nil && vm.Status.Hold.Generation == vm.Generation
-	return vm.DeletionTimestamp == nil && vm.Spec.PowerState != v1alpha1.PowerStopped && !held
+	runs := vm.Spec.PowerState == v1alpha1.PowerRunning || vm.Spec.PowerState == ""
+	return vm.DeletionTimestamp == nil && runs && !vm.RanOnce() && !held
 }
 
 func projectMeta(vm *v1alpha1.VirtualMachine) metav1.ObjectMeta {

@@ -82,12 +82,25 @@ func TestTranslate(t *testing.T) {
 			[]string{"DELETED vm:web.0 @"}},
 		"a deleted VM that is placed keeps its capacity": {[]*v1alpha1.VirtualMachine{vm(placed("a")), vm(placed("a"), func(vm *v1alpha1.VirtualMachine) { vm.DeletionTimestamp = &deleted })},
 			[]string{"MODIFIED vm:web.0 @a"}},
-		"gone":                              {[]*v1alpha1.VirtualMachine{vm(placed("a")), nil}, []string{"DELETED vm:web.0 @a"}},
-		"gone and never seen":               {[]*v1alpha1.VirtualMachine{nil}, nil},
-		"a stopped VM is not placed":        {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped })}, nil},
-		"a placed VM that is stopped stays": {[]*v1alpha1.VirtualMachine{vm(placed("a")), vm(placed("a"), func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped })}, nil},
-		"a held VM is not in the queue":     {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Status.Hold = &v1alpha1.Hold{Generation: 1} })}, nil},
-		"a changed spec ends the hold":      {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Status.Hold = &v1alpha1.Hold{Generation: 1}; vm.Generation = 2 })}, []string{"ADDED vm:web.0 @"}},
+		"gone":                       {[]*v1alpha1.VirtualMachine{vm(placed("a")), nil}, []string{"DELETED vm:web.0 @a"}},
+		"gone and never seen":        {[]*v1alpha1.VirtualMachine{nil}, nil},
+		"a stopped VM is not placed": {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped })}, nil},
+		"a VM that shall be paused is not placed":    {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerPaused })}, nil},
+		"a VM that shall be suspended is not placed": {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerSuspended })}, nil},
+		"a placed VM that is suspended stays":        {[]*v1alpha1.VirtualMachine{vm(placed("a")), vm(placed("a"), func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerSuspended })}, nil},
+		"a VM that gave its place back leaves the scheduler's sight": {[]*v1alpha1.VirtualMachine{vm(placed("a")), vm(func(vm *v1alpha1.VirtualMachine) {
+			vm.Status.Epoch, vm.Spec.PowerState = 1, v1alpha1.PowerStopped
+		})}, []string{"DELETED vm:web.0 @a"}},
+		"a VM that gave its place back is queued when it is started": {[]*v1alpha1.VirtualMachine{
+			vm(func(vm *v1alpha1.VirtualMachine) { vm.Status.Epoch, vm.Spec.PowerState = 1, v1alpha1.PowerStopped }),
+			vm(func(vm *v1alpha1.VirtualMachine) { vm.Status.Epoch, vm.Spec.PowerState = 1, v1alpha1.PowerRunning }),
+		}, []string{"ADDED vm:web.1 @"}},
+		"a VM that runs once is placed":                 {[]*v1alpha1.VirtualMachine{vm(once)}, []string{"ADDED vm:web.0 @"}},
+		"a VM that runs once and has run is not placed": {[]*v1alpha1.VirtualMachine{vm(once, ran)}, nil},
+		"one that may run again is":                     {[]*v1alpha1.VirtualMachine{vm(once, ran), vm(ran)}, []string{"ADDED vm:web.0 @"}},
+		"a placed VM that is stopped stays":             {[]*v1alpha1.VirtualMachine{vm(placed("a")), vm(placed("a"), func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped })}, nil},
+		"a held VM is not in the queue":                 {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Status.Hold = &v1alpha1.Hold{Generation: 1} })}, nil},
+		"a changed spec ends the hold":                  {[]*v1alpha1.VirtualMachine{vm(func(vm *v1alpha1.VirtualMachine) { vm.Status.Hold = &v1alpha1.Hold{Generation: 1}; vm.Generation = 2 })}, []string{"ADDED vm:web.0 @"}},
 		"an exclusion that ends is tried now": {[]*v1alpha1.VirtualMachine{
 			vm(func(vm *v1alpha1.VirtualMachine) { vm.Status.ExcludedHosts = []v1alpha1.HostExclusion{{NodeName: "a"}} }), vm(),
 		}, []string{"DELETED vm:web.0 @", "ADDED vm:web.0 @"}},
@@ -108,6 +121,13 @@ func TestTranslate(t *testing.T) {
 			}
 		})
 	}
+}
+
+func once(vm *v1alpha1.VirtualMachine) { vm.Spec.RunPolicy = v1alpha1.RunOnce }
+
+// ran is a VM that ran in a binding before.
+func ran(vm *v1alpha1.VirtualMachine) {
+	vm.Status.Host = &v1alpha1.HostStatus{State: v1alpha1.HostGone, StartedAt: &created}
 }
 
 func TestADeletedPriorityClassDemotesNobody(t *testing.T) {

@@ -145,6 +145,23 @@ const (
 	// ReasonDiskFull: the guest stands still since a disk of it could not be
 	// written for want of space; it goes on when there is some.
 	ReasonDiskFull = "DiskFull"
+	// ReasonRanOnce: the guest has run and was ended on purpose, and runPolicy Once
+	// has it never started again.
+	ReasonRanOnce = "RanOnce"
+	// ReasonStarting: the guest is about to be started. It is said beforehand
+	// where runPolicy is not Always, so that the start is known whatever happens
+	// then, and with state Stopped.
+	ReasonStarting = "Starting"
+	// ReasonSaving: the guest stands still while its memory is saved.
+	ReasonSaving = "Saving"
+	// ReasonPauseFailed, ReasonResumeFailed and ReasonSuspendFailed: the guest
+	// could not be paused, resumed or saved; tried again with back-off.
+	ReasonPauseFailed   = "PauseFailed"
+	ReasonResumeFailed  = "ResumeFailed"
+	ReasonSuspendFailed = "SuspendFailed"
+	// ReasonRestoreFailed: the guest could not go on from its saved memory, which
+	// is kept; tried again with back-off.
+	ReasonRestoreFailed = "RestoreFailed"
 	// ReasonEvicted: the guest was stopped because the scheduler asked for it.
 	ReasonEvicted = "Evicted"
 	// ReasonStartFailed: libvirt refused to start the domain; tried again.

@@ -283,6 +283,12 @@ func (vm *VirtualMachine) DomainName() string {
 	return vm.Namespace + ":" + vm.Name
 }
 
+// RanOnce says that the VM has run and is never started again, as runPolicy Once
+// has it. What host says of an earlier epoch counts too.
+func (vm *VirtualMachine) RanOnce() bool {
+	return vm.Spec.RunPolicy == RunOnce && vm.Status.Host != nil && vm.Status.Host.StartedAt != nil
+}
+
 // PlacedOn says whether the VM is bound to the host node in its current epoch.
 func (vm *VirtualMachine) PlacedOn(node string) bool {
 	return vm.Status.Placement != nil && vm.Status.Placement.NodeName == node

@@ -148,6 +148,9 @@ func (b *Binder) Pending(ctx context.Context, vm v1alpha1.Owner, scheduled *meta
 		s.NominatedNodeName = nominatedNodeName
 		if scheduled != nil {
 			meta.SetStatusCondition(&s.Conditions, *scheduled)
+			if s.Phase == v1alpha1.PhaseStopped || s.Phase == v1alpha1.PhaseEnded {
+				s.Phase = v1alpha1.PhasePending // it was stopped, and is wanted again
+			}
 		}
 	})
 	return goneIfStale(err, vm)

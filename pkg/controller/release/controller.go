@@ -55,7 +55,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	now := c.clock.Now()
 	err := c.status.Write(ctx, vm, vmstatus.Guard{}, func(s *v1alpha1.VirtualMachineStatus) {
 		if s.Placement != nil && s.Host != nil {
-			next(s, vm.Generation, now)
+			next(s, vm, now)
 		}
 	})
 	if errors.Is(err, vmstatus.ErrStale) {

@@ -26,9 +26,9 @@ func due(vm *v1alpha1.VirtualMachine) bool {
 		(h.State == v1alpha1.HostRejected || h.State == v1alpha1.HostGone)
 }
 
-// next changes s into the status after the release. It keeps what the host
-// said, for people to read.
-func next(s *v1alpha1.VirtualMachineStatus, generation int64, now time.Time) {
+// next changes s, the VM's, into the status after the release. It keeps what the
+// host said, for people to read.
+func next(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) {
 	host, node := *s.Host, s.Placement.NodeName
 	s.Epoch++
 	s.Placement = nil
@@ -38,11 +38,15 @@ func next(s *v1alpha1.VirtualMachineStatus, generation int64, now time.Time) {
 
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionFalse,
-		ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now),
+		ObservedGeneration: vm.Generation, LastTransitionTime: metav1.NewTime(now),
 	}
 	switch {
+	case host.State == v1alpha1.HostGone && host.Reason == v1alpha1.ReasonReleased:
+		s.Phase = restingPhase(vm)
+		condition.Reason, condition.Message = v1alpha1.ReasonReleased, "stopped, and its place on "+node+" given back, as spec.whenStopped says; "+rests(vm)
 	case host.State == v1alpha1.HostGone:
-		condition.Reason, condition.Message = v1alpha1.ReasonPreempted, "evicted from "+node+" to make room for a VirtualMachine of higher priority; waiting for a host"
+		s.Phase = restingPhase(vm)
+		condition.Reason, condition.Message = v1alpha1.ReasonPreempted, "evicted from "+node+" to make room for a VirtualMachine of higher priority; "+rests(vm)
 	case host.Reason == v1alpha1.ReasonInvalidDomain:
 		// The spec that the host judged is the one it had seen.
 		judged := s.ObservedGeneration
@@ -55,6 +59,28 @@ func next(s *v1alpha1.VirtualMachineStatus, generation int64, now time.Time) {
 		condition.Reason, condition.Message = v1alpha1.ReasonHostRejected, node+" refused it: "+host.Message
 	}
 	meta.SetStatusCondition(&s.Conditions, condition)
+}
+
+// restingPhase is the phase of a VM that was stopped and gave its place up.
+func restingPhase(vm *v1alpha1.VirtualMachine) v1alpha1.Phase {
+	switch {
+	case vm.Spec.PowerState != v1alpha1.PowerRunning && vm.Spec.PowerState != "":
+		return v1alpha1.PhaseStopped // whatever its guest was, it is no more
+	case vm.RanOnce():
+		return v1alpha1.PhaseEnded
+	}
+	return v1alpha1.PhasePending
+}
+
+// rests says what becomes of the VM now.
+func rests(vm *v1alpha1.VirtualMachine) string {
+	switch {
+	case vm.RanOnce():
+		return "spec.runPolicy Once: it has run and is not started again, unless spec.runPolicy is changed"
+	case vm.Spec.PowerState == v1alpha1.PowerRunning, vm.Spec.PowerState == "":
+		return "waiting for a host"
+	}
+	return "set spec.powerState to Running to have it placed and started"
 }
 
 // exclude returns hosts with h in place of an earlier exclusion of its node.

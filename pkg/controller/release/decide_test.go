@@ -53,6 +53,7 @@ func TestNext(t *testing.T) {
 	for name, test := range map[string]struct {
 		host v1alpha1.HostStatus
 		want v1alpha1.VirtualMachineStatus
+		spec v1alpha1.VirtualMachineSpec
 	}{
 		"a host that is unfit is not chosen again for a while": {
 			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit, Message: "no pages"},
@@ -61,6 +62,7 @@ func TestNext(t *testing.T) {
 				ExcludedHosts: []v1alpha1.HostExclusion{{NodeName: "a", Message: "no pages", Until: metav1.NewTime(now.Add(ExcludeFor)).Rfc3339Copy()}},
 				Conditions:    scheduled(v1alpha1.ReasonHostRejected, "a refused it: no pages"),
 			},
+			v1alpha1.VirtualMachineSpec{},
 		},
 		"an invalid domain is held at the generation the host judged": {
 			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonInvalidDomain, Message: "no such machine"},
@@ -69,6 +71,7 @@ func TestNext(t *testing.T) {
 				Hold:       &v1alpha1.Hold{Generation: 2, Reason: v1alpha1.ReasonInvalidDomain, Message: "no such machine"},
 				Conditions: scheduled(v1alpha1.ReasonInvalidDomain, "no such machine"),
 			},
+			v1alpha1.VirtualMachineSpec{},
 		},
 		"an evicted VM waits for a host": {
 			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted},
@@ -76,11 +79,54 @@ func TestNext(t *testing.T) {
 				Epoch: 5, ObservedGeneration: 2, Phase: v1alpha1.PhasePending,
 				Conditions: scheduled(v1alpha1.ReasonPreempted, "evicted from a to make room for a VirtualMachine of higher priority; waiting for a host"),
 			},
+			v1alpha1.VirtualMachineSpec{PowerState: v1alpha1.PowerRunning},
+		},
+		"an evicted VM that shall not run waits for nothing": {
+			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted, StartedAt: &metav1.Time{Time: now}},
+			v1alpha1.VirtualMachineStatus{
+				Epoch: 5, ObservedGeneration: 2, Phase: v1alpha1.PhaseStopped,
+				Conditions: scheduled(v1alpha1.ReasonPreempted, "evicted from a to make room for a VirtualMachine of higher priority; set spec.powerState to Running to have it placed and started"),
+			},
+			v1alpha1.VirtualMachineSpec{PowerState: v1alpha1.PowerSuspended},
+		},
+		"an evicted VM that runs once has run": {
+			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted, StartedAt: &metav1.Time{Time: now}},
+			v1alpha1.VirtualMachineStatus{
+				Epoch: 5, ObservedGeneration: 2, Phase: v1alpha1.PhaseEnded,
+				Conditions: scheduled(v1alpha1.ReasonPreempted, "evicted from a to make room for a VirtualMachine of higher priority; spec.runPolicy Once: it has run and is not started again, unless spec.runPolicy is changed"),
+			},
+			v1alpha1.VirtualMachineSpec{PowerState: v1alpha1.PowerRunning, RunPolicy: v1alpha1.RunOnce},
+		},
+		"an evicted VM that runs once and has not run is placed anew": {
+			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted},
+			v1alpha1.VirtualMachineStatus{
+				Epoch: 5, ObservedGeneration: 2, Phase: v1alpha1.PhasePending,
+				Conditions: scheduled(v1alpha1.ReasonPreempted, "evicted from a to make room for a VirtualMachine of higher priority; waiting for a host"),
+			},
+			v1alpha1.VirtualMachineSpec{PowerState: v1alpha1.PowerRunning, RunPolicy: v1alpha1.RunOnce},
+		},
+		"a released VM is stopped and waits for nothing": {
+			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonReleased},
+			v1alpha1.VirtualMachineStatus{
+				Epoch: 5, ObservedGeneration: 2, Phase: v1alpha1.PhaseStopped,
+				Conditions: scheduled(v1alpha1.ReasonReleased, "stopped, and its place on a given back, as spec.whenStopped says; set spec.powerState to Running to have it placed and started"),
+			},
+			v1alpha1.VirtualMachineSpec{PowerState: v1alpha1.PowerStopped, WhenStopped: v1alpha1.SlotRelease},
+		},
+		"a released VM that was started meanwhile waits for a host": {
+			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonReleased},
+			v1alpha1.VirtualMachineStatus{
+				Epoch: 5, ObservedGeneration: 2, Phase: v1alpha1.PhasePending,
+				Conditions: scheduled(v1alpha1.ReasonReleased, "stopped, and its place on a given back, as spec.whenStopped says; waiting for a host"),
+			},
+			v1alpha1.VirtualMachineSpec{PowerState: v1alpha1.PowerRunning, WhenStopped: v1alpha1.SlotRelease},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := bound(test.host)
-			next(&got, 3, now)
+			vm := &v1alpha1.VirtualMachine{Spec: test.spec, Status: got}
+			vm.Generation = 3
+			next(&got, vm, now)
 			test.want.Host = &test.host
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)

@@ -59,6 +59,9 @@ type VM struct {
 	Created   time.Time `json:"created"`
 	// RunningAt is the first status write that said Running; zero until then.
 	RunningAt time.Time `json:"runningAt,omitzero"`
+	// Announced says that a write told beforehand that the guest is about to be
+	// started, as for a VM whose runPolicy is not Always.
+	Announced bool `json:"announced,omitempty"`
 	// Writes are those that succeeded, the creation included.
 	Writes []Count `json:"writes"`
 	// Total is their sum.
@@ -155,7 +158,11 @@ func (c *counter) countVM(event *auditv1.Event) {
 		return
 	}
 	vm.add(event.User.Username, event.Verb, resource(ref))
-	if ref.Subresource == "status" && event.RequestObject != nil && saysRunning(event.RequestObject.Raw) {
+	if ref.Subresource != "status" || event.RequestObject == nil {
+		return
+	}
+	vm.Announced = vm.Announced || saysStarting(event.RequestObject.Raw)
+	if saysRunning(event.RequestObject.Raw) {
 		vm.RunningAt = event.StageTimestamp.Time
 	}
 }

@@ -31,8 +31,9 @@ func vmLine(second int, user, verb, resource string, code int, body string) stri
 }
 
 const (
-	placed  = `{"status":{"phase":"Scheduled","placement":{"nodeName":"a"}}}`
-	running = `{"status":{"phase":"Running","host":{"state":"Running"}}}`
+	placed   = `{"status":{"phase":"Scheduled","placement":{"nodeName":"a"}}}`
+	starting = `[{"op":"add","path":"/status/host","value":{"state":"Stopped","reason":"Starting"}}]`
+	running  = `{"status":{"phase":"Running","host":{"state":"Running"}}}`
 )
 
 func TestRead(t *testing.T) {
@@ -56,6 +57,15 @@ func TestRead(t *testing.T) {
 					{User: "sched", Verb: "patch", Resource: "virtualmachines/status", Number: 1},
 					{User: "exec", Verb: "patch", Resource: "virtualmachines", Number: 1},
 					{User: "exec", Verb: "patch", Resource: "virtualmachines/status", Number: 1},
+				},
+			}}},
+		},
+		"a start that is announced is a write of its own": {
+			log: born + vmLine(1, "exec", "patch", "virtualmachines/status", 200, starting) + vmLine(2, "exec", "patch", "virtualmachines/status", 200, running),
+			want: Report{Writes: 3, PodWrites: []PodWrite{}, MaxWrites: 3, MeanWrites: 3, Running: 1, VMs: []VM{{
+				Namespace: "demo", Name: "web", Created: at(0), RunningAt: at(2), Total: 3, Announced: true, Writes: []Count{
+					{User: "admin", Verb: "create", Resource: "virtualmachines", Number: 1},
+					{User: "exec", Verb: "patch", Resource: "virtualmachines/status", Number: 2},
 				},
 			}}},
 		},
@@ -143,6 +153,11 @@ func TestVerdict(t *testing.T) {
 		"a pod was written": {
 			report: Report{PodWrites: []PodWrite{{User: "sched"}}},
 			want:   "the audit log shows 1 writes to pods, the first by sched",
+		},
+		"a start that was announced": {report: Report{VMs: []VM{{Total: 5, Announced: true}}}},
+		"an announced start that took too many writes": {
+			report: Report{VMs: []VM{{Namespace: "demo", Name: "web", Total: 6, Announced: true}}},
+			want:   "the audit log shows 6 writes to VM demo/web, more than 5",
 		},
 		"a VM took too many writes": {
 			report: Report{VMs: []VM{{Namespace: "demo", Name: "web", Total: 5}}},

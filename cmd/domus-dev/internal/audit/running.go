@@ -8,14 +8,25 @@ import (
 )
 
 // saysRunning says whether a write to the status subresource makes the VM
-// Running: a merge patch, an applied or whole object, or a JSON patch, whose
-// status.host.state or status.phase is Running.
+// Running: its status.host.state or status.phase is that.
 func saysRunning(raw []byte) bool {
+	return says(raw, string(v1alpha1.PhaseRunning), "/status/phase", "/status/host/state")
+}
+
+// saysStarting says whether such a write tells that the guest is about to be
+// started.
+func saysStarting(raw []byte) bool {
+	return says(raw, v1alpha1.ReasonStarting, "/status/host/reason")
+}
+
+// says says whether a write puts the word at one of the JSON pointers: a merge
+// patch, an applied or whole object, or a JSON patch.
+func says(raw []byte, word string, pointers ...string) bool {
 	var object struct {
 		Status json.RawMessage `json:"status"`
 	}
 	if json.Unmarshal(raw, &object) == nil {
-		return runningAt("/status", object.Status)
+		return saysAt("/status", object.Status, word, pointers)
 	}
 	var operations []struct {
 		Op    string          `json:"op"`
@@ -26,22 +37,22 @@ func saysRunning(raw []byte) bool {
 		return false
 	}
 	for _, o := range operations {
-		if (o.Op == "add" || o.Op == "replace") && runningAt(o.Path, o.Value) {
+		if (o.Op == "add" || o.Op == "replace") && saysAt(o.Path, o.Value, word, pointers) {
 			return true
 		}
 	}
 	return false
 }
 
-// runningAt says whether value, put at a JSON pointer, contains a field that
-// says Running.
-func runningAt(path string, value json.RawMessage) bool {
-	for _, says := range []string{"/status/phase", "/status/host/state"} {
-		rest, below := strings.CutPrefix(says, path)
+// saysAt says whether value, put at a JSON pointer, has the word at one of the
+// pointers.
+func saysAt(path string, value json.RawMessage, word string, pointers []string) bool {
+	for _, pointer := range pointers {
+		rest, below := strings.CutPrefix(pointer, path)
 		if !below || rest != "" && !strings.HasPrefix(rest, "/") {
 			continue
 		}
-		if textAt(value, strings.Split(rest, "/")[1:]) == string(v1alpha1.PhaseRunning) {
+		if textAt(value, strings.Split(rest, "/")[1:]) == word {
 			return true
 		}
 	}

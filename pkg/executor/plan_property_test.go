@@ -1,0 +1,252 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// planned plays the executor and libvirt around Plan: the steps take effect on
+// the domain, the report becomes the status, and time goes on.
+type planned struct {
+	in   Situation
+	host *fakeHost
+	// steps are all that were taken.
+	steps []Step
+}
+
+// drawn is any situation of a VM that is bound here.
+func drawn(t *rapid.T) *planned {
+	p := &planned{host: newFakeHost(), in: Situation{Node: testNode, ClusterID: testCluster, Now: testNow}}
+	vm := placed(
+		shall(rapid.SampledFrom([]v1alpha1.PowerState{v1alpha1.PowerRunning, v1alpha1.PowerStopped, v1alpha1.PowerPaused, v1alpha1.PowerSuspended}).Draw(t, "powerState")),
+		policyIs(rapid.SampledFrom(policies).Draw(t, "runPolicy")))
+	vm.Spec.WhenStopped = rapid.SampledFrom([]v1alpha1.SlotPolicy{v1alpha1.SlotHold, v1alpha1.SlotRelease}).Draw(t, "whenStopped")
+	if said := rapid.SampledFrom([]string{
+		"", "Running", "Paused", "Paused DiskFull", "Paused Saving", "Suspended", "Stopping", "Stopped", "Stopped Starting",
+		"Ended GuestShutDown", "Ended GuestFailed", "Ended RanOnce", "Failed GuestEnded", "Failed StartFailed", "Failed RestoreFailed",
+	}).Draw(t, "said"); said != "" {
+		saidOnce(said)(vm)
+	}
+	p.in.VM = vm
+	if state := rapid.SampledFrom([]libvirt.State{"", libvirt.StateRunning, libvirt.StatePaused, libvirt.StateShutOff}).Draw(t, "state"); state != "" {
+		d := domain(state, because(""))
+		switch state {
+		case libvirt.StatePaused:
+			d.Reason = rapid.SampledFrom([]string{
+				libvirt.ReasonPausedByUser, libvirt.ReasonReverted, libvirt.ReasonResumeFailed, libvirt.ReasonUnknown, libvirt.ReasonDiskError,
+			}).Draw(t, "reason")
+		case libvirt.StateShutOff:
+			d.Reason = rapid.SampledFrom([]string{
+				libvirt.ReasonNotStarted, libvirt.ReasonShutDown, libvirt.ReasonCrashed, libvirt.ReasonDestroyed, libvirt.ReasonFailed,
+				libvirt.ReasonLostBeside, libvirt.ReasonSaved,
+			}).Draw(t, "reason")
+			d.Saved = rapid.Bool().Draw(t, "saved")
+		}
+		p.host.domains[testUID] = d.Domain
+		p.in.Domain = d
+	}
+	if rapid.Bool().Draw(t, "remembers") && p.in.Domain != nil && p.in.Domain.State.Active() {
+		p.in.Memory.Expected = true
+	}
+	return p
+}
+
+// round is one look with all that follows from it; false when it changed nothing.
+func (p *planned) round(t *rapid.T) bool {
+	p.in.Domain = nil
+	if d, ok := p.host.domains[testUID]; ok {
+		o := domain(d.State, because(d.Reason))
+		o.Saved = d.Saved
+		p.in.Domain = o
+	}
+	p.in.Memory.see(p.in.Domain, false, p.in.Now)
+	decision := Plan(p.in)
+	for _, s := range decision.Steps {
+		p.take(t, s)
+	}
+	changed := len(decision.Steps) > 0
+	if r := decision.Report; r != nil {
+		before := *p.in.VM.Status.DeepCopy()
+		vm := p.in.VM.DeepCopy()
+		r.apply(&vm.Status, p.in)
+		p.in.VM = vm
+		changed = changed || fmt.Sprint(before.Host) != fmt.Sprint(vm.Status.Host) && (before.Host == nil || *before.Host != *vm.Status.Host)
+		switch r.State {
+		case v1alpha1.HostRunning, v1alpha1.HostPaused:
+			p.in.Memory.Expected = true
+			p.in.Memory.StopAskedAt = time.Time{}
+		case v1alpha1.HostStopped, v1alpha1.HostSuspended, v1alpha1.HostEnded, v1alpha1.HostGone:
+			p.in.Memory = Memory{}
+		}
+	}
+	if decision.RequeueAfter > 0 {
+		p.in.Now = p.in.Now.Add(decision.RequeueAfter)
+		changed = true
+	}
+	return changed || decision.Again
+}
+
+func (p *planned) take(t *rapid.T, s Step) {
+	p.steps = append(p.steps, s)
+	ctx, m := context.Background(), &p.in.Memory
+	var err error
+	switch s {
+	case StepDefine:
+		was, there := p.host.domains[testUID]
+		if !there {
+			was = domain(libvirt.StateShutOff, because(libvirt.ReasonNotStarted)).Domain
+		}
+		if was.State.Active() || was.Saved {
+			t.Errorf("a domain that is %s, saved %t, is defined anew", was.State, was.Saved)
+		}
+		p.host.domains[testUID] = was
+	case StepStart:
+		if p.host.domains[testUID].State.Active() {
+			t.Error("a guest that runs is started")
+		}
+		m.Expected, m.StartedAt, m.StopAskedAt = true, p.in.Now, time.Time{}
+		err = p.host.Start(ctx, testUID)
+	case StepAskShutdown:
+		m.StopAskedAt, m.LastAskedAt, m.Expected = p.in.Now, p.in.Now, false
+		err = p.host.Shutdown(ctx, testUID)
+	case StepSuspend:
+		err = p.host.Suspend(ctx, testUID)
+	case StepResume:
+		if d := p.host.domains[testUID]; d.State.Active() { // one that has shut down is left as it is
+			m.DiskRetryAt = p.in.Now
+			err = p.host.Resume(ctx, testUID)
+		}
+	case StepSave:
+		err = p.host.Save(ctx, testUID)
+	case StepAbortSave:
+		err = p.host.AbortJob(ctx, testUID)
+	case StepDiscardSave:
+		err = p.host.DiscardSave(ctx, testUID)
+	case StepDestroy:
+		m.Expected = false
+		err = p.host.Destroy(ctx, testUID)
+	case StepUndefine:
+		err = p.host.Undefine(ctx, testUID)
+		p.in.Memory = Memory{}
+	case StepNoteEnd:
+		m.note(Failure{Reason: v1alpha1.ReasonGuestEnded}, p.in.Now)
+	default:
+		t.Errorf("step %s", s)
+	}
+	if err != nil {
+		t.Errorf("step %s: %v", s, err)
+	}
+}
+
+// settle goes on until nothing changes any more.
+func (p *planned) settle(t *rapid.T) {
+	quiet := 0
+	for range 60 {
+		if p.round(t) {
+			quiet = 0
+		} else if quiet++; quiet == 2 {
+			return
+		}
+	}
+	t.Fatalf("it does not settle: %v, %+v", p.steps, p.in)
+}
+
+// From any situation the state that was asked for is reached, or it is said why
+// not, without a needless stop or start.
+func TestPlanReachesThePowerStateFromAnywhere(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawn(t)
+		vm, was, there := p.in.VM, p.host.domains[testUID], p.in.Domain != nil
+		guest, ranBefore := there && was.State.Active(), vm.Status.Host != nil && vm.Status.Host.StartedAt != nil
+		p.settle(t)
+		now, host := p.host.domains[testUID], p.in.VM.Status.Host
+		if host == nil {
+			t.Fatal("nothing is reported")
+		}
+		count := func(step Step) (n int) {
+			for _, s := range p.steps {
+				if s == step {
+					n++
+				}
+			}
+			return n
+		}
+		switch vm.Spec.PowerState {
+		case v1alpha1.PowerRunning:
+			switch host.State {
+			case v1alpha1.HostRunning:
+				if now.State != libvirt.StateRunning {
+					t.Errorf("said to run, it is %s", now.State)
+				}
+			case v1alpha1.HostEnded:
+				if guest || was.Saved || vm.Spec.RunPolicy == v1alpha1.RunAlways {
+					t.Errorf("it is left off: %+v", host)
+				}
+				if host.Message == "" {
+					t.Error("it does not say why it stays off")
+				}
+			default:
+				t.Errorf("it ends as %+v", host)
+			}
+			// Asked to shut down or destroyed it is never, and started only where
+			// there was no guest.
+			if count(StepAskShutdown)+count(StepDestroy)+count(StepSave)+count(StepDiscardSave)+count(StepUndefine) > 0 {
+				t.Errorf("a VM that shall run: %v", p.steps)
+			}
+			want := 1
+			if guest || host.State == v1alpha1.HostEnded {
+				want = 0
+			}
+			if got := count(StepStart); got != want {
+				t.Errorf("started %d times, want %d", got, want)
+			}
+			if vm.Spec.RunPolicy == v1alpha1.RunOnce && ranBefore && !was.Saved && count(StepStart) > 0 {
+				t.Error("what runs once was started a second time")
+			}
+		case v1alpha1.PowerPaused:
+			if guest && (now.State != libvirt.StatePaused || host.State != v1alpha1.HostPaused) {
+				t.Errorf("it is %s and said to be %s", now.State, host.State)
+			}
+			if was.Saved && (!now.Saved || host.State != v1alpha1.HostSuspended) {
+				t.Errorf("saved %t and said to be %s", now.Saved, host.State)
+			}
+			if i := slices.IndexFunc(p.steps, func(s Step) bool { return s != StepSuspend }); i >= 0 {
+				t.Errorf("a VM that shall be paused: %v", p.steps)
+			}
+		case v1alpha1.PowerSuspended:
+			if (guest || was.Saved) && (!now.Saved || host.State != v1alpha1.HostSuspended) {
+				t.Errorf("saved %t and said to be %s", now.Saved, host.State)
+			}
+			if i := slices.IndexFunc(p.steps, func(s Step) bool { return s != StepSave }); i >= 0 {
+				t.Errorf("a VM that shall be suspended: %v", p.steps)
+			}
+		case v1alpha1.PowerStopped:
+			_, left := p.host.domains[testUID]
+			release := vm.Spec.WhenStopped == v1alpha1.SlotRelease
+			switch {
+			case release && (left || host.State != v1alpha1.HostGone || host.Reason != v1alpha1.ReasonReleased):
+				t.Errorf("its domain is left (%t), %+v", left, host)
+			case !release && (left != there || now.State.Active() && left || now.Saved || host.State != v1alpha1.HostStopped):
+				t.Errorf("its domain is left (%t) as %+v, %+v", left, now, host)
+			}
+			if count(StepStart) > 0 || guest && count(StepDestroy) > 0 {
+				t.Errorf("a VM that shall be stopped: %v", p.steps)
+			}
+		}
+		// Looked at by an executor that remembers nothing, all stays as it is.
+		p.in.Memory, p.steps = Memory{}, nil
+		before := *host
+		p.settle(t)
+		if len(p.steps) > 0 || p.in.VM.Status.Host.State != before.State || p.in.VM.Status.Host.Reason != before.Reason || p.in.VM.Status.Host.Message != before.Message {
+			t.Errorf("another executor does %v and says %+v, after %+v", p.steps, p.in.VM.Status.Host, before)
+		}
+	})
+}

@@ -1,0 +1,139 @@
+package executor
+
+import (
+	"time"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// run makes the guest run.
+func run(in Situation, host *v1alpha1.HostStatus) Decision {
+	d, m := in.Domain, in.Memory
+	if m.RestartRequested != nil && in.VM.Spec.RunPolicy != v1alpha1.RunOnce {
+		if d != nil && d.State.Active() {
+			return end(in, m.RestartRequested.Deadline, StepDestroy)
+		}
+		return Decision{Steps: startSteps(d), Again: true}
+	}
+	if d == nil {
+		return start(in, host)
+	}
+	switch d.State {
+	case libvirt.StateRunning:
+		return runs(in, host)
+	case libvirt.StatePaused:
+		return resume(in, host)
+	case libvirt.StateCrashed:
+		return Decision{Report: crashed()}
+	case libvirt.StateShutOff:
+		return start(in, host)
+	}
+	return Decision{RequeueAfter: settle} // on its way to another state
+}
+
+// runs decides about a guest that runs, as it should.
+func runs(in Situation, host *v1alpha1.HostStatus) Decision {
+	m := in.Memory
+	if ours(in, host) {
+		return abortSave(in) // the save has not halted the guest yet
+	}
+	if left := m.DiskRetryAt.Add(settle).Sub(in.Now); left > 0 {
+		// It was let go on although a disk was full: it may stop again at once.
+		return Decision{RequeueAfter: left}
+	}
+	if left := m.StopAskedAt.Add(grace(in.VM)).Sub(in.Now); !m.StopAskedAt.IsZero() && left > 0 {
+		return Decision{
+			Report:       &Report{State: v1alpha1.HostStopping, Message: "the guest was asked to shut down before; when it has, it is started again"},
+			RequeueAfter: min(left, askAgain),
+		}
+	}
+	return Decision{Report: &Report{State: v1alpha1.HostRunning}}
+}
+
+// resume lets a paused guest go on that may.
+func resume(in Situation, host *v1alpha1.HostStatus) Decision {
+	d := in.Domain
+	switch d.Reason {
+	case libvirt.ReasonCrashed:
+		return Decision{Report: crashed()}
+	case libvirt.ReasonSaving:
+		if ours(in, host) {
+			return abortSave(in)
+		}
+	case libvirt.ReasonDiskError:
+		if wait, tried := in.Memory.Attempt.left(StepResume, in.Now); tried {
+			return Decision{Report: paused(d), RequeueAfter: wait}
+		}
+		return Decision{Steps: []Step{StepResume}, Report: paused(d), RequeueAfter: settle}
+	case libvirt.ReasonPausedByUser, libvirt.ReasonReverted, libvirt.ReasonResumeFailed, libvirt.ReasonUnknown:
+		return attempt(in, StepResume, paused(d))
+	}
+	// Whoever halted it lets it go on, or wanted it to stand.
+	return Decision{Report: paused(d), RequeueAfter: askAgain}
+}
+
+// start boots the guest, or has it go on from its saved memory, or says why it
+// stays off.
+func start(in Situation, host *v1alpha1.HostStatus) Decision {
+	d, m := in.Domain, in.Memory
+	if d == nil || !d.Saved {
+		how, ended := endingOf(in, host)
+		switch {
+		case ended && !startsAgain(in.VM.Spec.RunPolicy, how.reason):
+			return Decision{Report: leftOff(in.VM, host, how)}
+		case in.VM.RanOnce():
+			return Decision{Report: ranOnce(in.VM)}
+		case ended && d != nil && (m.Expected || m.Failures == 0) && (host == nil || host.State != v1alpha1.HostFailed && host.State != v1alpha1.HostEnded):
+			return Decision{Steps: []Step{StepNoteEnd}, Again: true}
+		}
+	}
+	if in.Now.Before(m.RetryAt) {
+		return waitToRetry(in)
+	}
+	return Decision{Steps: startSteps(d), Again: true}
+}
+
+// startSteps are the steps of a start. A domain is always defined anew: the spec
+// may have been edited since, which takes effect now, and so may the domain,
+// behind our back. Not so one whose memory is saved: that goes on with the
+// definition of then, and the spec takes effect at the next start.
+func startSteps(d *Observed) []Step {
+	if d != nil && d.Saved {
+		return []Step{StepStart}
+	}
+	return []Step{StepDefine, StepStart}
+}
+
+func waitToRetry(in Situation) Decision {
+	f := in.Memory.Failure
+	return Decision{
+		Report:       &Report{State: v1alpha1.HostFailed, Reason: f.Reason, Message: f.Message},
+		RequeueAfter: in.Memory.RetryAt.Sub(in.Now),
+	}
+}
+
+func crashed() *Report {
+	return &Report{
+		State: v1alpha1.HostFailed, Reason: v1alpha1.ReasonGuestEnded,
+		Message: "the guest crashed and is kept as onCrash says: switch it off to have it started again",
+	}
+}
+
+// attempt takes a step that may fail, with back-off; now is what to report while
+// it waits.
+func attempt(in Situation, step Step, now *Report) Decision {
+	wait, tried := in.Memory.Attempt.left(step, in.Now)
+	if !tried {
+		return Decision{Steps: []Step{step}, Again: true}
+	}
+	now.Reason, now.Message = in.Memory.Attempt.Failure.Reason, in.Memory.Attempt.Failure.Message
+	return Decision{Report: now, RequeueAfter: wait}
+}
+
+// left says how long to wait before the step is tried again, and false when it is
+// to be tried now.
+func (t Attempt) left(step Step, now time.Time) (time.Duration, bool) {
+	left := t.RetryAt.Sub(now)
+	return left, t.Step == step && left > 0
+}
