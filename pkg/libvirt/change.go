@@ -20,6 +20,8 @@ const (
 	// pinning asks the kernel and not the monitor, but waits its turn after what
 	// the guest was asked: libvirt gives up after 30 s.
 	pinning
+	// operating is asking on behalf of a person, over a connection of its own.
+	operating
 	// destroying ends a guest from outside. libvirt kills a QEMU that does not
 	// end by itself after 10 s, so that it does not last.
 	destroying
@@ -35,14 +37,18 @@ const (
 	maxAsking = 2
 	// maxDestroying is how many destroys run at once beside them.
 	maxDestroying = 2
+	// maxOperating is how many operations run at once, beside all these where they
+	// have a connection of their own; one call is left to it for looking.
+	maxOperating = 4
 )
 
 // slots bounds the changes that run at once.
-type slots struct{ changes, asking, destroying chan struct{} }
+type slots struct{ changes, asking, destroying, operating chan struct{} }
 
 func newSlots() slots {
 	return slots{
 		changes: make(chan struct{}, maxChanges), asking: make(chan struct{}, maxAsking), destroying: make(chan struct{}, maxDestroying),
+		operating: make(chan struct{}, maxOperating),
 	}
 }
 
@@ -53,6 +59,8 @@ func (s slots) take(ctx context.Context, kind changeKind) func() {
 	switch kind {
 	case asking:
 		need = []chan struct{}{s.asking, s.changes}
+	case operating:
+		need = []chan struct{}{s.operating}
 	case destroying:
 		need = []chan struct{}{s.destroying}
 	}
@@ -77,7 +85,7 @@ func (s slots) take(ctx context.Context, kind changeKind) func() {
 // stuck holds such a call for long after the caller has given up: one of a kind
 // per stuck domain is enough. A destroy is refused by another destroy only, as
 // it is what frees the others, and nobody but a pinning waits for what a guest
-// was asked.
+// was asked, and an operation.
 type busy struct {
 	mu    sync.Mutex
 	doing map[busyKey]string
@@ -95,7 +103,7 @@ func (b *busy) begin(kind changeKind, uuid, doing string) error {
 	if kind != destroying {
 		refusing = append(refusing, destroying)
 	}
-	if kind == pinning {
+	if kind == pinning || kind == operating {
 		refusing = append(refusing, asking)
 	}
 	for _, k := range refusing {
