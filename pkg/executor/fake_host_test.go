@@ -32,6 +32,11 @@ type fakeHost struct {
 	stuck      bool
 	// deaf guests do not react to ACPI.
 	deaf bool
+	// operateErr is what operations fail with, picture and counters are what they
+	// find.
+	operateErr error
+	picture    libvirt.Picture
+	counters   libvirt.Counters
 }
 
 func newFakeHost() *fakeHost {

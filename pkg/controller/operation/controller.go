@@ -148,7 +148,7 @@ func (c *Controller) operations(ctx context.Context, vm types.NamespacedName) ([
 // again, and the operation as it is then.
 func (c *Controller) look(ctx context.Context, key types.NamespacedName, op, ahead *v1alpha1.VirtualMachineOperation) (time.Duration, *v1alpha1.VirtualMachineOperation, error) {
 	in := situation{operation: op, ahead: ahead, now: c.clock.Now()}
-	for _, from := range []client.Reader{c.cached, c.live} {
+	for i, from := range []client.Reader{c.cached, c.live} {
 		var err error
 		if in.vm, err = readVM(ctx, from, key); err != nil {
 			return 0, op, err
@@ -162,7 +162,7 @@ func (c *Controller) look(ctx context.Context, key types.NamespacedName, op, ahe
 			return 0, op, c.remove(ctx, op)
 		case d.status == nil:
 			return d.after, op, nil
-		case from != c.live:
+		case i == 0:
 			continue // what is written is decided on the VM as it is, not as the cache has it
 		}
 		now, err := c.write(ctx, op, in.vm, d)
