@@ -77,7 +77,7 @@ func outcomeOf(op *v1alpha1.VirtualMachineOperation, err error) (Outcome, error)
 		return failed(v1alpha1.ReasonInterrupted, "libvirt went away meanwhile: whether it took effect is not known; look at the guest before asking again: %s", message), nil
 	case errors.Is(err, libvirt.ErrTimeout):
 		remedy := "an operation of type ForceStop ends a guest that hangs"
-		if once {
+		if once && !errors.Is(err, libvirt.ErrBusy) {
 			remedy = "whether it took effect is not known; " + remedy
 		}
 		return failed(v1alpha1.ReasonTimedOut, "waited for QEMU or the guest's agent to answer: %s: %s", message, remedy), nil

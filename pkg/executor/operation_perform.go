@@ -16,6 +16,9 @@ const (
 	performTimeout = 45 * time.Second
 	// measurePause is what lies between the two readings of a measurement.
 	measurePause = time.Second
+	// busyPause is how often a guest is asked of which something else is being
+	// asked.
+	busyPause = time.Second
 	// defaultHold is the default of spec.sendKey.holdMilliseconds.
 	defaultHold = 100 * time.Millisecond
 )
@@ -32,11 +35,20 @@ func (a *Agent) perform(ctx context.Context, op *v1alpha1.VirtualMachineOperatio
 	if o := unready(op, vm, d, a.config.NodeName, a.clusterID); o != nil {
 		return *o, nil
 	}
-	o, err := a.ask(ctx, op, vm.DomainUUID())
-	if err != nil {
-		return outcomeOf(op, err)
+	for {
+		o, err := a.ask(ctx, op, vm.DomainUUID())
+		if errors.Is(err, libvirt.ErrBusy) && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-a.clock.After(busyPause):
+				continue
+			}
+		}
+		if err != nil {
+			return outcomeOf(op, err)
+		}
+		return o, nil
 	}
-	return o, nil
 }
 
 // unready says why nothing can be asked of the guest; nil when it can.
@@ -72,13 +84,13 @@ func (a *Agent) ask(ctx context.Context, op *v1alpha1.VirtualMachineOperation, u
 		if ms := op.Spec.SendKey.HoldMilliseconds; ms != nil {
 			hold = time.Duration(*ms) * time.Millisecond
 		}
-		return succeeded("%d keys were pressed together for %s", len(op.Spec.SendKey.Keys), hold), a.host.SendKey(ctx, uuid, op.Spec.SendKey.Keys, hold)
+		return succeeded("the keys were pressed together for %s", hold), a.host.SendKey(ctx, uuid, op.Spec.SendKey.Keys, hold)
 	case v1alpha1.OperationSetPassword:
 		p := op.Spec.SetPassword
 		return succeeded("the password of user %s was set", p.User), a.host.SetPassword(ctx, uuid, p.User, p.Hash)
 	case v1alpha1.OperationInjectSSHKey:
 		k := op.Spec.InjectSSHKey
-		return succeeded("user %s is let in with %d more keys, less those it had already", k.User, len(k.AuthorizedKeys)), a.host.AuthorizeKeys(ctx, uuid, k.User, k.AuthorizedKeys)
+		return succeeded("the keys are among those that user %s is let in with", k.User), a.host.AuthorizeKeys(ctx, uuid, k.User, k.AuthorizedKeys)
 	case v1alpha1.OperationScreenshot:
 		return a.screenshot(ctx, uuid)
 	case v1alpha1.OperationMeasure:

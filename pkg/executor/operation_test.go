@@ -124,9 +124,9 @@ func TestOperationsBesideTheTurn(t *testing.T) {
 		told   string
 	}{
 		v1alpha1.OperationReset:        {"reset", 2, done("the guest was reset and boots anew"), "Reset"},
-		v1alpha1.OperationSendKey:      {"key", 2, done("1 keys were pressed together for 100ms"), "KeysPressed"},
+		v1alpha1.OperationSendKey:      {"key", 2, done("the keys were pressed together for 100ms"), "KeysPressed"},
 		v1alpha1.OperationSetPassword:  {"password", 1, done("the password of user root was set"), "PasswordSet"},
-		v1alpha1.OperationInjectSSHKey: {"ssh key", 1, done("user root is let in with 1 more keys, less those it had already"), "SSHKeysInjected"},
+		v1alpha1.OperationInjectSSHKey: {"ssh key", 1, done("the keys are among those that user root is let in with"), "SSHKeysInjected"},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			s := works(t, bound())
@@ -474,6 +474,35 @@ type libvirtError struct {
 
 func (e *libvirtError) Error() string { return e.text }
 func (e *libvirtError) Unwrap() error { return e.kind }
+
+// TestAGuestThatIsBusyIsAskedAgain: another call about it is on its way.
+func TestAGuestThatIsBusyIsAskedAgain(t *testing.T) {
+	s := works(t, bound())
+	s.host.operateErr = libvirt.ErrBusy
+	s.ask(asked(v1alpha1.OperationReset))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.operate()
+	}()
+	resets := func() int {
+		s.host.mu.Lock()
+		defer s.host.mu.Unlock()
+		return s.did("reset")
+	}
+	eventually(t, "it is asked", func() bool { return resets() == 1 })
+	s.host.mu.Lock()
+	s.host.operateErr = nil
+	s.host.mu.Unlock()
+	eventually(t, "it is asked again", func() bool {
+		s.clock.Step(busyPause)
+		return resets() == 2
+	})
+	<-ended
+	if got := s.operation("op").Status; got.Phase != v1alpha1.OperationSucceeded {
+		t.Errorf("%+v", got)
+	}
+}
 
 func TestAnOperationWaitsForLibvirt(t *testing.T) {
 	s := works(t, bound())

@@ -108,7 +108,7 @@ func (b *busy) begin(kind changeKind, uuid, doing string) error {
 	}
 	for _, k := range refusing {
 		if earlier, is := b.doing[busyKey{uuid, k}]; is {
-			return &Error{Doing: doing, Message: fmt.Sprintf("%v: still %s", ErrTimeout, earlier), kind: ErrTimeout}
+			return &Error{Doing: doing, Message: fmt.Sprintf("%v: still %s", ErrTimeout, earlier), kind: ErrBusy}
 		}
 	}
 	if b.doing == nil {
@@ -138,7 +138,7 @@ func (c *connection) change(ctx context.Context, kind changeKind, uuid, doing st
 	if giveBack == nil {
 		c.busy.end(kind, uuid)
 		s.release()
-		return timedOut(ctx, doing)
+		return &Error{Doing: doing, Message: ErrTimeout.Error() + ": other calls of the host's have not been answered", kind: ErrBusy}
 	}
 	_, err = run(ctx, s, doing, func(conn *lv.Connect) (struct{}, error) {
 		defer func() {

@@ -32,6 +32,9 @@ var (
 	// ErrTimeout: libvirt did not answer in time; the call may still take
 	// effect.
 	ErrTimeout = errors.New("libvirt did not answer in time")
+	// ErrBusy, an ErrTimeout: what was asked before has not been answered, and so
+	// libvirt was not asked.
+	ErrBusy = fmt.Errorf("%w, and is not asked more", ErrTimeout)
 )
 
 // kinds maps libvirt's error codes to what they mean here. Code 1 is missing

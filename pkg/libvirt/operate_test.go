@@ -36,7 +36,7 @@ func TestAnOperationThatHangsHoldsUpNobodyElse(t *testing.T) {
 	if err := b.begin(operating, "a", "resetting domain a"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.begin(operating, "a", "pressing keys of domain a"); !errors.Is(err, ErrTimeout) ||
+	if err := b.begin(operating, "a", "pressing keys of domain a"); !errors.Is(err, ErrBusy) || !errors.Is(err, ErrTimeout) ||
 		err.Error() != "pressing keys of domain a: libvirt did not answer in time: still resetting domain a" {
 		t.Errorf("a second operation: %v", err)
 	}

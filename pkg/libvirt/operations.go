@@ -10,8 +10,8 @@ import (
 // hangs holds back no other guest's Start, Shutdown or Destroy.
 //
 // Errors of all of them: ErrNotFound, ErrWrongState for a domain that does not
-// run, ErrUnsupported, ErrTimeout, ErrUnavailable, and libvirt's own. Of an
-// *Error with Code 0 that is ErrUnavailable libvirt was not asked.
+// run, ErrUnsupported, ErrTimeout, ErrBusy, ErrUnavailable, and libvirt's own. Of
+// an *Error with Code 0 that is ErrUnavailable libvirt was not asked.
 type Operations interface {
 	// Reset has the guest boot anew at once, as a reset button does.
 	Reset(ctx context.Context, uuid string) error
