@@ -20,6 +20,10 @@ import (
 	"domus.dev/domus/pkg/libvirt"
 )
 
+// operateTimeout ends a look at an operation that hangs, so that there is another;
+// what is asked of a guest has performTimeout of it.
+const operateTimeout = 2 * time.Minute
+
 // Operations are the VirtualMachineOperations given to the host, as a watch has
 // them. Objects are not to be changed.
 type Operations interface {
@@ -139,6 +143,8 @@ func (a *Agent) followOperations(ctx context.Context) {
 		running.Go(func() {
 			defer a.operations.queue.Done(key)
 			logger := klog.FromContext(ctx).WithValues(keyVM, key)
+			ctx, cancel := context.WithTimeout(ctx, operateTimeout)
+			defer cancel()
 			after, err := a.operate(klog.NewContext(ctx, logger), key)
 			if err != nil {
 				logger.Info("An operation is tried again", keyError, err.Error())

@@ -23,7 +23,7 @@ const (
 // develop makes a PNG of at most so many bytes of a picture, smaller by halves
 // where it has to be.
 func develop(p libvirt.Picture, most int) (*v1alpha1.Screenshot, error) {
-	img, err := decode(p.Data)
+	img, err := decodePicture(p.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +44,8 @@ func develop(p libvirt.Picture, most int) (*v1alpha1.Screenshot, error) {
 	}
 }
 
-// decode reads PNG and PPM, which is what QEMU draws.
-func decode(data []byte) (image.Image, error) {
+// decodePicture reads PNG and PPM, which is what QEMU draws.
+func decodePicture(data []byte) (image.Image, error) {
 	if bytes.HasPrefix(data, []byte("P6")) {
 		return decodePPM(data)
 	}
@@ -65,7 +65,7 @@ func decodePPM(data []byte) (image.Image, error) {
 	rest := data[len("P6"):]
 	for i := range numbers {
 		var err error
-		if numbers[i], rest, err = number(rest); err != nil {
+		if numbers[i], rest, err = ppmNumber(rest); err != nil {
 			return nil, err
 		}
 	}
@@ -87,9 +87,9 @@ func decodePPM(data []byte) (image.Image, error) {
 	return img, nil
 }
 
-// number reads a decimal number after white space and comments, and returns what
+// ppmNumber reads a decimal number after white space and comments, and returns what
 // follows it.
-func number(data []byte) (int, []byte, error) {
+func ppmNumber(data []byte) (int, []byte, error) {
 	for len(data) > 0 {
 		switch {
 		case data[0] == '#':

@@ -291,10 +291,11 @@ func TestAnExecutorThatDiesInTheMiddle(t *testing.T) {
 	create(t, newVM(ns, "vm", 1, 1))
 	waitVM(t, ns, "vm", running)
 	for kind, want := range map[v1alpha1.OperationType]func(*v1alpha1.VirtualMachineOperation) string{
-		v1alpha1.OperationRestart:    succeeded,
-		v1alpha1.OperationScreenshot: succeeded,
-		v1alpha1.OperationReset:      over(v1alpha1.OperationFailed, v1alpha1.ReasonInterrupted, "whether it took effect is not known"),
-		v1alpha1.OperationSendKey:    over(v1alpha1.OperationFailed, v1alpha1.ReasonInterrupted, "whether it took effect is not known"),
+		v1alpha1.OperationRestart: succeeded,
+		// Its guest is gone with the executor, which is what was asked for.
+		v1alpha1.OperationForceStop: succeeded,
+		v1alpha1.OperationReset:     over(v1alpha1.OperationFailed, v1alpha1.ReasonInterrupted, "whether it took effect is not known"),
+		v1alpha1.OperationSendKey:   over(v1alpha1.OperationFailed, v1alpha1.ReasonInterrupted, "whether it took effect is not known"),
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			h.process.kill()
