@@ -24,6 +24,10 @@ import (
 // what is asked of a guest has performTimeout of it.
 const operateTimeout = 2 * time.Minute
 
+// turnsOwnWrite is how long the VM's turn has to write how its operation went: it
+// is about to, and tries again when it fails.
+const turnsOwnWrite = 10 * time.Second
+
 // Operations are the VirtualMachineOperations given to the host, as a watch has
 // them. Objects are not to be changed.
 type Operations interface {
@@ -52,8 +56,9 @@ type progress struct {
 	// begun says that this process began it, as opposed to one before it.
 	begun     bool
 	startedAt time.Time
-	// result is how it went, until that is written.
-	result *Outcome
+	// result is how it went, until that is written; it was known at resultAt.
+	result   *Outcome
+	resultAt time.Time
 	// inTurn says that it is for the VM's turn to do.
 	inTurn bool
 }
@@ -180,6 +185,9 @@ func (a *Agent) operate(ctx context.Context, key types.NamespacedName) (time.Dur
 	in := operationSituation{
 		operation: op, vm: vm, begun: p.begun, result: p.result, connected: a.Ready(), now: a.clock.Now(),
 	}
+	if p.inTurn && p.result != nil && in.now.Sub(p.resultAt) < turnsOwnWrite {
+		return turnsOwnWrite, nil
+	}
 	d := decideOperation(in)
 	if d.outcome != nil {
 		return 0, a.conclude(ctx, key, op, vm, *d.outcome)
@@ -278,7 +286,11 @@ func (a *Agent) concludeInTurn(ctx context.Context, vm *v1alpha1.VirtualMachine,
 		return nil // it is over, by another's word
 	}
 	key := client.ObjectKeyFromObject(vm)
-	a.operations.change(key, op.UID, func(p *progress) { p.result = &o })
+	a.operations.change(key, op.UID, func(p *progress) {
+		if p.result == nil {
+			p.result, p.resultAt = &o, a.clock.Now()
+		}
+	})
 	return a.conclude(ctx, key, op, vm, o)
 }
 

@@ -50,6 +50,7 @@ type Controller struct {
 	cached client.Reader
 	live   client.Client
 	clock  clock.PassiveClock
+	own    ownWrites
 }
 
 // New returns a Controller that reads from cached and writes with live, which
@@ -136,10 +137,7 @@ func (c *Controller) operations(ctx context.Context, vm types.NamespacedName) ([
 	if err := c.cached.List(ctx, list, client.InNamespace(vm.Namespace), client.MatchingFields{byVM: vm.Name}); err != nil {
 		return nil, fmt.Errorf("listing the operations of VirtualMachine %s: %w", vm, err)
 	}
-	var out []*v1alpha1.VirtualMachineOperation
-	for i := range list.Items {
-		out = append(out, &list.Items[i])
-	}
+	out := c.own.newest(vm, list.Items)
 	sortOperations(out)
 	return out, nil
 }
@@ -227,7 +225,11 @@ func (c *Controller) write(ctx context.Context, op *v1alpha1.VirtualMachineOpera
 		}
 		op = owned
 	}
-	return opstatus.Write(ctx, c.live, op, *d.status)
+	stored, err := opstatus.Write(ctx, c.live, op, *d.status)
+	if err == nil {
+		c.own.wrote(stored)
+	}
+	return stored, err
 }
 
 func (c *Controller) remove(ctx context.Context, op *v1alpha1.VirtualMachineOperation) error {

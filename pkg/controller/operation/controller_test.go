@@ -218,3 +218,20 @@ func TestWhatWakesTheController(t *testing.T) {
 		t.Error("a host that is back does not wake it")
 	}
 }
+
+// TestWhatWasWrittenIsNotWrittenAgain: the cache has not heard of it yet.
+func TestWhatWasWrittenIsNotWrittenAgain(t *testing.T) {
+	s := newStage(t, web(), node(), asked(v1alpha1.OperationReset))
+	old := newStage(t, web(), node(), asked(v1alpha1.OperationReset))
+	s.controller.cached = old.api
+	s.reconcile()
+	s.reconcile()
+	if got := s.get("op").Status; got.NodeName != "a" || s.writes != 2 {
+		t.Errorf("%+v after %d writes", got, s.writes)
+	}
+	s.controller.cached = s.api
+	s.reconcile()
+	if len(s.controller.own.of) != 0 || s.writes != 2 {
+		t.Errorf("%v after %d writes", s.controller.own.of, s.writes)
+	}
+}
