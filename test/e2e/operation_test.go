@@ -19,8 +19,13 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// withScreen are the devices of a guest that has a screen and a keyboard.
+// withScreen are the devices of a guest that has a screen and a keyboard, and a
+// channel on which no agent listens.
 var withScreen = map[string]any{
+	"channels": []any{map[string]any{
+		"source": map[string]any{"unix": map[string]any{}},
+		"target": map[string]any{"virtIO": map[string]any{"name": "org.qemu.guest_agent.0"}},
+	}},
 	"graphics": []any{map[string]any{"vnc": map[string]any{}}},
 	"videos":   []any{map[string]any{"model": map[string]any{"type": "vga"}}},
 }
@@ -80,7 +85,7 @@ func TestOperationsOnARealGuest(t *testing.T) {
 	}{
 		{"its screen is seen", screenshot},
 		{"what it uses is measured", measure},
-		{"it has no agent to set a password", setPassword},
+		{"it has no agent to ask", askAgent},
 		{"it is reset", reset},
 		{"it is restarted", restart},
 		{"it hears keys", sendKey},
@@ -170,14 +175,20 @@ func measure(t *testing.T, w *watched) {
 	g.Expect([]int64{usage.BlockWritten, usage.NetReceived, usage.NetSent}).To(Equal([]int64{0, 0, 0}), "its disk is read-only, and it has no interface")
 }
 
-func setPassword(t *testing.T, w *watched) {
+func askAgent(t *testing.T, w *watched) {
 	g := NewWithT(t)
-	op := request(t, w.name, "password", v1alpha1.OperationSetPassword, func(op *v1alpha1.VirtualMachineOperation) {
-		op.Spec.SetPassword = &v1alpha1.SetPassword{User: "root", Hash: "$6$salt$secretsecretsecret"}
-	})
-	g.Expect(op.Status.Phase).To(Equal(v1alpha1.OperationFailed))
-	g.Expect(op.Status.Reason).To(Equal(v1alpha1.ReasonAgentUnavailable))
-	g.Expect(op.Status.Message).To(And(ContainSubstring("org.qemu.guest_agent.0"), Not(ContainSubstring("secret"))))
+	for _, op := range []*v1alpha1.VirtualMachineOperation{
+		request(t, w.name, "password", v1alpha1.OperationSetPassword, func(op *v1alpha1.VirtualMachineOperation) {
+			op.Spec.SetPassword = &v1alpha1.SetPassword{User: "root", Hash: "$6$salt$secretsecretsecret"}
+		}),
+		request(t, w.name, "ssh-key", v1alpha1.OperationInjectSSHKey, func(op *v1alpha1.VirtualMachineOperation) {
+			op.Spec.InjectSSHKey = &v1alpha1.InjectSSHKey{User: "root", AuthorizedKeys: []string{"ssh-ed25519 AAAA"}}
+		}),
+	} {
+		g.Expect(op.Status.Phase).To(Equal(v1alpha1.OperationFailed))
+		g.Expect(op.Status.Reason).To(Equal(v1alpha1.ReasonAgentUnavailable))
+		g.Expect(op.Status.Message).To(And(ContainSubstring("org.qemu.guest_agent.0"), Not(ContainSubstring("secret"))))
+	}
 }
 
 func reset(t *testing.T, w *watched) {
