@@ -16,6 +16,7 @@ import (
 	"domus.dev/domus/pkg/controller/finalizer"
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/controller/heartbeat"
+	"domus.dev/domus/pkg/controller/operation"
 	"domus.dev/domus/pkg/controller/release"
 )
 
@@ -31,6 +32,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		grouping.New(cached, status, clk, groups),
 		heartbeat.New(cached, live, clk),
 		consistency.New(cached, live, clk),
+		operation.New(cached, live, clk),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
 
@@ -56,6 +57,9 @@ type Input struct {
 	Host HostDefaults
 	// SharedCPUs are that host's.
 	SharedCPUs SharedCPUs
+	// Operation is the UID of the VirtualMachineOperation that the guest is to be
+	// started for; none when empty.
+	Operation types.UID
 }
 
 // Domain makes the libvirt domain of a placed VM. It fails with ErrNotPlaced,

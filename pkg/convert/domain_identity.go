@@ -13,6 +13,7 @@ func setIdentity(domain *libvirtxml.Domain, in Input) {
 		ClusterID:  in.ClusterID,
 		Owner:      in.VM.Owner(),
 		Generation: in.VM.Generation,
+		Operation:  in.Operation,
 		Granted:    placement.Granted,
 		Cells:      placement.Cells,
 		Devices:    placement.Devices,

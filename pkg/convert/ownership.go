@@ -27,6 +27,9 @@ type Ownership struct {
 	// Generation is the VirtualMachine's metadata.generation that the domain
 	// was made of.
 	Generation int64
+	// Operation is the UID of the VirtualMachineOperation that the domain was
+	// defined for, if any: a guest that runs with it was started by that one.
+	Operation types.UID
 	// Granted, Cells and Devices are the placement's: accounting works from them
 	// when the API server is away. Domains that were made before cells and
 	// devices were placed have none.
@@ -53,6 +56,7 @@ type ownerAttributes struct {
 	Memory     string `xml:"memory,attr"`
 	Overhead   string `xml:"overhead,attr"`
 	PageSize   string `xml:"pageSize,attr,omitempty"`
+	Operation  string `xml:"operation,attr,omitempty"`
 }
 
 // writtenOwner is the mark as it is written. encoding/xml writes a prefix only
@@ -89,6 +93,7 @@ func (o Ownership) XML() string {
 			Memory:     number(o.Granted.Memory),
 			Overhead:   number(o.Granted.Overhead),
 			PageSize:   string(o.Granted.PageSize),
+			Operation:  string(o.Operation),
 		},
 		Cells:   cellElements(o.Cells),
 		Devices: deviceElements(o.Devices),
@@ -151,6 +156,7 @@ func (e readOwner) ownership() (Ownership, error) {
 			Epoch:     r.number("epoch", e.Epoch, 64),
 		},
 		Generation: r.number("generation", e.Generation, 64),
+		Operation:  types.UID(e.Operation),
 		Granted: v1alpha1.GrantedResources{
 			CPU:      int32(r.number("cpu", e.CPU, 32)),
 			Memory:   r.number("memory", e.Memory, 64),

@@ -31,7 +31,9 @@ func TestOwnershipSurvivesTheWayThroughXML(t *testing.T) {
 		{Name: "gpu", Address: "0000:3b:00.0"},
 		{Name: "25g-vf", Address: "0000:5e:02.3"},
 	}
-	for _, want := range []convert.Ownership{mark, plain, placed} {
+	asked := mark
+	asked.Operation = "0d0b6f4e-5b1c-4c1f-9d57-1f6ad1f0a002"
+	for _, want := range []convert.Ownership{mark, plain, placed, asked} {
 		got, found, err := convert.ParseOwnership(want.XML())
 		if err != nil || !found {
 			t.Fatalf("found %v, error %v in %s", found, err, want.XML())
@@ -39,6 +41,19 @@ func TestOwnershipSurvivesTheWayThroughXML(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+func TestTheMarkHasTheOperation(t *testing.T) {
+	in := input(machine(t, ""))
+	in.Operation = "op-uid"
+	domain, err := convert.Domain(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, found, err := convert.ParseOwnership(domain.Metadata.XML)
+	if err != nil || !found || o.Operation != "op-uid" {
+		t.Error(o.Operation, found, err)
 	}
 }
 

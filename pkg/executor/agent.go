@@ -47,9 +47,11 @@ type Options struct {
 	// Live reads and writes the API server without a cache.
 	Live client.Client
 	// VMs is a cache of the VMs bound to the host.
-	VMs      VMs
-	Recorder events.EventRecorder
-	Clock    clock.WithTicker
+	VMs VMs
+	// Operations is a cache of the operations given to the host.
+	Operations Operations
+	Recorder   events.EventRecorder
+	Clock      clock.WithTicker
 	// Version is the executor's own.
 	Version string
 }
@@ -65,7 +67,9 @@ type Agent struct {
 	clock    clock.WithTicker
 	version  string
 	registry *registry
-	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	// operations are done beside the turns, or in them.
+	operations *operations
+	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 
 	// clusterID is set before the first turn.
 	clusterID string
@@ -93,6 +97,7 @@ func NewAgent(o Options) *Agent {
 		config: o.Config, host: o.Host, live: o.Live, status: vmstatus.New(o.Live), vms: o.VMs,
 		tell:  teller{recorder: o.Recorder, node: o.Config.NodeName},
 		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config),
+		operations: newOperations(o.Operations, o.Config.NodeName, o.Clock),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
@@ -107,11 +112,12 @@ func (a *Agent) Run(ctx context.Context) {
 		return
 	}
 	var running sync.WaitGroup
-	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.followPins, a.giveTurns} {
+	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.followPins, a.followOperations, a.giveTurns} {
 		running.Go(func() { part(ctx) })
 	}
 	<-ctx.Done()
 	a.queue.ShutDown()
+	a.operations.queue.ShutDown()
 	running.Wait()
 }
 
@@ -139,7 +145,10 @@ func (a *Agent) learnCluster(ctx context.Context) bool {
 }
 
 // Enqueue asks for a turn of the VM.
-func (a *Agent) Enqueue(key types.NamespacedName) { a.queue.Add(key) }
+func (a *Agent) Enqueue(key types.NamespacedName) {
+	a.queue.Add(key)
+	a.operations.stir(key)
+}
 
 // wakeHost asks for the Node and the Hypervisor to be looked at.
 func (a *Agent) wakeHost() { wake(a.hostChanged) }

@@ -1,6 +1,8 @@
 package executor
 
 import (
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -20,7 +22,23 @@ const (
 	eventQuarantined      = "Quarantined"
 	eventLibvirtLost      = "LibvirtLost"
 	eventLibvirtConnected = "LibvirtConnected"
+	eventOperationFailed  = "OperationFailed"
 )
+
+// eventsOfOperations are the reasons of events about operations that succeeded.
+var eventsOfOperations = map[v1alpha1.OperationType]string{
+	v1alpha1.OperationRestart:      "Restarted",
+	v1alpha1.OperationReset:        "Reset",
+	v1alpha1.OperationForceStop:    "ForceStopped",
+	v1alpha1.OperationSendKey:      "KeysPressed",
+	v1alpha1.OperationScreenshot:   "ScreenshotTaken",
+	v1alpha1.OperationSetPassword:  "PasswordSet",
+	v1alpha1.OperationInjectSSHKey: "SSHKeysInjected",
+	v1alpha1.OperationMeasure:      "Measured",
+}
+
+// maxNote is the longest note that an event takes, in bytes.
+const maxNote = 1024
 
 // teller tells people what happened, as Kubernetes events.
 type teller struct {
@@ -85,6 +103,17 @@ func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 	case v1alpha1.HostRejected:
 		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventRejected, "Accept", "%s: %s", r.Reason, r.Message)
 	}
+}
+
+// operated is told of an operation that is over.
+func (t teller) operated(vm *v1alpha1.VirtualMachine, op *v1alpha1.VirtualMachineOperation, o Outcome) {
+	kind, reason := corev1.EventTypeNormal, eventsOfOperations[op.Spec.Type]
+	note := fmt.Sprintf("%s, as operation %s asked: %s", t.node, op.Name, o.Message)
+	if o.Reason != "" {
+		kind, reason = corev1.EventTypeWarning, eventOperationFailed
+		note = fmt.Sprintf("%s: %s, as operation %s asked, failed (%s): %s", t.node, op.Spec.Type, op.Name, o.Reason, o.Message)
+	}
+	t.recorder.Eventf(vm, op, kind, reason, string(op.Spec.Type), "%s", shortened(note, maxNote))
 }
 
 func (t teller) quarantined(d Observed, reason string) {

@@ -38,6 +38,11 @@ type fakeHost struct {
 	saveErr, restoreErr, abortErr error
 	hangs                         bool
 	aborted                       chan struct{}
+	// operateErr is what operations fail with, picture and counters are what they
+	// find.
+	operateErr error
+	picture    libvirt.Picture
+	counters   libvirt.Counters
 }
 
 func newFakeHost() *fakeHost {

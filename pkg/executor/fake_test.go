@@ -57,6 +57,7 @@ type stage struct {
 	// refuse, when set, may fail a write before or after it took effect.
 	refuse func(what string) (before, after error)
 	vms    VMs
+	ops    Operations
 }
 
 var guestKey = types.NamespacedName{Namespace: "default", Name: "guest"}
@@ -76,8 +77,8 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 		refuse: func(string) (error, error) { return nil, nil },
 	}
 	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithStatusSubresource(&v1alpha1.VirtualMachine{}, &v1alpha1.Hypervisor{}, &corev1.Node{}).Build()
-	s.vms = cacheOf{s.api}
+		WithStatusSubresource(&v1alpha1.VirtualMachine{}, &v1alpha1.VirtualMachineOperation{}, &v1alpha1.Hypervisor{}, &corev1.Node{}).Build()
+	s.vms, s.ops = cacheOf{s.api}, cacheOf{s.api}
 	s.restart()
 	return s
 }
@@ -109,7 +110,7 @@ func (s *stage) restart() {
 		},
 	})
 	s.recorder = events.NewFakeRecorder(1000)
-	s.agent = NewAgent(Options{Config: s.config, Host: s.host, Live: counted, VMs: s.vms, Recorder: s.recorder, Clock: s.clock, Version: "v1"})
+	s.agent = NewAgent(Options{Config: s.config, Host: s.host, Live: counted, VMs: s.vms, Operations: s.ops, Recorder: s.recorder, Clock: s.clock, Version: "v1"})
 	s.agent.clusterID, s.agent.connected = testCluster, true
 	if !s.host.away {
 		if err := s.agent.refresh(context.Background()); err != nil {

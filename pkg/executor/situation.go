@@ -3,6 +3,8 @@ package executor
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/libvirt"
@@ -103,6 +105,9 @@ func (m *Memory) see(d *Observed, asked bool, now time.Time) {
 	case m.SaveSince.IsZero():
 		m.SaveSince, m.SaveAsked = now, asked
 	}
+	// Operation is the one that was last asked for: what failed before it does not
+	// hold it back.
+	Operation types.UID
 }
 
 // Failure is why a guest that shall run does not.
@@ -117,8 +122,10 @@ type Situation struct {
 	// Domain is the domain that has, or should have, the VM's UUID; nil when
 	// libvirt says there is none.
 	Domain *Observed
-	Memory Memory
-	Now    time.Time
+	// Operation is what is asked of the guest; nil when nothing is.
+	Operation *Request
+	Memory    Memory
+	Now       time.Time
 }
 
 // Step is one thing to do to a domain or its VM. Every step may be repeated.
@@ -168,6 +175,9 @@ type Decision struct {
 	Steps []Step
 	// Report is written after the steps; nil leaves the status as it is.
 	Report *Report
+	// Outcome is how the operation went, and written after the report; nil while
+	// it is under way.
+	Outcome *Outcome
 	// Again asks for another look right after the steps.
 	Again bool
 	// RequeueAfter, when positive, asks for another look then.

@@ -18,7 +18,7 @@ import (
 func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	vm := in.VM
 	uuid := vm.DomainUUID()
-	xml, err := a.convert(ctx, vm)
+	xml, err := a.convert(ctx, vm, in.Operation)
 	if err != nil {
 		return err
 	}
@@ -88,8 +88,9 @@ func ran(vm *v1alpha1.VirtualMachine) bool {
 	return host != nil && host.StartedAt != nil
 }
 
-// convert makes the domain's document, or says why it cannot be.
-func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine) (string, error) {
+// convert makes the domain's document, for an operation if one asks for it, or
+// says why it cannot be.
+func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Request) (string, error) {
 	level, err := policyLevel(ctx, a.live, vm.Namespace)
 	if err != nil {
 		return "", err
@@ -109,7 +110,11 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine) (strin
 	if !description.Simulated {
 		defaults.ConsoleLog = a.consoleLog(vm)
 	}
-	domain, err := convert.Domain(convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults, SharedCPUs: a.registry.sharedCPUs()})
+	input := convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults, SharedCPUs: a.registry.sharedCPUs()}
+	if op != nil {
+		input.Operation = op.UID
+	}
+	domain, err := convert.Domain(input)
 	var cannot *convert.InvalidError
 	switch {
 	case errors.As(err, &cannot):

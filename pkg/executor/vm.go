@@ -102,6 +102,13 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 	if vm == nil {
 		return in, nil
 	}
+	if op := a.operations.forTurn(vm); op != nil {
+		in.Operation = &Request{UID: op.UID, Type: op.Spec.Type}
+		if w.memory.Operation != op.UID {
+			w.memory.Operation = op.UID
+			w.memory.Failures, w.memory.RetryAt = 0, time.Time{}
+		}
+	}
 	if err := a.takeSave(w, vm, in.Now); err != nil {
 		return in, err
 	}
@@ -204,10 +211,15 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 			return errors.Join(err, a.reportStopFailure(ctx, w, *in, step, err))
 		}
 	}
-	if decision.Report == nil {
-		return nil
+	if decision.Report != nil {
+		if err := a.report(ctx, w, *in, *decision.Report); err != nil {
+			return err
+		}
 	}
-	return a.report(ctx, w, *in, *decision.Report)
+	if decision.Outcome != nil {
+		return a.concludeInTurn(ctx, in.VM, *decision.Outcome)
+	}
+	return nil
 }
 
 // reportStopFailure tells the owner of a guest that it cannot be got rid of.

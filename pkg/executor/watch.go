@@ -16,8 +16,8 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// Watch watches what concerns one host: the VMs bound to it, its Node and its
-// Hypervisor. It implements VMs.
+// Watch watches what concerns one host: the VMs bound to it, the operations given
+// to it, its Node and its Hypervisor. It implements VMs and Operations.
 type Watch struct {
 	cache cache.Cache
 }
@@ -31,8 +31,12 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch,
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&v1alpha1.VirtualMachine{}: {Field: fields.OneTermEqualSelector("status.placement.nodeName", node)},
-			&v1alpha1.Hypervisor{}:     {Field: itself},
-			&corev1.Node{}:             {Field: itself},
+			&v1alpha1.VirtualMachineOperation{}: {
+				Field:     fields.OneTermEqualSelector("status.nodeName", node),
+				Transform: withoutResults,
+			},
+			&v1alpha1.Hypervisor{}: {Field: itself},
+			&corev1.Node{}:         {Field: itself},
 		},
 	})
 	if err != nil {
@@ -50,6 +54,18 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 	}
 	if _, err := vms.AddEventHandler(whenever(func(key types.NamespacedName) { a.Enqueue(key) })); err != nil {
 		return fmt.Errorf("watching VirtualMachines: %w", err)
+	}
+	operations, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualMachineOperation{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching VirtualMachineOperations: %w", err)
+	}
+	if _, err := operations.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc:    func(o any, _ bool) { enqueueOperation(a, o) },
+		UpdateFunc: func(_, o any) { enqueueOperation(a, o) },
+		// One that is deleted is under way no more.
+		DeleteFunc: func(o any) { enqueueOperation(a, o) },
+	}); err != nil {
+		return fmt.Errorf("watching VirtualMachineOperations: %w", err)
 	}
 	for _, o := range []client.Object{&corev1.Node{}, &v1alpha1.Hypervisor{}} {
 		informer, err := w.cache.GetInformer(ctx, o, cache.BlockUntilSynced(false))
@@ -106,4 +122,45 @@ func (w *Watch) List(ctx context.Context) []types.NamespacedName {
 		keys = append(keys, client.ObjectKeyFromObject(&list.Items[i]))
 	}
 	return keys
+}
+
+// Of implements Operations. Those that the watch does not have yet will be
+// enqueued when it has them.
+func (w *Watch) Of(ctx context.Context, vm types.NamespacedName) []*v1alpha1.VirtualMachineOperation {
+	informer, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualMachineOperation{}, cache.BlockUntilSynced(false))
+	if err != nil || !informer.HasSynced() {
+		return nil
+	}
+	list := &v1alpha1.VirtualMachineOperationList{}
+	if w.cache.List(ctx, list, client.InNamespace(vm.Namespace)) != nil {
+		return nil
+	}
+	var out []*v1alpha1.VirtualMachineOperation
+	for i := range list.Items {
+		if list.Items[i].Spec.VirtualMachineName == vm.Name {
+			out = append(out, &list.Items[i])
+		}
+	}
+	return out
+}
+
+// enqueueOperation looks at the operations of the VM that one is asked of.
+func enqueueOperation(a *Agent, obj any) {
+	if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+		obj = gone.Obj
+	}
+	if op, ok := obj.(*v1alpha1.VirtualMachineOperation); ok {
+		a.EnqueueOperations(types.NamespacedName{Namespace: op.Namespace, Name: op.Spec.VirtualMachineName})
+	}
+}
+
+// withoutResults keeps of an operation what tells whether to look at it: it is
+// read anew before it is carried out, and neither a picture nor a password's
+// hash need lie in memory meanwhile.
+func withoutResults(obj any) (any, error) {
+	if op, ok := obj.(*v1alpha1.VirtualMachineOperation); ok {
+		op.ManagedFields, op.Annotations = nil, nil
+		op.Status.Screenshot, op.Spec.SetPassword, op.Spec.InjectSSHKey = nil, nil, nil
+	}
+	return obj, nil
 }

@@ -26,6 +26,8 @@ const (
 	// pinning asks the kernel and not the monitor, but waits its turn after what
 	// the guest was asked: libvirt gives up after 30 s.
 	pinning
+	// operating is asking on behalf of a person, over a connection of its own.
+	operating
 	// destroying ends a guest from outside. libvirt kills a QEMU that does not
 	// end by itself after 10 s, so that it does not last.
 	destroying
@@ -43,15 +45,19 @@ const (
 	maxAborting = 1
 	// maxDestroying is how many destroys run at once beside them.
 	maxDestroying = 2
+	// maxOperating is how many operations run at once, beside all these where they
+	// have a connection of their own; one call is left to it for looking.
+	maxOperating = 4
 )
 
 // slots bounds the changes that run at once.
-type slots struct{ changes, asking, aborting, destroying chan struct{} }
+type slots struct{ changes, asking, aborting, destroying, operating chan struct{} }
 
 func newSlots() slots {
 	return slots{
 		changes: make(chan struct{}, maxChanges), asking: make(chan struct{}, maxAsking),
 		aborting: make(chan struct{}, maxAborting), destroying: make(chan struct{}, maxDestroying),
+		operating: make(chan struct{}, maxOperating),
 	}
 }
 
@@ -64,6 +70,8 @@ func (s slots) take(ctx context.Context, kind changeKind) func() {
 		need = []chan struct{}{s.asking, s.changes}
 	case aborting:
 		need = []chan struct{}{s.aborting}
+	case operating:
+		need = []chan struct{}{s.operating}
 	case destroying:
 		need = []chan struct{}{s.destroying}
 	}
@@ -87,8 +95,8 @@ func (s slots) take(ctx context.Context, kind changeKind) func() {
 // busy knows the domains that a call is changing. A domain whose monitor is
 // stuck holds such a call for long after the caller has given up: one of a kind
 // per stuck domain is enough. A destroy is refused by another destroy only, as
-// it is what frees the others; nobody but a pinning waits for what a guest was
-// asked, and nobody but that and what asks it for a save.
+// it is what frees the others; nobody but a pinning and an operation waits for
+// what a guest was asked, and nobody but those and what asks it for a save.
 type busy struct {
 	mu    sync.Mutex
 	doing map[busyKey]string
@@ -107,14 +115,14 @@ func (b *busy) begin(kind changeKind, uuid, doing string) error {
 		refusing = append(refusing, destroying)
 	}
 	switch kind {
-	case pinning:
+	case pinning, operating:
 		refusing = append(refusing, asking, saving)
 	case asking:
 		refusing = append(refusing, saving)
 	}
 	for _, k := range refusing {
 		if earlier, is := b.doing[busyKey{uuid, k}]; is {
-			return &Error{Doing: doing, Message: fmt.Sprintf("%v: still %s", ErrTimeout, earlier), kind: ErrTimeout}
+			return &Error{Doing: doing, Message: fmt.Sprintf("%v: still %s", ErrTimeout, earlier), kind: ErrBusy}
 		}
 	}
 	if b.doing == nil {
@@ -144,7 +152,7 @@ func (c *connection) change(ctx context.Context, kind changeKind, uuid, doing st
 	if giveBack == nil {
 		c.busy.end(kind, uuid)
 		s.release()
-		return timedOut(ctx, doing)
+		return &Error{Doing: doing, Message: ErrTimeout.Error() + ": other calls of the host's have not been answered", kind: ErrBusy}
 	}
 	_, err = run(ctx, s, doing, func(conn *lv.Connect) (struct{}, error) {
 		defer func() {

@@ -33,20 +33,29 @@ type connection struct {
 	session *session
 	why     string // why there is no session
 
-	busy  busy
+	busy  *busy
 	slots slots
 	probe probe
+
+	// operations, when not nil, is a second connection to the same libvirt, for
+	// Operations. It knows what the first one is doing.
+	operations *connection
 }
 
 // Connect returns a Host on the libvirt at uri, such as qemu:///system. It does
 // not wait: until libvirt answers, and whenever it goes away, calls fail with
 // ErrUnavailable, and it is tried again until Close. EventConnected and
 // EventLost tell of it.
-func Connect(uri string) Host { return connect(uri) }
+func Connect(uri string) Host {
+	c := connect(uri)
+	c.operations = connect(uri)
+	c.operations.busy = c.busy
+	return c
+}
 
 func connect(uri string) *connection {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), slots: newSlots(), why: "not connected yet"}
+	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), busy: &busy{}, slots: newSlots(), why: "not connected yet"}
 	go func() {
 		defer close(c.done)
 		c.keep(ctx)
@@ -56,6 +65,9 @@ func connect(uri string) *connection {
 
 // Close implements Host.
 func (c *connection) Close() {
+	if c.operations != nil {
+		c.operations.Close()
+	}
 	c.cancel()
 	<-c.done
 }

@@ -23,11 +23,18 @@ var (
 	ErrWrongState = errors.New("the domain's state does not allow it")
 	// ErrUnsupported: this libvirt cannot do it.
 	ErrUnsupported = errors.New("libvirt does not support it")
+	// ErrAgentUnavailable: the domain has no guest agent, or it does not answer.
+	ErrAgentUnavailable = errors.New("the guest agent does not answer")
+	// ErrUnknownKey: no keyboard has a key of that name.
+	ErrUnknownKey = errors.New("there is no such key")
 	// ErrUnavailable: libvirt cannot be reached. It says nothing about guests.
 	ErrUnavailable = errors.New("libvirt is not reachable")
 	// ErrTimeout: libvirt did not answer in time; the call may still take
 	// effect.
 	ErrTimeout = errors.New("libvirt did not answer in time")
+	// ErrBusy, an ErrTimeout: what was asked before has not been answered, and so
+	// libvirt was not asked.
+	ErrBusy = fmt.Errorf("%w, and is not asked more", ErrTimeout)
 )
 
 // kinds maps libvirt's error codes to what they mean here. Code 1 is missing

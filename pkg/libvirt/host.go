@@ -57,6 +57,7 @@ type Host interface {
 	// DomainType says which domain type guests get: setting itself, or for
 	// "auto" what a trial boot shows to work.
 	DomainType(ctx context.Context, setting string) (string, error)
+	Operations
 	// Close ends the connection. Guests are not touched.
 	Close()
 }

@@ -74,7 +74,7 @@ func run(m *testing.M) (int, error) {
 // build builds a command into dir: it runs as a process, so that it can be
 // killed like one.
 func build(dir, command string) error {
-	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), command).CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", "libvirt_dlopen", "-o", dir+string(filepath.Separator), command).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("building %s: %w\n%s", command, err, out)
 	}

@@ -74,10 +74,11 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&v1alpha1.VirtualMachine{}: {Transform: trim},
-				&v1alpha1.Hypervisor{}:     {Transform: fleet.Share()},
-				&coordinationv1.Lease{}:    {Namespaces: map[string]cache.Config{v1alpha1.LeaseNamespace: {}}},
-				&corev1.Node{}:             {Transform: onlyHost},
+				&v1alpha1.VirtualMachine{}:          {Transform: trim},
+				&v1alpha1.VirtualMachineOperation{}: {Transform: trimOperation},
+				&v1alpha1.Hypervisor{}:              {Transform: fleet.Share()},
+				&coordinationv1.Lease{}:             {Namespaces: map[string]cache.Config{v1alpha1.LeaseNamespace: {}}},
+				&corev1.Node{}:                      {Transform: onlyHost},
 			},
 		},
 	})
@@ -96,6 +97,16 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 func trim(obj any) (any, error) {
 	if vm, ok := obj.(*v1alpha1.VirtualMachine); ok {
 		podless.Trim(vm)
+	}
+	return obj, nil
+}
+
+// trimOperation drops what only a host or a person has use for: hashes of
+// passwords, and pictures.
+func trimOperation(obj any) (any, error) {
+	if op, ok := obj.(*v1alpha1.VirtualMachineOperation); ok {
+		op.ManagedFields, op.Annotations = nil, nil
+		op.Spec.SetPassword, op.Spec.InjectSSHKey, op.Spec.SendKey, op.Status.Screenshot = nil, nil, nil, nil
 	}
 	return obj, nil
 }

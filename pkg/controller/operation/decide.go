@@ -1,0 +1,209 @@
+// Package operation hands VirtualMachineOperations to the hosts of their VMs,
+// one at a time for each VM and the oldest first, refuses what cannot be done,
+// ends what took too long, and removes what has been over for a while. Carrying
+// them out is the executors'.
+package operation
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+const (
+	// patience is how long a host that can be reached has, after the time limit,
+	// to say itself that it has passed.
+	patience = 30 * time.Second
+	// defaultTimeout and defaultTTL are the defaults of spec.timeoutSeconds and
+	// spec.ttlSecondsAfterFinished.
+	defaultTimeout = 300 * time.Second
+	defaultTTL     = time.Hour
+)
+
+// situation is all that decide decides by.
+type situation struct {
+	operation *v1alpha1.VirtualMachineOperation
+	// ahead is an operation of the same VM that comes first; nil when none does.
+	ahead *v1alpha1.VirtualMachineOperation
+	// vm is nil when there is none of that name.
+	vm *v1alpha1.VirtualMachine
+	// silence says why the host that is to do it cannot be reached; "" when it can.
+	silence string
+	now     time.Time
+}
+
+// decision is what to do now.
+type decision struct {
+	// remove deletes the operation.
+	remove bool
+	// own makes the operation the VM's, before status is written.
+	own bool
+	// status is to be written; nil leaves it as it is.
+	status *v1alpha1.VirtualMachineOperationStatus
+	// after, when positive, asks for another look then.
+	after time.Duration
+}
+
+// order sorts operations of one VM into the order in which they are done: what a
+// host has been given already, then by age, and by name within a second.
+func order(a, b *v1alpha1.VirtualMachineOperation) int {
+	given := func(o *v1alpha1.VirtualMachineOperation) int {
+		if o.Status.NodeName != "" {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(given(a), given(b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+}
+
+// sortOperations puts them in order.
+func sortOperations(ops []*v1alpha1.VirtualMachineOperation) { slices.SortFunc(ops, order) }
+
+// decide is pure.
+func decide(in situation) decision {
+	op := in.operation
+	switch {
+	case op.DeletionTimestamp != nil:
+		return decision{}
+	case op.Status.Finished():
+		return collect(op, in.now)
+	case op.Status.NodeName != "":
+		return follow(in)
+	}
+	return assign(in)
+}
+
+// collect removes an operation that has been over for long enough.
+func collect(op *v1alpha1.VirtualMachineOperation, now time.Time) decision {
+	finished := op.CreationTimestamp.Time
+	if op.Status.FinishedAt != nil {
+		finished = op.Status.FinishedAt.Time
+	}
+	if left := finished.Add(seconds(op.Spec.TTLSecondsAfterFinished, defaultTTL)).Sub(now); left > 0 {
+		return decision{after: left}
+	}
+	return decision{remove: true}
+}
+
+// assign decides about an operation that no host has been given.
+func assign(in situation) decision {
+	op, vm := in.operation, in.vm
+	left := limit(op).Sub(in.now)
+	switch {
+	case vm == nil:
+		return fail(in, v1alpha1.ReasonVMNotFound, fmt.Sprintf(
+			"there is no VirtualMachine %s in namespace %s: see kubectl get vm --namespace %s", op.Spec.VirtualMachineName, op.Namespace, op.Namespace))
+	case another(op, vm):
+		return fail(in, v1alpha1.ReasonVMNotFound, fmt.Sprintf(
+			"VirtualMachine %s was created after this was asked of it: create the operation anew if it is meant for the present one", vm.Name))
+	case left <= 0:
+		waited := "vm-scheduler to assign it to a host"
+		switch {
+		case in.ahead != nil:
+			waited = fmt.Sprintf("operation %s (%s) to end", in.ahead.Name, in.ahead.Spec.Type)
+		case in.silence != "":
+			waited = "the host: " + in.silence
+		}
+		return timeOut(in, waited)
+	case in.ahead != nil:
+		return decision{after: left}
+	}
+	if why := refusal(op.Spec.Type, vm); why != "" {
+		return fail(in, v1alpha1.ReasonWrongState, why)
+	}
+	if in.silence != "" {
+		return await(in, left)
+	}
+	return decision{
+		own: !owned(op, vm),
+		status: &v1alpha1.VirtualMachineOperationStatus{
+			Phase: v1alpha1.OperationPending, NodeName: vm.Status.Placement.NodeName,
+			VirtualMachineUID: string(vm.UID), Epoch: vm.Status.Epoch,
+		},
+		after: left,
+	}
+}
+
+// follow decides about an operation that a host has been given.
+func follow(in situation) decision {
+	op, vm := in.operation, in.vm
+	left := limit(op).Sub(in.now)
+	switch {
+	case vm == nil || string(vm.UID) != op.Status.VirtualMachineUID:
+		return fail(in, v1alpha1.ReasonBindingEnded, "the VirtualMachine was deleted before "+op.Status.NodeName+" said how it went")
+	case vm.Status.Epoch != op.Status.Epoch || !vm.PlacedOn(op.Status.NodeName):
+		return fail(in, v1alpha1.ReasonBindingEnded,
+			"the VirtualMachine left "+op.Status.NodeName+" before that said how it went: create the operation anew when it has another host")
+	case left <= 0 && in.silence != "":
+		return timeOut(in, op.Status.NodeName+" to say how it went: "+in.silence)
+	case left+patience <= 0:
+		return timeOut(in, op.Status.NodeName+" to say how it went: see the log of its vm-executor")
+	case in.silence != "":
+		return await(in, left)
+	case left <= 0:
+		return decision{after: left + patience}
+	}
+	return decision{after: left}
+}
+
+// await says that the host is waited for, once.
+func await(in situation, left time.Duration) decision {
+	message := "waiting for the host: " + in.silence
+	s := in.operation.Status
+	if s.Reason == v1alpha1.ReasonHostUnreachable && s.Message == message {
+		return decision{after: left}
+	}
+	s.Phase = phase(s)
+	s.Reason, s.Message = v1alpha1.ReasonHostUnreachable, message
+	return decision{status: &s, after: left}
+}
+
+func timeOut(in situation, waited string) decision {
+	return fail(in, v1alpha1.ReasonTimedOut, fmt.Sprintf("%s passed while waiting for %s", timeout(in.operation), waited))
+}
+
+func fail(in situation, reason, message string) decision {
+	s := in.operation.Status
+	at := metav1.NewTime(in.now.Truncate(time.Second))
+	s.Phase, s.Reason, s.Message, s.FinishedAt = v1alpha1.OperationFailed, reason, message, &at
+	return decision{status: &s}
+}
+
+// phase is the operation's, which is Pending when nothing was written.
+func phase(s v1alpha1.VirtualMachineOperationStatus) v1alpha1.OperationPhase {
+	return cmp.Or(s.Phase, v1alpha1.OperationPending)
+}
+
+// another says whether the VM is not the one that the operation was asked of.
+func another(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) bool {
+	for _, o := range op.OwnerReferences {
+		if o.Kind == virtualMachineKind && o.Name == vm.Name && o.UID != vm.UID {
+			return true
+		}
+	}
+	return op.CreationTimestamp.Before(&vm.CreationTimestamp)
+}
+
+func owned(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) bool {
+	return slices.ContainsFunc(op.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == vm.UID })
+}
+
+func limit(op *v1alpha1.VirtualMachineOperation) time.Time {
+	return op.CreationTimestamp.Add(timeout(op))
+}
+
+func timeout(op *v1alpha1.VirtualMachineOperation) time.Duration {
+	return seconds(op.Spec.TimeoutSeconds, defaultTimeout)
+}
+
+func seconds(s *int32, otherwise time.Duration) time.Duration {
+	if s == nil {
+		return otherwise
+	}
+	return time.Duration(*s) * time.Second
+}

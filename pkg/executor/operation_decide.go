@@ -1,0 +1,144 @@
+package executor
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// libvirtPoll is how often it is looked whether libvirt is back.
+const libvirtPoll = 2 * time.Second
+
+// trait is how a type of operation is carried out.
+type trait struct {
+	// once: doing it twice is not doing it once. That it is begun is written first,
+	// and after a crash it is not done again.
+	once bool
+	// slow: that it is begun is written for people to see.
+	slow bool
+	// inTurn: it starts or ends the guest, which is for the VM's turn to do.
+	inTurn bool
+}
+
+var traits = map[v1alpha1.OperationType]trait{
+	v1alpha1.OperationRestart:      {slow: true, inTurn: true},
+	v1alpha1.OperationReset:        {once: true},
+	v1alpha1.OperationForceStop:    {inTurn: true},
+	v1alpha1.OperationSendKey:      {once: true},
+	v1alpha1.OperationScreenshot:   {},
+	v1alpha1.OperationSetPassword:  {},
+	v1alpha1.OperationInjectSSHKey: {},
+	v1alpha1.OperationMeasure:      {},
+}
+
+// operationSituation is all that decideOperation decides by.
+type operationSituation struct {
+	// operation and vm are as the API server has them; vm is nil when there is
+	// none.
+	operation *v1alpha1.VirtualMachineOperation
+	vm        *v1alpha1.VirtualMachine
+	// begun says that this process began it, and result how it went.
+	begun  bool
+	result *Outcome
+	// connected says that libvirt answers.
+	connected bool
+	now       time.Time
+}
+
+// operationDecision is what to do about an operation now.
+type operationDecision struct {
+	// outcome is to be written, and the operation is over.
+	outcome *Outcome
+	// act carries it out, in the VM's turn or beside it; begin says first that it
+	// is under way.
+	act, begin, inTurn bool
+	// after, when positive, asks for another look then.
+	after time.Duration
+}
+
+// decideOperation is pure.
+func decideOperation(in operationSituation) operationDecision {
+	op, vm := in.operation, in.vm
+	kind, known := traits[op.Spec.Type]
+	left := operationLimit(op).Sub(in.now)
+	running := op.Status.Phase == v1alpha1.OperationRunning
+	switch {
+	case in.result != nil:
+		return operationDecision{outcome: in.result}
+	case !known:
+		return concluded(v1alpha1.ReasonOperationRefused, "this vm-executor does not know operations of type %s: install one as new as the CustomResourceDefinition", op.Spec.Type)
+	case kind.once && running && !in.begun:
+		return concluded(v1alpha1.ReasonInterrupted,
+			"vm-executor ended while it was at it: whether it took effect is not known, and it is not done a second time by itself; look at the guest before asking again")
+	case vm == nil || string(vm.UID) != op.Status.VirtualMachineUID:
+		return concluded(v1alpha1.ReasonBindingEnded, "the VirtualMachine was deleted before it was done")
+	case !isFor(op, vm):
+		return concluded(v1alpha1.ReasonBindingEnded, "the VirtualMachine left %s before it was done: create the operation anew when it has another host", op.Status.NodeName)
+	case left <= 0:
+		return concluded(v1alpha1.ReasonTimedOut, "%s passed while waiting for %s", operationTimeout(op), waitedFor(in))
+	case op.Spec.Type == v1alpha1.OperationRestart && restartBarred(vm) != "":
+		return concluded(v1alpha1.ReasonWrongState, "%s", restartBarred(vm))
+	case !in.connected:
+		return operationDecision{after: min(left, libvirtPoll)}
+	}
+	return operationDecision{act: true, begin: (kind.once || kind.slow) && !running, inTurn: kind.inTurn, after: left}
+}
+
+func concluded(reason, format string, args ...any) operationDecision {
+	o := failed(reason, format, args...)
+	return operationDecision{outcome: &o}
+}
+
+// restartBarred says why the VM's guest is not to be restarted; "" when it may.
+func restartBarred(vm *v1alpha1.VirtualMachine) string {
+	switch {
+	case vm.DeletionTimestamp != nil:
+		return "the VirtualMachine is being deleted"
+	case vm.Status.Eviction != nil:
+		return "the VirtualMachine is being evicted: wait until it has a host again"
+	case cmp.Or(vm.Spec.PowerState, v1alpha1.PowerRunning) != v1alpha1.PowerRunning:
+		return fmt.Sprintf("spec.powerState is %s: set it to Running instead, which starts the guest", vm.Spec.PowerState)
+	case vm.Spec.RunPolicy == v1alpha1.RunOnce:
+		return "spec.runPolicy is Once: the guest is never started a second time"
+	case ended(hostStatus(vm)):
+		return "the host gave the VirtualMachine up: wait until it has a host again"
+	}
+	return ""
+}
+
+// waitedFor says what an operation waits for.
+func waitedFor(in operationSituation) string {
+	host := hostStatus(in.vm)
+	switch {
+	case !in.connected:
+		return "libvirt on " + in.operation.Status.NodeName + ", which does not answer"
+	case !traits[in.operation.Spec.Type].inTurn:
+		return "another operation of the VirtualMachine to end"
+	case host == nil:
+		return "the guest to be started"
+	case host.State == v1alpha1.HostStopping:
+		return "the guest to shut down: " + host.Message + "; it is switched off after spec.terminationGracePeriodSeconds"
+	case host.State == v1alpha1.HostFailed:
+		return "the guest to start: " + host.Message
+	}
+	return fmt.Sprintf("the guest to be switched off or started: libvirt on %s is slow to do it", in.operation.Status.NodeName)
+}
+
+// defaultOperationTimeout is the default of spec.timeoutSeconds.
+const defaultOperationTimeout = 300 * time.Second
+
+func operationTimeout(op *v1alpha1.VirtualMachineOperation) time.Duration {
+	if s := op.Spec.TimeoutSeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return defaultOperationTimeout
+}
+
+// operationLimit is when the operation has failed if it is not over.
+func operationLimit(op *v1alpha1.VirtualMachineOperation) time.Time {
+	return op.CreationTimestamp.Add(operationTimeout(op))
+}
+
+func compareNames(x, y *v1alpha1.VirtualMachineOperation) int { return cmp.Compare(x.Name, y.Name) }
