@@ -146,7 +146,7 @@ func run(in Situation, host *v1alpha1.HostStatus) Decision {
 		if in.Now.Before(m.RetryAt) {
 			return waitToRetry(in)
 		}
-		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+		return begin(in)
 	}
 	switch d.State {
 	case libvirt.StateRunning:
@@ -171,7 +171,7 @@ func run(in Situation, host *v1alpha1.HostStatus) Decision {
 	}
 	// Always defined anew: the spec may have been edited since, which takes
 	// effect now, and so may the domain, behind our back.
-	return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+	return begin(in)
 }
 
 func waitToRetry(in Situation) Decision {

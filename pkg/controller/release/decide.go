@@ -41,6 +41,10 @@ func next(s *v1alpha1.VirtualMachineStatus, generation int64, now time.Time) {
 		ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now),
 	}
 	switch {
+	case host.State == v1alpha1.HostGone && host.Reason == v1alpha1.ReasonResizeNeedsPlacement:
+		// Its disks may be there: the scheduler tries this host before all others.
+		s.NominatedNodeName = node
+		condition.Reason, condition.Message = host.Reason, "gave up its place on "+node+", since it asks for another one by now; waiting for a host"
 	case host.State == v1alpha1.HostGone:
 		condition.Reason, condition.Message = v1alpha1.ReasonPreempted, "evicted from "+node+" to make room for a VirtualMachine of higher priority; waiting for a host"
 	case host.Reason == v1alpha1.ReasonInvalidDomain:
