@@ -65,8 +65,13 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	if len(errs) == 0 {
 		return admission.Allowed("")
 	}
+	return refuse("VirtualMachine", req.Name, errs)
+}
+
+// refuse is a refusal with all that is wrong.
+func refuse(kind, name string, errs field.ErrorList) admission.Response {
 	var invalid *apierrors.StatusError
-	errors.As(apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("VirtualMachine").GroupKind(), req.Name, errs), &invalid)
+	errors.As(apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind(kind).GroupKind(), name, errs), &invalid)
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Allowed: false, Result: &invalid.ErrStatus}}
 }
 
@@ -82,6 +87,10 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 	errs, err := v.checkPriority(ctx, vm, old)
 	if err != nil {
 		return nil, err
+	}
+	if ref := vm.Spec.Class; ref != nil && ref.Revision == 0 {
+		errs = append(errs, field.Required(field.NewPath("spec", "class", "revision"),
+			"nobody has taken the class over: the API server must ask vm-scheduler about VirtualMachines that name a class (kubectl apply -f manifests/base/webhook/webhook.yaml)"))
 	}
 	errs = append(errs, checkResources(&vm.Spec.Resources, field.NewPath("spec", "resources"))...)
 	placement, err := checkPlacement(vm)
@@ -100,6 +109,7 @@ func checkSize(vm *v1alpha1.VirtualMachine) field.ErrorList {
 	own.Status = v1alpha1.VirtualMachineStatus{}
 	// kubectl apply keeps a copy of the document in this annotation.
 	delete(own.Annotations, corev1.LastAppliedConfigAnnotation)
+	delete(own.Annotations, v1alpha1.GivenAnnotation)
 	data, err := json.Marshal(own)
 	if err != nil {
 		return field.ErrorList{field.Invalid(field.NewPath("spec", "domain"), "", "cannot be encoded as JSON: "+err.Error())}

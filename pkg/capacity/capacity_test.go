@@ -51,13 +51,19 @@ func TestFromGrantedCountsGuestMemoryOnce(t *testing.T) {
 	}
 }
 
-func TestRequestIsTheLargerOfGrantedAndDesired(t *testing.T) {
+func TestRequestIsWhatWasGrantedWhilePlaced(t *testing.T) {
 	vm := &v1alpha1.VirtualMachine{}
 	vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 2, Memory: resource.MustParse("8Gi")}
+	want := Resources{CPU: 2, Memory: 8*gib + ComputedOverhead(&vm.Spec)}
+	if diff := cmp.Diff(want, Request(Desired(&vm.Spec), nil)); diff != "" {
+		t.Errorf("waiting (-want +got):\n%s", diff)
+	}
+	// Edited since: it runs with what it was granted, and nobody can take up a
+	// host by asking for more.
 	vm.Status.Placement = &v1alpha1.Placement{Granted: v1alpha1.GrantedResources{CPU: 4, Memory: 4 * gib, Overhead: 1}}
-	want := Resources{CPU: 4, Memory: 8*gib + ComputedOverhead(&vm.Spec)}
+	want = Resources{CPU: 4, Memory: 4*gib + 1}
 	if diff := cmp.Diff(want, Request(Desired(&vm.Spec), vm.Status.Placement)); diff != "" {
-		t.Errorf("request (-want +got):\n%s", diff)
+		t.Errorf("placed (-want +got):\n%s", diff)
 	}
 }
 

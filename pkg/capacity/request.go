@@ -56,13 +56,12 @@ func FromGranted(g v1alpha1.GrantedResources) Resources {
 	return r
 }
 
-// Request is what a VM counts for: what it desires, or the larger of that and
-// what it was granted while it is placed. An edit of a placed VM's resources
-// thus never frees what the guest may still use.
+// Request is what a VM counts for: what it was granted while it is placed, else
+// what it desires. An edit of a placed VM's resources counts once the VM is
+// placed anew: no guest is started with more than it was granted.
 func Request(desired v1alpha1.GrantedResources, placement *v1alpha1.Placement) Resources {
-	want := FromGranted(desired)
 	if placement != nil {
-		return want.Max(FromGranted(placement.Granted))
+		return FromGranted(placement.Granted)
 	}
-	return want
+	return FromGranted(desired)
 }

@@ -17,5 +17,6 @@ func setIdentity(domain *libvirtxml.Domain, in Input) {
 		Granted:    placement.Granted,
 		Cells:      placement.Cells,
 		Devices:    placement.Devices,
+		Spec:       RecordSpec(&in.VM.Spec),
 	}.XML()}
 }

@@ -36,6 +36,9 @@ type Ownership struct {
 	Granted v1alpha1.GrantedResources
 	Cells   []v1alpha1.PlacedCell
 	Devices []v1alpha1.PlacedDevice
+	// Spec is what the spec said that the domain was made of; empty in domains
+	// that were made before it was recorded.
+	Spec SpecRecord
 }
 
 // Placement is the placement on the node that the domain was made for.
@@ -66,6 +69,7 @@ type writtenOwner struct {
 	ownerAttributes
 	Cells   []cellElement   `xml:"domus:cell"`
 	Devices []deviceElement `xml:"domus:device"`
+	Spec    string          `xml:"domus:spec,omitempty"`
 }
 
 // readOwner is the mark as it is read.
@@ -73,6 +77,7 @@ type readOwner struct {
 	ownerAttributes
 	Cells   []cellElement   `xml:"https://domus.dev/v1alpha1 cell"`
 	Devices []deviceElement `xml:"https://domus.dev/v1alpha1 device"`
+	Spec    string          `xml:"https://domus.dev/v1alpha1 spec"`
 }
 
 // XML is the mark as an element to put into a domain's metadata. Memory and
@@ -97,6 +102,7 @@ func (o Ownership) XML() string {
 		},
 		Cells:   cellElements(o.Cells),
 		Devices: deviceElements(o.Devices),
+		Spec:    string(o.Spec),
 	}, xml.StartElement{Name: xml.Name{Local: "domus:owner"}})
 	return out.String()
 }
@@ -165,6 +171,9 @@ func (e readOwner) ownership() (Ownership, error) {
 		},
 		Cells:   r.cells(e.Cells),
 		Devices: r.devices(e.Devices),
+		// One that cannot be read tells nothing of the spec, and takes nothing from
+		// whose the domain is.
+		Spec: SpecRecord(strings.TrimSpace(e.Spec)),
 	}
 	if _, known := pageKiB[o.Granted.PageSize]; e.PageSize != "" && !known {
 		r.failed("attribute pageSize is %q, which is no page size", e.PageSize)

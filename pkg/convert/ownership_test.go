@@ -33,7 +33,9 @@ func TestOwnershipSurvivesTheWayThroughXML(t *testing.T) {
 	}
 	asked := mark
 	asked.Operation = "0d0b6f4e-5b1c-4c1f-9d57-1f6ad1f0a002"
-	for _, want := range []convert.Ownership{mark, plain, placed, asked} {
+	recorded := placed
+	recorded.Spec = "1:0 domain.os.firmware=c2UpS9EX resources.cpu=a4ayc_80"
+	for _, want := range []convert.Ownership{mark, plain, placed, asked, recorded} {
 		got, found, err := convert.ParseOwnership(want.XML())
 		if err != nil || !found {
 			t.Fatalf("found %v, error %v in %s", found, err, want.XML())
@@ -89,6 +91,8 @@ func TestParseOwnership(t *testing.T) {
 	}
 	inCell := owner
 	inCell.Cells = []v1alpha1.PlacedCell{{ID: 2, CPU: 1, CPUs: "7"}}
+	unreadable := owner
+	unreadable.Spec = "nonsense"
 	const ns = convert.OwnershipNamespace
 	tests := map[string]struct {
 		xml   string
@@ -120,6 +124,11 @@ func TestParseOwnership(t *testing.T) {
 		"a cell, among another's elements": {
 			xml:   child(`<cell xmlns="urn:another" id="x"/><d:cell id="2" cpu="1" memory="0" cpus="7"/>`),
 			want:  inCell,
+			found: true,
+		},
+		"a record that tells nothing": {
+			xml:   child(`<spec xmlns="urn:another">x</spec><d:spec> nonsense <b/></d:spec>`),
+			want:  unreadable,
 			found: true,
 		},
 		"a cell without a number": {xml: child(`<d:cell cpu="1" memory="0"/>`), err: "attribute id of a cell is missing"},

@@ -37,7 +37,7 @@ func planOperation(in Situation, host *v1alpha1.HostStatus) (Decision, bool) {
 	case !active && in.Now.Before(in.Memory.RetryAt):
 		return waitToRetry(in), true
 	case !active:
-		return Decision{Steps: startSteps(d), Again: true}, true
+		return begin(in), true
 	case d.Ownership.Operation != op.UID:
 		return stop(in, false), true
 	}

@@ -251,15 +251,6 @@ func TestPlanFollowsThePowerState(t *testing.T) {
 		"an evicted suspended VM loses its saved memory": {suspended, "Suspended", saved, Memory{}, evicted, "Undefine"},
 		"a deleted suspended VM loses its saved memory":  {suspended, "Suspended", saved, Memory{}, deleted, "Undefine"},
 
-		"a restart asks the guest to shut down":         {running, "Running", runs, restart(time.Minute), nil, "AskShutdown, Stopping"},
-		"a restart ends the guest at its deadline":      {running, "Stopping", runs, restart(0), nil, "Destroy"},
-		"a restart ends a crashed guest":                {running, "Failed GuestEnded", in(libvirt.StateCrashed, ""), restart(time.Minute), nil, "Destroy"},
-		"a restart starts what has shut down":           {running, "Stopping", ends, restart(time.Minute), nil, "Define, Start"},
-		"a restart starts a guest that stays off":       {running, "Ended GuestShutDown", ends, restart(time.Minute), policyIs(v1alpha1.RunManual), "Define, Start"},
-		"a restart does not start a second time":        {running, "Ended GuestShutDown", ends, restart(time.Minute), policyIs(v1alpha1.RunOnce), "Ended GuestShutDown"},
-		"a restart of what runs once is ignored":        {running, "Running", runs, restart(time.Minute), policyIs(v1alpha1.RunOnce), "Running"},
-		"a restart goes on from saved memory":           {running, "Suspended", saved, restart(time.Minute), nil, "Start"},
-		"a restart does not start what shall be paused": {pausedState, "Paused", halted(libvirt.ReasonPausedByUser), restart(time.Minute), nil, "Paused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			vm := placed(policyIs(v1alpha1.RunAlways), shall(c.shall))
@@ -278,10 +269,6 @@ func TestPlanFollowsThePowerState(t *testing.T) {
 			}
 		})
 	}
-}
-
-func restart(in time.Duration) Memory {
-	return Memory{RestartRequested: &Restart{Deadline: testNow.Add(in)}}
 }
 
 func TestALargeGuestHasLongerToBeSaved(t *testing.T) {

@@ -9,13 +9,7 @@ import (
 
 // run makes the guest run.
 func run(in Situation, host *v1alpha1.HostStatus) Decision {
-	d, m := in.Domain, in.Memory
-	if m.RestartRequested != nil && in.VM.Spec.RunPolicy != v1alpha1.RunOnce {
-		if d != nil && d.State.Active() {
-			return end(in, m.RestartRequested.Deadline, StepDestroy)
-		}
-		return Decision{Steps: startSteps(d), Again: true}
-	}
+	d := in.Domain
 	if d == nil {
 		return start(in, host)
 	}
@@ -91,18 +85,7 @@ func start(in Situation, host *v1alpha1.HostStatus) Decision {
 	if in.Now.Before(m.RetryAt) {
 		return waitToRetry(in)
 	}
-	return Decision{Steps: startSteps(d), Again: true}
-}
-
-// startSteps are the steps of a start. A domain is always defined anew: the spec
-// may have been edited since, which takes effect now, and so may the domain,
-// behind our back. Not so one whose memory is saved: that goes on with the
-// definition of then, and the spec takes effect at the next start.
-func startSteps(d *Observed) []Step {
-	if d != nil && d.Saved {
-		return []Step{StepStart}
-	}
-	return []Step{StepDefine, StepStart}
+	return begin(in)
 }
 
 func waitToRetry(in Situation) Decision {

@@ -438,35 +438,6 @@ func TestHowAGuestEndedSurvivesTheExecutorAndLibvirtd(t *testing.T) {
 	}
 }
 
-func TestARequestedRestartIsCarriedOutOnce(t *testing.T) {
-	s := newStage(t, bound(policyIs(v1alpha1.RunManual)))
-	s.settles()
-	s.host.done, s.host.deaf = nil, true
-	w := s.agent.work(guestKey)
-	w.memory.RestartRequested = &Restart{Deadline: testNow.Add(15 * time.Second)}
-	s.mustTurn()
-	s.is("Stopping", "shutdown")
-	s.clock.Step(10 * time.Second)
-	s.mustTurn()
-	s.is("Stopping", "shutdown")
-	s.clock.Step(5 * time.Second)
-	s.settles()
-	s.is("Running", "destroy", "define", "start")
-	if w.memory.RestartRequested != nil {
-		t.Error("the request is not forgotten")
-	}
-	if h := s.said(); !h.StartedAt.Time.Equal(s.clock.Now()) {
-		t.Errorf("started at %s", h.StartedAt)
-	}
-	// One for what shall not run is dropped.
-	w.memory.RestartRequested = &Restart{Deadline: s.clock.Now()}
-	s.edit(shall(v1alpha1.PowerPaused))
-	s.settles()
-	s.edit(shall(v1alpha1.PowerRunning))
-	s.settles()
-	s.is("Running", "suspend", "resume")
-}
-
 func TestOneDomainStuckInASaveDelaysNoOther(t *testing.T) {
 	other := bound(func(vm *v1alpha1.VirtualMachine) { vm.Name, vm.UID = "other", otherUID })
 	s := newStage(t, bound(), other)

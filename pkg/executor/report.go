@@ -70,6 +70,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 		ready.Reason = string(r.State)
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
+	markRestart(status, in)
 }
 
 // holds says whether there is a guest in that state, or its saved memory.

@@ -69,20 +69,9 @@ type Memory struct {
 	SaveAsked  bool
 	AbortedAt  time.Time
 	AbortError string
-	// RestartRequested, when not nil, asks once for the guest to be ended and
-	// started anew, or to be started when there is none, whatever runPolicy says
-	// of how it ended. It counts while powerState is Running, is forgotten as soon
-	// as a start was tried or when powerState is another, and is ignored with
-	// runPolicy Once. Who has the VM's turn may set it; it is lost with the
-	// process, and to be set again by who finds status.host.startedAt older than
-	// the request.
-	RestartRequested *Restart
-}
-
-// Restart is a request for one.
-type Restart struct {
-	// Deadline is when a guest that has not shut down is switched off.
-	Deadline time.Time
+	// Operation is the one that was last asked for: what failed before it does not
+	// hold it back.
+	Operation types.UID
 }
 
 // Attempt is a step that failed, Failures times in a row, and when to take it
@@ -105,9 +94,6 @@ func (m *Memory) see(d *Observed, asked bool, now time.Time) {
 	case m.SaveSince.IsZero():
 		m.SaveSince, m.SaveAsked = now, asked
 	}
-	// Operation is the one that was last asked for: what failed before it does not
-	// hold it back.
-	Operation types.UID
 }
 
 // Failure is why a guest that shall run does not.

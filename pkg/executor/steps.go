@@ -114,7 +114,6 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	now := a.clock.Now()
 	w.memory.Starting = errors.Is(err, libvirt.ErrTimeout)
 	if !w.memory.Starting && !errors.Is(err, libvirt.ErrUnavailable) {
-		w.memory.RestartRequested = nil
 	}
 	if err == nil {
 		w.memory.Expected = true

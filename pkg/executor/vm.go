@@ -117,9 +117,6 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		return in, err
 	}
 	w.memory.see(in.Domain, w.save != nil, in.Now)
-	if vm.Spec.PowerState != v1alpha1.PowerRunning {
-		w.memory.RestartRequested = nil
-	}
 	in.Memory = w.memory
 	if in.Domain != nil && in.Domain.judgedBy(vm) {
 		// Nothing starts it but this turn, which has not begun to.

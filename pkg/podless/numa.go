@@ -24,7 +24,7 @@ const (
 	// guest memory is in another pool, it is not needed.
 	overheadAnnotation = "domus.dev/overhead"
 	// placementAnnotation holds the placement of a bound VM that has cells or
-	// devices, granted raised to what the VM counts for.
+	// devices.
 	placementAnnotation = "domus.dev/placement"
 )
 
@@ -51,22 +51,7 @@ func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 			add(overheadAnnotation, r.Granted.Overhead)
 		}
 	case len(p.Cells) > 0 || len(p.Devices) > 0:
-		held := *p
-		held.Granted = raised(p.Granted, Desired(vm))
-		add(placementAnnotation, held)
-	}
-	return out
-}
-
-// raised is what a placed VM counts for, in the kind of memory it was granted:
-// the larger of granted and desired. Desired memory of another kind is not in
-// it; spec.resources cannot change while a VM is bound.
-func raised(granted, desired v1alpha1.GrantedResources) v1alpha1.GrantedResources {
-	out := granted
-	out.CPU = max(granted.CPU, desired.CPU)
-	out.Overhead = max(granted.Overhead, desired.Overhead)
-	if granted.PageSize == desired.PageSize {
-		out.Memory = max(granted.Memory, desired.Memory)
+		add(placementAnnotation, p)
 	}
 	return out
 }

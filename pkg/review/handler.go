@@ -41,10 +41,16 @@ type Checker interface {
 	Check(ctx context.Context, vm *v1alpha1.VirtualMachine) (field.ErrorList, error)
 }
 
+// Classes writes into a VM what its class gives; old is nil.
+type Classes interface {
+	TakeOver(ctx context.Context, vm, old *v1alpha1.VirtualMachine) (field.ErrorList, error)
+}
+
 // Handler is the webhook.
 type Handler struct {
 	client    client.Client
 	checker   Checker
+	classes   Classes
 	explainer Explainer
 	schema    *schema
 	decoder   admission.Decoder
@@ -55,13 +61,13 @@ var _ admission.Handler = &Handler{}
 
 // NewHandler returns a Handler. It reads VMs and asks for the caller's rights
 // with c, which must not be cached.
-func NewHandler(c client.Client, checker Checker, explainer Explainer) (*Handler, error) {
+func NewHandler(c client.Client, checker Checker, classes Classes, explainer Explainer) (*Handler, error) {
 	s, err := newSchema()
 	if err != nil {
 		return nil, err
 	}
 	return &Handler{
-		client: c, checker: checker, explainer: explainer, schema: s,
+		client: c, checker: checker, classes: classes, explainer: explainer, schema: s,
 		decoder: admission.NewDecoder(c.Scheme()), timeout: timeout,
 	}, nil
 }
@@ -70,21 +76,33 @@ func NewHandler(c client.Client, checker Checker, explainer Explainer) (*Handler
 func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	status, err := h.answer(ctx, req)
+	if err := dryRun(req); err != nil {
+		return refused(err)
+	}
+	document, patches, err := h.withClass(ctx, req)
+	if err != nil {
+		return refused(err)
+	}
+	status, err := h.answer(ctx, req, document)
 	if err != nil {
 		return refused(err)
 	}
 	// The whole status, so that nothing of what the caller wrote there is left.
-	return admission.Patched("", jsonpatch.NewOperation("add", "/status", status))
+	return admission.Patched("", append(patches, jsonpatch.NewOperation("add", "/status", status))...)
 }
 
-func (h *Handler) answer(ctx context.Context, req admission.Request) (*v1alpha1.PlacementReviewStatus, error) {
+func dryRun(req admission.Request) error {
 	if req.DryRun == nil || !*req.DryRun {
-		return nil, apierrors.NewBadRequest("a PlacementReview is answered and never stored: create it with a server-side dry run, `kubectl create --dry-run=server -o yaml -f FILE`, or ask with `virtctl explain`")
+		return apierrors.NewBadRequest("a PlacementReview is answered and never stored: create it with a server-side dry run, `kubectl create --dry-run=server -o yaml -f FILE`, or ask with `virtctl explain`")
 	}
+	return nil
+}
+
+// answer answers the review in document.
+func (h *Handler) answer(ctx context.Context, req admission.Request, document []byte) (*v1alpha1.PlacementReviewStatus, error) {
 	// The API server holds a review against its schema after this webhook: by
 	// then it would have been answered.
-	errs, err := h.schema.validate(ctx, req.Object.Raw)
+	errs, err := h.schema.validate(ctx, document)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +110,7 @@ func (h *Handler) answer(ctx context.Context, req admission.Request) (*v1alpha1.
 		return nil, invalid(req.Name, errs)
 	}
 	review := &v1alpha1.PlacementReview{}
-	if err := h.decoder.DecodeRaw(runtime.RawExtension{Raw: req.Object.Raw}, review); err != nil {
+	if err := h.decoder.DecodeRaw(runtime.RawExtension{Raw: document}, review); err != nil {
 		return nil, apierrors.NewBadRequest("decoding the PlacementReview: " + err.Error())
 	}
 	vm, err := h.subject(ctx, req, review)

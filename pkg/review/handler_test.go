@@ -15,6 +15,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	admissionclasses "domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/explain"
 )
@@ -70,7 +72,10 @@ func newWorld(t *testing.T, check checker, allowed ...string) *world {
 	}
 	w := &world{engine: &engine{}}
 	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "there", UID: "uid-of-there"}}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(vm).WithInterceptorFuncs(interceptor.Funcs{
+	class := &v1alpha1.VirtualMachineClass{ObjectMeta: metav1.ObjectMeta{Name: "small", Generation: 4}}
+	class.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 2, Memory: resource.MustParse("4Gi")}
+	class.Spec.Domain = &runtime.RawExtension{Raw: []byte(`{"onCrash":"restart"}`)}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(vm, class).WithInterceptorFuncs(interceptor.Funcs{
 		Create: func(_ context.Context, _ client.WithWatch, obj client.Object, _ ...client.CreateOption) error {
 			access, ok := obj.(*authorizationv1.SubjectAccessReview)
 			if !ok {
@@ -87,7 +92,7 @@ func newWorld(t *testing.T, check checker, allowed ...string) *world {
 		},
 	}).Build()
 	var err error
-	if w.handler, err = NewHandler(c, check, w.engine); err != nil {
+	if w.handler, err = NewHandler(c, check, admissionclasses.NewClasses(scheme, c), w.engine); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -155,6 +160,36 @@ func answered(t *testing.T, r admission.Response) {
 	}
 }
 
+func TestATemplateOfAClass(t *testing.T) {
+	for name, spec := range map[string]string{
+		"as a document has it":     `{"template":{"spec":{"class":{"name":"small"}}},"question":"Explain"}`,
+		"as a client in Go has it": `{"template":{"spec":{"class":{"name":"small"},"resources":{"cpu":0,"memory":"0"}}},"question":"Explain"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, checksOut, "create")
+			r := w.handler.Handle(t.Context(), request(spec))
+			if !r.Allowed {
+				t.Fatalf("answered %+v", r.Result)
+			}
+			if vm := w.engine.vm; vm.Spec.Resources.CPU != 2 || vm.Spec.Resources.Memory.String() != "4Gi" || string(vm.Spec.Domain.Raw) != `{"onCrash":"restart"}` {
+				t.Errorf("asked about %+v", vm.Spec)
+			}
+			// The API server holds the template against its schema afterwards.
+			patch, err := json.Marshal(r.Patches)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := `[{"op":"add","path":"/spec/template/spec/class","value":{"name":"small","revision":4}},` +
+				`{"op":"add","path":"/spec/template/spec/resources","value":{"cpu":2,"memory":"4Gi"}},` +
+				`{"op":"add","path":"/spec/template/spec/domain","value":{"onCrash":"restart"}},` +
+				`{"op":"add","path":"/status","value":{"message":"fits","hosts":3,"feasible":2}}]`
+			if diff := cmp.Diff(want, string(patch)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	forbidden := checker(func(*v1alpha1.VirtualMachine) (field.ErrorList, error) {
 		return field.ErrorList{field.Forbidden(field.NewPath("spec", "domain", "os", "kernel"), "no")}, nil
@@ -186,6 +221,18 @@ func TestRefusals(t *testing.T) {
 		"a device that is asked for twice": {
 			req:  request(`{"template":{"spec":{"resources":{"cpu":1,"memory":"1Gi","devices":[{"name":"gpu"},{"name":"gpu"}]}}}}`),
 			code: http.StatusUnprocessableEntity, want: []string{"spec.template.spec.resources.devices[1]", "Duplicate value"},
+		},
+		"a class that is not there": {
+			req: request(`{"template":{"spec":{"class":{"name":"huge"}}}}`), allowed: []string{"create"},
+			code: http.StatusUnprocessableEntity, want: []string{"spec.template.spec.class.name", "choose one of small"},
+		},
+		"a size beside the class'": {
+			req: request(`{"template":{"spec":{"class":{"name":"small"},"resources":{"cpu":7,"memory":"0"}}}}`), allowed: []string{"create"},
+			code: http.StatusUnprocessableEntity, want: []string{"spec.template.spec.resources.cpu: Forbidden"},
+		},
+		"a class that is no object": {
+			req:  request(`{"template":{"spec":{"class":"small"}}}`),
+			code: http.StatusUnprocessableEntity, want: []string{"spec.template.spec.class"},
 		},
 		"labels that cannot be": {
 			req: request(`{"template":{"labels":{"a":"b c"},"spec":{"resources":{"cpu":1,"memory":"1Gi"}}}}`), allowed: []string{"create"},

@@ -56,11 +56,7 @@ func (h *Handler) imagined(ctx context.Context, req admission.Request, review *v
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("checking the template: %w", err))
 	}
-	for _, err := range found {
-		err.Field = at.String() + "." + err.Field
-		errs = append(errs, err)
-	}
-	if len(errs) > 0 {
+	if errs = append(errs, below(at, found)...); len(errs) > 0 {
 		return nil, invalid(req.Name, errs)
 	}
 	return vm, nil

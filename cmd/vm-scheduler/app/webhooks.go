@@ -25,12 +25,15 @@ func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, c
 		return err
 	}
 	validator := admission.NewValidator(m.GetScheme(), live)
-	reviews, err := review.NewHandler(live, validator, newOnceSynced(ctx, sched.WaitForHandlersSync, explainer))
+	classes := admission.NewClasses(m.GetScheme(), live)
+	reviews, err := review.NewHandler(live, validator, classes, newOnceSynced(ctx, sched.WaitForHandlersSync, explainer))
 	if err != nil {
 		return fmt.Errorf("making the webhook for PlacementReviews: %w", err)
 	}
 	server := m.GetWebhookServer()
 	server.Register(admission.Path, &webhook.Admission{Handler: validator})
+	server.Register(admission.ClassesPath, &webhook.Admission{Handler: classes})
+	server.Register(admission.ClassPath, &webhook.Admission{Handler: admission.NewClassValidator(m.GetScheme())})
 	server.Register(review.Path, &webhook.Admission{Handler: reviews})
 	return nil
 }

@@ -32,6 +32,15 @@ const (
 	// there; see PolicyLevel.
 	PolicyLevelLabel = "domus.dev/policy-level"
 
+	// GivenAnnotation on a VirtualMachine holds what its class gave it, as a
+	// VirtualMachineClassSpec in JSON. vm-scheduler writes it with
+	// spec.class.revision.
+	GivenAnnotation = "domus.dev/given-by-class"
+
+	// MaxClassBytes is the largest VirtualMachineClass accepted, as JSON without
+	// managedFields: its VMs have it twice, and are to have room for their own.
+	MaxClassBytes = 32 * 1024
+
 	// MaxDocumentBytes is the largest VirtualMachine accepted, as JSON without
 	// managedFields and status.
 	MaxDocumentBytes = 128 * 1024

@@ -137,6 +137,10 @@ const (
 	// ReasonReleased: the VM is stopped and gave its place back, as
 	// spec.whenStopped says. It is a reason of ConditionScheduled too.
 	ReasonReleased = "Released"
+	// ReasonResizeNeedsPlacement: the spec asks for another place than the VM has,
+	// and the guest was to be started; the place was given back. It is a reason of
+	// ConditionScheduled too.
+	ReasonResizeNeedsPlacement = "ResizeNeedsPlacement"
 	// ReasonGuestShutDown: the guest shut itself down, and runPolicy leaves it off.
 	ReasonGuestShutDown = "GuestShutDown"
 	// ReasonGuestFailed: the guest crashed, was killed or lost its host, and

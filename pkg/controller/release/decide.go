@@ -44,6 +44,10 @@ func next(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now tim
 	case host.State == v1alpha1.HostGone && host.Reason == v1alpha1.ReasonReleased:
 		s.Phase = restingPhase(vm)
 		condition.Reason, condition.Message = v1alpha1.ReasonReleased, "stopped, and its place on "+node+" given back, as spec.whenStopped says; "+rests(vm)
+	case host.State == v1alpha1.HostGone && host.Reason == v1alpha1.ReasonResizeNeedsPlacement:
+		// Its disks may be there: the scheduler tries this host before all others.
+		s.NominatedNodeName = node
+		condition.Reason, condition.Message = host.Reason, "gave up its place on "+node+", since it asks for another one by now; waiting for a host"
 	case host.State == v1alpha1.HostGone:
 		s.Phase = restingPhase(vm)
 		condition.Reason, condition.Message = v1alpha1.ReasonPreempted, "evicted from "+node+" to make room for a VirtualMachine of higher priority; "+rests(vm)

@@ -73,6 +73,14 @@ func TestNext(t *testing.T) {
 			},
 			v1alpha1.VirtualMachineSpec{},
 		},
+		"a VM that asks for another place is tried on its host first": {
+			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonResizeNeedsPlacement, Message: "why"},
+			v1alpha1.VirtualMachineStatus{
+				Epoch: 5, ObservedGeneration: 2, Phase: v1alpha1.PhasePending, NominatedNodeName: "a",
+				Conditions: scheduled(v1alpha1.ReasonResizeNeedsPlacement, "gave up its place on a, since it asks for another one by now; waiting for a host"),
+			},
+			v1alpha1.VirtualMachineSpec{PowerState: v1alpha1.PowerRunning},
+		},
 		"an evicted VM waits for a host": {
 			v1alpha1.HostStatus{Epoch: 4, State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted},
 			v1alpha1.VirtualMachineStatus{

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
@@ -23,14 +24,21 @@ func (p *plugin) PostFilter(ctx context.Context, cs fwk.CycleState, pod *corev1.
 	case err != nil:
 		return nil, fwk.AsStatus(err)
 	case why != "":
-		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why)
+		return noRoom(), fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why)
 	}
 	result, status := p.DefaultPreemption.PostFilter(ctx, cs, pod, rejected)
+	if result == nil && pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == corev1.PreemptNever {
+		result = noRoom()
+	}
 	if result != nil && result.NominatingInfo != nil && result.NominatedNodeName != "" {
 		p.fleet.Promised(pod, result.NominatedNodeName)
 	}
 	return result, retell(status)
 }
+
+// noRoom takes back that room is kept for a VM on the host that it gave up since
+// it asks for another place: it does not fit there, nor will anybody make way.
+func noRoom() *fwk.PostFilterResult { return framework.NewPostFilterResultWithNominatedNode("") }
 
 // Never says why no host will ever take the VM as they all are, or "". All hosts
 // have rejected it.

@@ -85,8 +85,10 @@ func TestTheBaseFitsAnEmbeddedCluster(t *testing.T) {
 		}
 	}
 	want := map[string]any{
-		"virtualmachines.domus.dev":  map[string]any{"url": "https://127.0.0.1:9443/validate-domus-dev-v1alpha1-virtualmachine"},
-		"placementreviews.domus.dev": map[string]any{"url": "https://127.0.0.1:9443/answer-domus-dev-v1alpha1-placementreview"},
+		"virtualmachines.domus.dev":        map[string]any{"url": "https://127.0.0.1:9443/validate-domus-dev-v1alpha1-virtualmachine"},
+		"placementreviews.domus.dev":       map[string]any{"url": "https://127.0.0.1:9443/answer-domus-dev-v1alpha1-placementreview"},
+		"virtualmachine-classes.domus.dev": map[string]any{"url": "https://127.0.0.1:9443/mutate-domus-dev-v1alpha1-virtualmachine"},
+		"virtualmachineclasses.domus.dev":  map[string]any{"url": "https://127.0.0.1:9443/validate-domus-dev-v1alpha1-virtualmachineclass"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

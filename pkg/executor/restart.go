@@ -1,0 +1,59 @@
+package executor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// maxNamed is how many fields a message names.
+const maxNamed = 10
+
+// markRestart says in the status whether the guest runs with another spec than
+// the VM has now, and in which fields. There is nothing to say of a VM without a
+// guest, nor of a domain that does not tell what it was made of.
+func markRestart(status *v1alpha1.VirtualMachineStatus, in Situation) {
+	changed := pending(in)
+	if len(changed) == 0 {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionRestartRequired)
+		return
+	}
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionRestartRequired, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSpecChanged,
+		Message:            atNextStart(changed, len(outgrown(in)) > 0),
+		ObservedGeneration: in.VM.Generation, LastTransitionTime: metav1.NewTime(in.Now.Truncate(time.Second)),
+	})
+}
+
+// pending lists the fields of the spec that the running guest was not started
+// with.
+func pending(in Situation) []string {
+	d := in.Domain
+	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != in.VM.Owner() || d.Ownership.Generation == in.VM.Generation {
+		return nil
+	}
+	changed, _ := d.Ownership.Spec.Changed(&in.VM.Spec)
+	return changed
+}
+
+// atNextStart says when changed fields take effect.
+func atNextStart(changed []string, placedAnew bool) string {
+	verb := "take"
+	if len(changed) == 1 {
+		verb = "takes"
+	}
+	named := strings.Join(changed[:min(len(changed), maxNamed)], ", ")
+	if more := len(changed) - maxNamed; more > 0 {
+		named += fmt.Sprintf(" and %d more", more)
+	}
+	out := named + " " + verb + " effect at the next start"
+	if placedAnew {
+		out += ", for which the VM is placed anew"
+	}
+	return out
+}
