@@ -1,7 +1,7 @@
 // Package integration runs the real vm-scheduler, as a process, against a real
 // kube-apiserver and etcd, with RBAC, admission policies and webhook as
-// shipped. Hosts are Nodes without anything behind them; the tests speak for
-// their executors.
+// shipped. Hosts are Nodes without anything behind them, and the tests speak for
+// their executors, where they do not run one on libvirt's test driver.
 package integration
 
 import (
