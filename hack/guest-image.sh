@@ -127,7 +127,7 @@ bring() {
 }
 
 if [ -n "$agent" ]; then
-	for applet in chpasswd killall udhcpc kill mkdir readlink id; do ln -s busybox "$root/bin/$applet"; done
+	for applet in killall udhcpc kill mkdir readlink id chown mkpasswd; do ln -s busybox "$root/bin/$applet"; done
 	mkdir -p "$root"/{lib,lib64,sbin,home/guest,var/run}
 	cp "$work/agent/usr/sbin/qemu-ga" "$root/bin/qemu-ga"
 	for library in $(needs "$root/bin/qemu-ga"); do bring "$library"; done
@@ -154,6 +154,15 @@ if [ -n "$agent" ]; then
 		esac
 		exec /bin/poweroff -f
 	SHUTDOWN
+	# The agent sets passwords through this; busybox has no such applet here.
+	cat >"$root/bin/chpasswd" <<-'CHPASSWD'
+		#!/bin/sh
+		while IFS=: read -r user password; do
+			grep -q "^$user:" /etc/shadow || { echo "chpasswd: there is no user $user" >&2; exit 1; }
+			[ "$1" = -e ] || password=$(printf '%s' "$password" | mkpasswd -P 0 -m sha512)
+			sed -i "s|^$user:[^:]*:|$user:$password:|" /etc/shadow
+		done
+	CHPASSWD
 	cat >"$root/etc/dhcp" <<-'DHCP'
 		#!/bin/sh
 		case $1 in
@@ -183,8 +192,7 @@ if [ -n "$agent" ]; then
 			sleep 1
 		done
 	AGENT
-	chmod 755 "$root/sbin/shutdown" "$root/etc/dhcp" "$root/etc/agent"
-	ln -s busybox "$root/bin/chown"
+	chmod 755 "$root/sbin/shutdown" "$root/bin/chpasswd" "$root/etc/dhcp" "$root/etc/agent"
 fi
 
 tree=$work/kernel

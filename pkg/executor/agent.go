@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/events"
@@ -66,6 +67,9 @@ type Agent struct {
 	version  string
 	registry *registry
 	queue    workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	guests   *guests
+	// telling limits what is told of what happens in guests.
+	telling map[told]*rate.Limiter
 
 	// clusterID is set before the first turn.
 	clusterID string
@@ -93,8 +97,9 @@ func NewAgent(o Options) *Agent {
 		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
+		guests:      newGuests(o.Config.NodeName, o.Clock),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
-		works: map[types.NamespacedName]*work{},
+		works: map[types.NamespacedName]*work{}, telling: map[told]*rate.Limiter{},
 	}
 }
 
@@ -105,11 +110,12 @@ func (a *Agent) Run(ctx context.Context) {
 		return
 	}
 	var running sync.WaitGroup
-	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.followPins, a.giveTurns} {
+	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.giveTurns} {
 		running.Go(func() { part(ctx) })
 	}
 	<-ctx.Done()
 	a.queue.ShutDown()
+	a.guests.queue.ShutDown()
 	running.Wait()
 }
 
@@ -197,6 +203,7 @@ func (a *Agent) work(key types.NamespacedName) *work {
 }
 
 func (a *Agent) forget(key types.NamespacedName) {
+	a.guests.forget(key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.works, key)

@@ -32,6 +32,11 @@ type fakeHost struct {
 	stuck      bool
 	// deaf guests do not react to ACPI.
 	deaf bool
+	// channel is how guests begin with their agent's channel, ids counts starts,
+	// and guestInfo answers for agents.
+	channel   libvirt.AgentState
+	ids       int
+	guestInfo func(uuid string) (libvirt.GuestInfo, error)
 }
 
 func newFakeHost() *fakeHost {
@@ -171,8 +176,25 @@ func (h *fakeHost) set(uuid string, state libvirt.State, reason string) error {
 		return libvirt.ErrNotFound
 	}
 	d.State, d.Reason = state, reason
+	if !state.Active() {
+		d.ID, d.Agent = 0, libvirt.AgentNone
+	}
 	h.domains[uuid] = d
 	return nil
+}
+
+// GuestInfo holds no lock while it is answered.
+func (h *fakeHost) GuestInfo(_ context.Context, uuid string) (libvirt.GuestInfo, error) {
+	return h.guestInfo(uuid)
+}
+
+// agent opens or closes a channel.
+func (h *fakeHost) agent(uuid string, state libvirt.AgentState) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d := h.domains[uuid]
+	d.Agent = state
+	h.domains[uuid] = d
 }
 
 func (h *fakeHost) Start(_ context.Context, uuid string) error {
@@ -180,7 +202,14 @@ func (h *fakeHost) Start(_ context.Context, uuid string) error {
 		if h.startErr != nil {
 			return h.startErr
 		}
-		return h.set(uuid, libvirt.StateRunning, "")
+		if err := h.set(uuid, libvirt.StateRunning, ""); err != nil {
+			return err
+		}
+		d := h.domains[uuid]
+		h.ids++
+		d.ID, d.Agent = h.ids, h.channel
+		h.domains[uuid] = d
+		return nil
 	})
 }
 

@@ -65,6 +65,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 		ready.Reason = string(r.State)
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
+	in.Guest.apply(status, r.State, before == nil || !before.StartedAt.Equal(host.StartedAt), in.Now)
 }
 
 // startedAt is when the running guest was started: as this process remembers,

@@ -66,6 +66,8 @@ type Situation struct {
 	// Domain is the domain that has, or should have, the VM's UUID; nil when
 	// libvirt says there is none.
 	Domain *Observed
+	// Guest is what is known of its guest.
+	Guest  guestView
 	Memory Memory
 	Now    time.Time
 }

@@ -24,10 +24,12 @@ const (
 
 // connection is a libvirt reached by URI, connected again whenever it is lost.
 type connection struct {
-	uri    string
-	stream stream
-	cancel context.CancelFunc
-	done   chan struct{}
+	uri string
+	// publish is told what happens; nil on a connection that nobody listens to.
+	publish func(Event)
+	stream  stream
+	cancel  context.CancelFunc
+	done    chan struct{}
 
 	mu      sync.Mutex
 	session *session
@@ -36,26 +38,45 @@ type connection struct {
 	busy  busy
 	slots slots
 	probe probe
+
+	// agents is another connection to the same libvirt, for what waits for an
+	// agent in a guest; nil where guests have none.
+	agents *connection
 }
 
 // Connect returns a Host on the libvirt at uri, such as qemu:///system. It does
 // not wait: until libvirt answers, and whenever it goes away, calls fail with
 // ErrUnavailable, and it is tried again until Close. EventConnected and
 // EventLost tell of it.
-func Connect(uri string) Host { return connect(uri) }
+func Connect(uri string) Host {
+	c := connect(uri)
+	c.agents = connectAgents(uri)
+	return c
+}
 
 func connect(uri string) *connection {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), slots: newSlots(), why: "not connected yet"}
+	c := &connection{uri: uri, slots: newSlots()}
+	c.publish = c.stream.publish
+	c.begin()
+	return c
+}
+
+// begin connects, and goes on until Close.
+func (c *connection) begin() {
+	var ctx context.Context
+	ctx, c.cancel = context.WithCancel(context.Background())
+	c.done, c.why = make(chan struct{}), "not connected yet"
 	go func() {
 		defer close(c.done)
 		c.keep(ctx)
 	}()
-	return c
 }
 
 // Close implements Host.
 func (c *connection) Close() {
+	if c.agents != nil {
+		c.agents.Close()
+	}
 	c.cancel()
 	<-c.done
 }
@@ -102,7 +123,7 @@ func (c *connection) attempt(ctx context.Context) (*session, error) {
 	defer cancel()
 	results := make(chan result)
 	go func() {
-		s, err := open(c.uri, c.stream.publish)
+		s, err := open(c.uri, c.publish)
 		select {
 		case results <- result{s, err}:
 		case <-ctx.Done():

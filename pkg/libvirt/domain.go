@@ -154,7 +154,10 @@ func observe(d *lv.Domain) (Domain, error) {
 	if err := x.Unmarshal(doc); err != nil {
 		return Domain{}, err
 	}
-	out := Domain{Name: x.Name, UUID: x.UUID}
+	out := Domain{Name: x.Name, UUID: x.UUID, Agent: agentState(&x)}
+	if x.ID != nil {
+		out.ID = *x.ID
+	}
 	out.State, out.Reason = stateOf(state, reason)
 	if x.Metadata != nil {
 		out.Metadata = x.Metadata.XML

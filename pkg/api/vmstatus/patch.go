@@ -48,6 +48,7 @@ var fields = []field{
 	}},
 	{name: "hold", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Hold) }},
 	{name: "host", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Host) }},
+	{name: "guest", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Guest) }},
 	{name: "conditions", shared: true, value: conditions},
 }
 
