@@ -35,8 +35,8 @@ for tool in apt-get dpkg-deb objdump cpio modprobe depmod sfdisk mformat mcopy s
 done
 
 # Modules to load, in this order; what is built into the kernel is passed over.
-# DHCP needs packet sockets.
-modules="virtio_pci virtio_blk virtio_net virtio_console button evdev${agent:+ af_packet}"
+# DHCP needs packet sockets; pvpanic tells the host of a panic.
+modules="virtio_pci virtio_blk virtio_net virtio_console button evdev${agent:+ af_packet pvpanic-mmio}"
 
 mkdir -p "$(dirname "$out")"
 out=$(readlink -f "$(dirname "$out")")/$(basename "$out")
