@@ -100,7 +100,7 @@ func TestAGuestIsReportedWithOneWriteAndAnIdleOneWithNone(t *testing.T) {
 	s.restart()
 	s.writes = nil
 	s.mustTurn()
-	if asked := s.pass(time.Minute); asked != 1 || len(s.writes) != 0 {
+	if asked := s.pass(time.Minute); asked != 2 || len(s.writes) != 0 {
 		t.Errorf("after a restart it was asked %d times, and wrote %v", asked, s.writes)
 	}
 }

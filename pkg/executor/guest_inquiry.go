@@ -18,7 +18,8 @@ const (
 	askEvery  = 5 * time.Minute
 	askJitter = 0.5
 	// While a guest has no address, it is asked again after firstAsk, doubling up
-	// to lastAsk, soonAsks times: DHCP takes a while.
+	// to lastAsk, soonAsks times: DHCP takes a while. When it has said something
+	// new it is asked again after lastAsk: addresses come one by one.
 	firstAsk = 2 * time.Second
 	lastAsk  = 30 * time.Second
 	soonAsks = 8
@@ -106,12 +107,16 @@ func (q *inquiry) begin(now time.Time) bool {
 // answered takes over an answer, and says whether it changes what is reported.
 // jitter stretches a time by chance.
 func (q *inquiry) answered(said *v1alpha1.GuestStatus, now time.Time, jitter func(time.Duration) time.Duration) bool {
-	changed := q.answers == 0 || q.failures >= silentAfter || !equality.Semantic.DeepEqual(q.said, said)
+	news := !equality.Semantic.DeepEqual(q.said, said)
+	changed := news || q.answers == 0 || q.failures >= silentAfter
 	q.said, q.failures = said, 0
 	q.answers++
 	wait := jitter(askEvery)
-	if said.Addresses == "" && q.answers <= soonAsks {
+	switch {
+	case said.Addresses == "" && q.answers <= soonAsks:
 		wait = min(firstAsk<<(q.answers-1), lastAsk)
+	case news:
+		wait = lastAsk
 	}
 	q.askAt(now.Add(wait), now)
 	return changed
