@@ -166,7 +166,7 @@ if [ -n "$agent" ]; then
 	cat >"$root/etc/dhcp" <<-'DHCP'
 		#!/bin/sh
 		case $1 in
-		deconfig) ip address flush dev "$interface" ;;
+		deconfig) ip -4 address flush dev "$interface" ;;
 		bound | renew)
 			ip address replace "$ip/${mask:-24}" dev "$interface"
 			[ -z "$router" ] || ip route replace default via "${router%% *}" dev "$interface"
