@@ -10,7 +10,7 @@
 #
 # With --agent it also runs the distribution's QEMU guest agent, asks for an
 # address by DHCP on eth0, and has a user, guest, with a password to be set and a
-# home for SSH keys. That image is about 18 MB.
+# home for SSH keys. That image is some 2 MB larger.
 #
 # The result is kept until this script changes, and what was downloaded beside it.
 set -euo pipefail
