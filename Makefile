@@ -46,8 +46,9 @@ build: ## Build the programs into bin/.
 	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' -o $(BIN)/ ./cmd/vm-scheduler
 
 .PHONY: guest
-guest: ## Build the tiny guest image of the demo and the tests.
+guest: ## Build the tiny guest images of the demo and the tests, without and with a guest agent.
 	hack/guest-image.sh $(BIN)/guest/tiny.qcow2
+	hack/guest-image.sh --agent $(BIN)/guest/agent.qcow2
 
 .PHONY: tools
 tools: $(TOOLS)/etcd $(TOOLS)/kube-apiserver $(if $(shell command -v kubectl),,$(TOOLS)/kubectl) ## Build etcd, kube-apiserver and, if there is none, kubectl (10 minutes the first time).

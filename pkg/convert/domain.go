@@ -91,6 +91,7 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 		domain.Devices.Emulator = in.Host.Emulator
 	}
 	setConsoleLog(domain.Devices, in.Host.ConsoleLog)
+	setAgentChannel(domain)
 	return domain, nil
 }
 

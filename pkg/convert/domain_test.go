@@ -197,11 +197,11 @@ func TestConsoleLogGoesToTheFirstSerialConsole(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			domain, err := convert.Domain(input(machine(t, "devices: {"+test.devices+"}")))
+			domain, err := convert.Domain(input(machine(t, "devices: {channels: [], "+test.devices+"}")))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := &libvirtxml.DomainDeviceList{Serials: test.serials, Consoles: test.consoles}
+			want := &libvirtxml.DomainDeviceList{Serials: test.serials, Consoles: test.consoles, Channels: []libvirtxml.DomainChannel{}}
 			if diff := cmp.Diff(want, domain.Devices); diff != "" {
 				t.Error(diff)
 			}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/events"
@@ -70,6 +71,9 @@ type Agent struct {
 	// operations are done beside the turns, or in them.
 	operations *operations
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	guests     *guests
+	// telling limits what is told of what happens in guests.
+	telling map[told]*rate.Limiter
 
 	// clusterID is set before the first turn.
 	clusterID string
@@ -100,8 +104,9 @@ func NewAgent(o Options) *Agent {
 		operations: newOperations(o.Operations, o.Config.NodeName, o.Clock),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
+		guests:      newGuests(o.Config.NodeName, o.Clock),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
-		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance,
+		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, telling: map[told]*rate.Limiter{},
 	}
 }
 
@@ -112,12 +117,15 @@ func (a *Agent) Run(ctx context.Context) {
 		return
 	}
 	var running sync.WaitGroup
-	for _, part := range []func(context.Context){a.hear, a.followLibvirt, a.followHost, a.followPins, a.followOperations, a.giveTurns} {
+	for _, part := range []func(context.Context){
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.giveTurns,
+	} {
 		running.Go(func() { part(ctx) })
 	}
 	<-ctx.Done()
 	a.queue.ShutDown()
 	a.operations.queue.ShutDown()
+	a.guests.queue.ShutDown()
 	running.Wait()
 }
 
@@ -208,6 +216,7 @@ func (a *Agent) work(key types.NamespacedName) *work {
 }
 
 func (a *Agent) forget(key types.NamespacedName) {
+	a.guests.forget(key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.works, key)

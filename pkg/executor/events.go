@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -8,6 +9,7 @@ import (
 	"k8s.io/client-go/tools/events"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
 )
 
 // Reasons of the events that have none among the reasons of the API.
@@ -23,6 +25,10 @@ const (
 	eventLibvirtLost      = "LibvirtLost"
 	eventLibvirtConnected = "LibvirtConnected"
 	eventOperationFailed  = "OperationFailed"
+	eventGuestRebooted    = "GuestRebooted"
+	eventGuestPanicked    = "GuestPanicked"
+	eventWatchdogFired    = "WatchdogFired"
+	eventDiskError        = "DiskError"
 )
 
 // eventsOfOperations are the reasons of events about operations that succeeded.
@@ -115,6 +121,45 @@ func (t teller) operated(vm *v1alpha1.VirtualMachine, op *v1alpha1.VirtualMachin
 	}
 	t.recorder.Eventf(vm, op, kind, reason, string(op.Spec.Type), "%s", shortened(note, maxNote))
 }
+
+// happened tells what happened in a guest. Events of one reason and action are
+// one series of the API, with the first one's words.
+func (t teller) happened(vm *v1alpha1.VirtualMachine, e libvirt.Event) {
+	switch e.Kind {
+	case libvirt.EventRebooted:
+		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventGuestRebooted, "Reboot", "The guest rebooted")
+	case libvirt.EventCrashed:
+		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventGuestPanicked, "Panic", "The guest crashed: %s", cmp.Or(e.Reason, "it does not say how"))
+	case libvirt.EventWatchdog:
+		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventWatchdogFired, e.Action,
+			"The guest's watchdog fired, since the guest did not feed it in time; %s", watchdogWords.of(e.Action))
+	case libvirt.EventDiskError:
+		reason := printable(e.Reason, maxGuestWord)
+		if reason == "enospc" {
+			reason = "its host has no space left for it (enospc)"
+		}
+		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventDiskError, e.Action,
+			"Disk %s could not be read or written: %s; %s", printable(e.Device, maxGuestWord), cmp.Or(reason, "the host does not say why"), diskErrorWords.of(e.Action))
+	}
+}
+
+// words are for the actions of package libvirt.
+type words map[string]string
+
+func (w words) of(action string) string {
+	return cmp.Or(w[action], "what is done about it is not known")
+}
+
+// What is done about it.
+var (
+	watchdogWords = words{
+		"None": "nothing is done about it", "Pause": "the guest is paused", "Reset": "the guest is reset",
+		"PowerOff": "the guest is switched off", "ShutDown": "the guest is asked to shut down", "InjectNMI": "the guest is sent an NMI",
+	}
+	diskErrorWords = words{
+		"None": "the guest is not told", "Pause": "the guest is paused", "Report": "the guest is told",
+	}
+)
 
 func (t teller) quarantined(d Observed, reason string) {
 	t.recorder.Eventf(t.hypervisor(), nil, corev1.EventTypeWarning, eventQuarantined, "Quarantine",

@@ -43,6 +43,11 @@ type fakeHost struct {
 	operateErr error
 	picture    libvirt.Picture
 	counters   libvirt.Counters
+	// channel is how guests begin with their agent's channel, ids counts starts,
+	// and guestInfo answers for agents.
+	channel   libvirt.AgentState
+	ids       int
+	guestInfo func(uuid string) (libvirt.GuestInfo, error)
 }
 
 func newFakeHost() *fakeHost {
@@ -188,8 +193,25 @@ func (h *fakeHost) set(uuid string, state libvirt.State, reason string) error {
 		return libvirt.ErrNotFound
 	}
 	d.State, d.Reason = state, reason
+	if !state.Active() {
+		d.ID, d.Agent = 0, libvirt.AgentNone
+	}
 	h.domains[uuid] = d
 	return nil
+}
+
+// GuestInfo holds no lock while it is answered.
+func (h *fakeHost) GuestInfo(_ context.Context, uuid string) (libvirt.GuestInfo, error) {
+	return h.guestInfo(uuid)
+}
+
+// agent opens or closes a channel.
+func (h *fakeHost) agent(uuid string, state libvirt.AgentState) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d := h.domains[uuid]
+	d.Agent = state
+	h.domains[uuid] = d
 }
 
 func (h *fakeHost) Start(_ context.Context, uuid string) error {
@@ -208,6 +230,8 @@ func (h *fakeHost) Start(_ context.Context, uuid string) error {
 			return errors.Join(h.startErr, h.set(uuid, libvirt.StateShutOff, libvirt.ReasonFailed))
 		}
 		d.Saved = false
+		h.ids++
+		d.ID, d.Agent = h.ids, h.channel
 		h.domains[uuid] = d
 		return h.set(uuid, libvirt.StateRunning, "")
 	})

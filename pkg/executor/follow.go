@@ -37,6 +37,17 @@ func (a *Agent) hear(ctx context.Context) {
 			logger.Info("libvirt cannot be reached; guests run on")
 			a.tell.lost()
 			a.wakeHost()
+		case libvirt.EventAgent:
+			a.agentMoved(e.UUID)
+		case libvirt.EventRebooted, libvirt.EventWatchdog, libvirt.EventDiskError:
+			// What they do to the domain is an event of its own.
+			a.happened(e)
+		case libvirt.EventCrashed:
+			a.happened(e)
+			a.heard(ctx, e.UUID)
+		case libvirt.EventUndefined:
+			a.untell(e.UUID)
+			a.heard(ctx, e.UUID)
 		default:
 			a.heard(ctx, e.UUID)
 		}

@@ -250,7 +250,6 @@ func TestPlanFollowsThePowerState(t *testing.T) {
 
 		"an evicted suspended VM loses its saved memory": {suspended, "Suspended", saved, Memory{}, evicted, "Undefine"},
 		"a deleted suspended VM loses its saved memory":  {suspended, "Suspended", saved, Memory{}, deleted, "Undefine"},
-
 	} {
 		t.Run(name, func(t *testing.T) {
 			vm := placed(policyIs(v1alpha1.RunAlways), shall(c.shall))

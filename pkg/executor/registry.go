@@ -163,6 +163,16 @@ func (r *registry) get(uuid string) (Observed, bool) {
 	return d, ok
 }
 
+// owner is the VM of this cluster whose domain it is; false where there is none
+// that we know of.
+func (r *registry) owner(clusterID, uuid string) (v1alpha1.Owner, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d, known := r.domains[uuid]
+	_, quarantined := r.quarantined[uuid]
+	return d.Ownership.Owner, known && d.Owned && !quarantined && d.Ownership.ClusterID == clusterID
+}
+
 // ownedBy lists domains that carry the mark of a VM of this name.
 func (r *registry) ownedBy(key types.NamespacedName) []Observed {
 	r.mu.Lock()

@@ -70,6 +70,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 		ready.Reason = string(r.State)
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
+	in.Guest.apply(status, r.State, before == nil || !before.StartedAt.Equal(host.StartedAt), in.Now)
 	markRestart(status, in)
 }
 

@@ -108,6 +108,8 @@ type Situation struct {
 	// Domain is the domain that has, or should have, the VM's UUID; nil when
 	// libvirt says there is none.
 	Domain *Observed
+	// Guest is what is known of its guest.
+	Guest guestView
 	// Operation is what is asked of the guest; nil when nothing is.
 	Operation *Request
 	Memory    Memory

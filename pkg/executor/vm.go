@@ -122,6 +122,7 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		// Nothing starts it but this turn, which has not begun to.
 		a.registry.end(in.Domain.UUID)
 	}
+	in.Guest = a.observeGuest(vm, in.Domain, in.Now)
 	return in, nil
 }
 

@@ -24,10 +24,12 @@ const (
 
 // connection is a libvirt reached by URI, connected again whenever it is lost.
 type connection struct {
-	uri    string
-	stream stream
-	cancel context.CancelFunc
-	done   chan struct{}
+	uri string
+	// publish is told what happens; nil on a connection that nobody listens to.
+	publish func(Event)
+	stream  stream
+	cancel  context.CancelFunc
+	done    chan struct{}
 
 	mu      sync.Mutex
 	session *session
@@ -37,9 +39,10 @@ type connection struct {
 	slots slots
 	probe probe
 
-	// operations, when not nil, is a second connection to the same libvirt, for
-	// Operations. It knows what the first one is doing.
-	operations *connection
+	// agents and operations are further connections to the same libvirt, for what
+	// waits for an agent in a guest and for Operations, which know what this one
+	// is doing; nil where there are none.
+	agents, operations *connection
 }
 
 // Connect returns a Host on the libvirt at uri, such as qemu:///system. It does
@@ -48,25 +51,36 @@ type connection struct {
 // EventLost tell of it.
 func Connect(uri string) Host {
 	c := connect(uri)
-	c.operations = connect(uri)
-	c.operations.busy = c.busy
+	c.agents = connectAgents(uri)
+	c.operations = &connection{uri: uri, slots: newSlots(), busy: c.busy}
+	c.operations.begin()
 	return c
 }
 
 func connect(uri string) *connection {
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &connection{uri: uri, cancel: cancel, done: make(chan struct{}), busy: &busy{}, slots: newSlots(), why: "not connected yet"}
+	c := &connection{uri: uri, slots: newSlots(), busy: &busy{}}
+	c.publish = c.stream.publish
+	c.begin()
+	return c
+}
+
+// begin connects, and goes on until Close.
+func (c *connection) begin() {
+	var ctx context.Context
+	ctx, c.cancel = context.WithCancel(context.Background())
+	c.done, c.why = make(chan struct{}), "not connected yet"
 	go func() {
 		defer close(c.done)
 		c.keep(ctx)
 	}()
-	return c
 }
 
 // Close implements Host.
 func (c *connection) Close() {
-	if c.operations != nil {
-		c.operations.Close()
+	for _, other := range []*connection{c.agents, c.operations} {
+		if other != nil {
+			other.Close()
+		}
 	}
 	c.cancel()
 	<-c.done
@@ -114,7 +128,7 @@ func (c *connection) attempt(ctx context.Context) (*session, error) {
 	defer cancel()
 	results := make(chan result)
 	go func() {
-		s, err := open(c.uri, c.stream.publish)
+		s, err := open(c.uri, c.publish)
 		select {
 		case results <- result{s, err}:
 		case <-ctx.Done():

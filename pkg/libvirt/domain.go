@@ -158,7 +158,10 @@ func observe(d *lv.Domain) (Domain, error) {
 	if err := x.Unmarshal(doc); err != nil {
 		return Domain{}, err
 	}
-	out := Domain{Name: x.Name, UUID: x.UUID}
+	out := Domain{Name: x.Name, UUID: x.UUID, Agent: agentState(&x)}
+	if x.ID != nil {
+		out.ID = *x.ID
+	}
 	out.State, out.Reason = stateOf(state, reason)
 	if !out.State.Active() {
 		if out.Saved, err = d.HasManagedSaveImage(0); err != nil {

@@ -29,6 +29,8 @@ var (
 	ErrUnknownKey = errors.New("there is no such key")
 	// ErrUnavailable: libvirt cannot be reached. It says nothing about guests.
 	ErrUnavailable = errors.New("libvirt is not reachable")
+	// ErrAgentSilent: the agent in the guest is not there or does not answer.
+	ErrAgentSilent = errors.New("the guest's agent does not answer")
 	// ErrTimeout: libvirt did not answer in time; the call may still take
 	// effect.
 	ErrTimeout = errors.New("libvirt did not answer in time")
@@ -63,6 +65,9 @@ var kinds = map[lv.ErrorNumber]error{
 	lv.ERR_NO_SUPPORT:            ErrUnsupported,
 	lv.ERR_ARGUMENT_UNSUPPORTED:  ErrUnsupported,
 	lv.ERR_OPERATION_UNSUPPORTED: ErrUnsupported,
+	lv.ERR_AGENT_UNRESPONSIVE:    ErrAgentSilent,
+	lv.ERR_AGENT_UNSYNCED:        ErrAgentSilent,
+	lv.ERR_AGENT_COMMAND_TIMEOUT: ErrAgentSilent,
 	lv.ERR_OPERATION_TIMEOUT:     ErrTimeout,
 	lv.ERR_NO_CONNECT:            ErrUnavailable,
 	lv.ERR_INVALID_CONN:          ErrUnavailable,

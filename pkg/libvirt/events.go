@@ -1,6 +1,10 @@
 package libvirt
 
-import lv "libvirt.org/go/libvirt"
+import (
+	"cmp"
+
+	lv "libvirt.org/go/libvirt"
+)
 
 var eventKinds = map[lv.DomainEventType]EventKind{
 	lv.DOMAIN_EVENT_DEFINED:     EventDefined,
@@ -25,13 +29,49 @@ var stopReasons = map[lv.DomainEventStoppedDetailType]string{
 }
 
 // lifecycle turns libvirt's event into ours.
-func lifecycle(name, uuid string, e *lv.DomainEventLifecycle) Event {
-	out := Event{Kind: EventOther, Name: name, UUID: uuid}
+func lifecycle(e *lv.DomainEventLifecycle) Event {
+	out := Event{Kind: EventOther}
 	if kind, known := eventKinds[e.Event]; known {
 		out.Kind = kind
 	}
-	if out.Kind == EventStopped {
+	switch out.Kind {
+	case EventStopped:
 		out.Reason = stopReasons[lv.DomainEventStoppedDetailType(e.Detail)]
+	case EventCrashed:
+		out.Reason = crashReasons[lv.DomainEventCrashedDetailType(e.Detail)]
 	}
 	return out
+}
+
+var crashReasons = map[lv.DomainEventCrashedDetailType]string{
+	lv.DOMAIN_EVENT_CRASHED_PANICKED:    "its kernel panicked",
+	lv.DOMAIN_EVENT_CRASHED_CRASHLOADED: "its kernel panicked, and its crash kernel runs",
+}
+
+var watchdogActions = map[lv.DomainEventWatchdogAction]string{
+	lv.DOMAIN_EVENT_WATCHDOG_NONE:      "None",
+	lv.DOMAIN_EVENT_WATCHDOG_PAUSE:     "Pause",
+	lv.DOMAIN_EVENT_WATCHDOG_RESET:     "Reset",
+	lv.DOMAIN_EVENT_WATCHDOG_POWEROFF:  "PowerOff",
+	lv.DOMAIN_EVENT_WATCHDOG_SHUTDOWN:  "ShutDown",
+	lv.DOMAIN_EVENT_WATCHDOG_DEBUG:     "None",
+	lv.DOMAIN_EVENT_WATCHDOG_INJECTNMI: "InjectNMI",
+}
+
+var diskErrorActions = map[lv.DomainEventIOErrorAction]string{
+	lv.DOMAIN_EVENT_IO_ERROR_NONE:   "None",
+	lv.DOMAIN_EVENT_IO_ERROR_PAUSE:  "Pause",
+	lv.DOMAIN_EVENT_IO_ERROR_REPORT: "Report",
+}
+
+// unknownAction stands for what a later libvirt may do.
+const unknownAction = "Unknown"
+
+func watchdog(e *lv.DomainEventWatchdog) Event {
+	return Event{Kind: EventWatchdog, Action: cmp.Or(watchdogActions[e.Action], unknownAction)}
+}
+
+// diskError leaves out the path of the image: it is the host's.
+func diskError(e *lv.DomainEventIOErrorReason) Event {
+	return Event{Kind: EventDiskError, Action: cmp.Or(diskErrorActions[e.Action], unknownAction), Device: e.DevAlias, Reason: e.Reason}
 }

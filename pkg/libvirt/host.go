@@ -51,6 +51,12 @@ type Host interface {
 	// ErrInvalidDomain when the guest has no such vCPU or the host no such CPU;
 	// ErrTimeout also while the guest has not reacted to a Shutdown.
 	Pin(ctx context.Context, uuid string, vcpus map[int]string, emulator string) error
+	// GuestInfo asks the guest's agent what the guest is. All of it is the guest's
+	// word, of any length and content. It waits for the agent, on a connection of
+	// its own: nothing else waits with it. Errors: ErrAgentSilent when the agent
+	// is not there or does not answer within 5 s, ErrTimeout when ctx ends first,
+	// ErrUnsupported where the domain has no channel for one.
+	GuestInfo(ctx context.Context, uuid string) (GuestInfo, error)
 	// Events delivers what happens on the host from now on until ctx ends and
 	// the channel is closed. Nothing is lost for a slow reader.
 	Events(ctx context.Context) <-chan Event

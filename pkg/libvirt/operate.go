@@ -14,6 +14,9 @@ import (
 // three bytes a pixel, and some more.
 const maxPicture = 100 << 20
 
+// agentCommand is how long an agent has to do something.
+const agentCommand = 15 * time.Second
+
 // forOperations is the connection that operations are done over. libvirtd
 // serves few calls of a client at a time: what a guest that hangs holds is then
 // not taken from starting and ending others.
@@ -118,8 +121,11 @@ func (c *connection) AuthorizeKeys(ctx context.Context, uuid, user string, keys 
 
 // askAgent has the guest's agent do something.
 func (c *connection) askAgent(ctx context.Context, uuid, doing string, fn func(*lv.Domain) error) error {
-	return c.operate(ctx, uuid, doing, func(_ *lv.Connect, d *lv.Domain) error {
-		err := fn(d)
+	return c.converse(ctx, uuid, doing, func(d *lv.Domain) error {
+		err := patience(d, agentCommand)
+		if err == nil {
+			err = fn(d)
+		}
 		var e lv.Error
 		if errors.As(err, &e) && agentErrors[e.Code] {
 			return &Error{Doing: doing, Code: int(e.Code), Message: e.Message, kind: ErrAgentUnavailable}

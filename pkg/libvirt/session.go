@@ -10,8 +10,8 @@ import (
 // used after its Close, while calls that were given up on may still run in it:
 // uses are counted, and the last one closes.
 type session struct {
-	conn     *lv.Connect
-	callback int
+	conn      *lv.Connect
+	callbacks []int
 
 	mu   sync.Mutex
 	uses int
@@ -43,7 +43,7 @@ const (
 	keepaliveCount   = 3
 )
 
-// open connects to uri and sends what happens to publish.
+// open connects to uri and, unless it is nil, sends what happens to publish.
 func open(uri string, publish func(Event)) (*session, error) {
 	if err := eventLoop(); err != nil {
 		return nil, err
@@ -52,28 +52,60 @@ func open(uri string, publish func(Event)) (*session, error) {
 	if err != nil {
 		return nil, explain("connecting to "+uri, err)
 	}
-	s := &session{conn: conn, callback: -1, uses: 1, lost: make(chan struct{})}
+	s := &session{conn: conn, uses: 1, lost: make(chan struct{})}
 	// Neither is offered by libvirt's in-process drivers, whose connection
 	// cannot be lost.
 	_ = conn.RegisterCloseCallback(func(*lv.Connect, lv.ConnectCloseReason) { s.lose() })
 	_ = conn.SetKeepAlive(keepaliveSeconds, keepaliveCount)
-	s.callback, err = conn.DomainEventLifecycleRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventLifecycle) {
-		// d belongs to libvirt and is valid only here; both calls are local.
-		uuid, err := d.GetUUIDString()
-		if err != nil {
-			return
-		}
-		name, err := d.GetName()
-		if err != nil {
-			return
-		}
-		publish(lifecycle(name, uuid, e))
-	})
-	if err != nil {
+	if publish == nil {
+		return s, nil
+	}
+	if err := s.listen(publish); err != nil {
 		s.release()
 		return nil, explain("listening to the events of "+uri, err)
 	}
 	return s, nil
+}
+
+// listen sends what happens to publish. What becomes of domains must be heard;
+// a driver that does not tell of the rest has none of it.
+func (s *session) listen(publish func(Event)) error {
+	tell := func(d *lv.Domain, e Event) {
+		// d belongs to libvirt and is valid only here; both calls are local.
+		var err error
+		if e.UUID, err = d.GetUUIDString(); err != nil {
+			return
+		}
+		if e.Name, err = d.GetName(); err != nil {
+			return
+		}
+		publish(e)
+	}
+	id, err := s.conn.DomainEventLifecycleRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventLifecycle) {
+		tell(d, lifecycle(e))
+	})
+	if err != nil {
+		return err
+	}
+	s.callbacks = append(s.callbacks, id)
+	heard := func(id int, err error) {
+		if err == nil {
+			s.callbacks = append(s.callbacks, id)
+		}
+	}
+	heard(s.conn.DomainEventRebootRegister(nil, func(_ *lv.Connect, d *lv.Domain) {
+		tell(d, Event{Kind: EventRebooted})
+	}))
+	heard(s.conn.DomainEventAgentLifecycleRegister(nil, func(_ *lv.Connect, d *lv.Domain, _ *lv.DomainEventAgentLifecycle) {
+		tell(d, Event{Kind: EventAgent})
+	}))
+	heard(s.conn.DomainEventWatchdogRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventWatchdog) {
+		tell(d, watchdog(e))
+	}))
+	heard(s.conn.DomainEventIOErrorReasonRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventIOErrorReason) {
+		tell(d, diskError(e))
+	}))
+	return nil
 }
 
 func (s *session) lose() { s.loseOnce.Do(func() { close(s.lost) }) }
@@ -99,8 +131,8 @@ func (s *session) release() {
 		return
 	}
 	// Both fail on a dead connection, of which nothing is left to tidy.
-	if s.callback >= 0 {
-		_ = s.conn.DomainEventDeregister(s.callback)
+	for _, id := range s.callbacks {
+		_ = s.conn.DomainEventDeregister(id)
 	}
 	_ = s.conn.UnregisterCloseCallback()
 	_, _ = s.conn.Close()

@@ -124,7 +124,7 @@ func TestADomainLivesAndDiesOnASimulatedHost(t *testing.T) {
 	must(host.Start(ctx, guestUUID))
 
 	want := []libvirt.Domain{{
-		Name: "default:guest", UUID: guestUUID, State: libvirt.StateRunning,
+		Name: "default:guest", UUID: guestUUID, ID: 1, State: libvirt.StateRunning,
 		Metadata: `<mark xmlns="https://example.com/mark">hello</mark>`, CPU: 2, Memory: 1 << 30, PageSize: 2 << 20,
 	}}
 	got, err := host.Domains(ctx)

@@ -61,10 +61,26 @@ const (
 	ReasonUnknown = "libvirt does not say why"
 )
 
+// AgentState says whether something in the guest has the guest agent's channel
+// open. Whether it answers there is found out by asking.
+type AgentState string
+
+// States of the channel.
+const (
+	// AgentNone: the domain has no such channel, or no guest, or libvirt does not
+	// know.
+	AgentNone   AgentState = ""
+	AgentOpen   AgentState = "open"
+	AgentClosed AgentState = "closed"
+)
+
 // Domain is one domain as libvirt has it now.
 type Domain struct {
 	Name, UUID string
-	State      State
+	// ID numbers the guest: the domain has another one after each start, and 0
+	// while it does not run.
+	ID    int
+	State State
 	// Reason is a word for how the domain came into its state.
 	Reason string
 	// Saved is true when the guest is ended and its memory is saved on the host:
@@ -81,6 +97,8 @@ type Domain struct {
 	PageSize int64
 	// Binding is what of the host the domain is tied to.
 	Binding Binding
+	// Agent is the state of the guest agent's channel.
+	Agent AgentState
 }
 
 // Pages counts hugepages.
@@ -178,6 +196,15 @@ const (
 	EventShutdown  EventKind = "Shutdown"
 	EventCrashed   EventKind = "Crashed"
 	EventOther     EventKind = "Other"
+	// EventRebooted: the guest was reset, by itself or by somebody; its domain
+	// runs on.
+	EventRebooted EventKind = "Rebooted"
+	// EventAgent: the guest agent's channel was opened or closed.
+	EventAgent EventKind = "Agent"
+	// EventWatchdog: the guest's watchdog has fired.
+	EventWatchdog EventKind = "Watchdog"
+	// EventDiskError: a disk of the guest could not be read or written.
+	EventDiskError EventKind = "DiskError"
 )
 
 // Event is something that happened to a domain or to the connection.
@@ -185,6 +212,13 @@ type Event struct {
 	Kind       EventKind
 	UUID, Name string
 	// Reason is set for EventStopped: one of the Reason constants or another
-	// word.
+	// word; for EventCrashed: a word for how; for EventDiskError: a short word of
+	// QEMU's, such as enospc, and empty when it has none.
 	Reason string
+	// Action is set for EventWatchdog and EventDiskError: an UpperCamelCase word
+	// for what is done about it, such as Reset, Pause or None.
+	Action string
+	// Device is set for EventDiskError: the disk's alias, such as virtio-disk0,
+	// which whoever writes the domain may choose.
+	Device string
 }

@@ -82,7 +82,7 @@ func prerequisites() error {
 			wrong = append(wrong, fmt.Errorf("%s is missing: run make deps", tool))
 		}
 	}
-	for _, name := range []string{"domus-dev", "vm-scheduler", "vm-executor", "tools/etcd", "tools/kube-apiserver", "guest/tiny.qcow2"} {
+	for _, name := range []string{"domus-dev", "vm-scheduler", "vm-executor", "tools/etcd", "tools/kube-apiserver", "guest/tiny.qcow2", "guest/agent.qcow2"} {
 		if _, err := os.Stat(program(name)); err != nil {
 			wrong = append(wrong, fmt.Errorf("%w: run make build tools guest", err))
 		}

@@ -33,7 +33,7 @@ func TestAGuestIsPausedSuspendedAndResumed(t *testing.T) {
 	}
 	before := uptime(t, name, uuid)
 	tell(t, uuid, "KEPT=in-memory")
-	g.Expect(ask(t, name, uuid, "echo $KEPT")).To(Equal("in-memory"))
+	g.Expect(askShell(t, name, uuid, "echo $KEPT")).To(Equal("in-memory"))
 
 	// Paused, the same process stands still.
 	process := qemu(uuid)
@@ -61,7 +61,7 @@ func TestAGuestIsPausedSuspendedAndResumed(t *testing.T) {
 	g.Consistently(get(t, name)).WithTimeout(stillTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseSuspended)))
 	becomes(v1alpha1.PowerRunning, v1alpha1.PhaseRunning)
 	g.Expect(uptime(t, name, uuid)).To(BeNumerically(">", afterPause))
-	g.Expect(ask(t, name, uuid, "echo $KEPT")).To(Equal("in-memory"))
+	g.Expect(askShell(t, name, uuid, "echo $KEPT")).To(Equal("in-memory"))
 	g.Expect(strings.Count(env.console(name), banner)).To(Equal(1), "the guest has booted again")
 	resumed, err := get(t, name)()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -235,7 +235,7 @@ const qemuLooks = 1500 * time.Millisecond
 var asked int
 
 // ask has the guest's shell run a command, and returns the line that it prints.
-func ask(t *testing.T, name, uuid, command string) string {
+func askShell(t *testing.T, name, uuid, command string) string {
 	t.Helper()
 	asked++
 	answer := regexp.MustCompile(fmt.Sprintf(`(?m)^ANSWER-%d ([^\r\n]*)`, asked))
@@ -251,7 +251,7 @@ func ask(t *testing.T, name, uuid, command string) string {
 // uptime is for how long the guest's CPUs have run, in seconds.
 func uptime(t *testing.T, name, uuid string) float64 {
 	t.Helper()
-	seconds, err := strconv.ParseFloat(ask(t, name, uuid, "cut -d' ' -f1 /proc/uptime"), 64)
+	seconds, err := strconv.ParseFloat(askShell(t, name, uuid, "cut -d' ' -f1 /proc/uptime"), 64)
 	if err != nil {
 		t.Fatal(err)
 	}

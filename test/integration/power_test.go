@@ -19,9 +19,9 @@ import (
 	"domus.dev/domus/pkg/libvirt"
 )
 
-// simulatedHost is a host that vm-executor looks after, with its own identity, on
+// embeddedHost is a host that vm-executor looks after, with its own identity, on
 // libvirt's test driver.
-type simulatedHost struct {
+type embeddedHost struct {
 	t       *testing.T
 	name    string
 	libvirt libvirt.Host
@@ -29,14 +29,14 @@ type simulatedHost struct {
 	stop func()
 }
 
-func newSimulatedHost(t *testing.T, ns, name string) *simulatedHost {
+func newEmbeddedHost(t *testing.T, ns, name string) *embeddedHost {
 	t.Helper()
 	host, err := libvirt.Simulate(t.TempDir(), name, libvirt.Simulation{CPUs: 8, Memory: 16 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(host.Close)
-	h := &simulatedHost{t: t, name: name, libvirt: host}
+	h := &embeddedHost{t: t, name: name, libvirt: host}
 	h.start(ns)
 	t.Cleanup(func() {
 		node := &metav1.PartialObjectMetadata{}
@@ -48,7 +48,7 @@ func newSimulatedHost(t *testing.T, ns, name string) *simulatedHost {
 }
 
 // start runs an executor that remembers nothing.
-func (h *simulatedHost) start(ns string) {
+func (h *embeddedHost) start(ns string) {
 	h.t.Helper()
 	cfg, err := suite.plane.as("domus:executor:"+h.name, "domus:executors")
 	if err != nil {
@@ -67,7 +67,7 @@ func (h *simulatedHost) start(ns string) {
 			NodeName: h.name, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto", Mode: executor.ModeDedicated,
 			Labels: map[string]string{"test": ns},
 		},
-		Host: h.libvirt, Live: live, VMs: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
+		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -82,7 +82,7 @@ func (h *simulatedHost) start(ns string) {
 }
 
 // guestEnds has the VM's guest end, by itself or because it is killed.
-func (h *simulatedHost) guestEnds(vm *v1alpha1.VirtualMachine, how string) {
+func (h *embeddedHost) guestEnds(vm *v1alpha1.VirtualMachine, how string) {
 	h.t.Helper()
 	end := h.libvirt.Destroy
 	if how == "shut down" {
@@ -137,7 +137,7 @@ func power(s v1alpha1.PowerState) func(*v1alpha1.VirtualMachineSpec) {
 func TestAVMGoesThroughAllPowerStates(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
-	h := newSimulatedHost(t, ns, ns+"-host")
+	h := newEmbeddedHost(t, ns, ns+"-host")
 	create(t, newVM(ns, "vm", 2, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.WhenStopped = v1alpha1.SlotRelease }))
 	first := waitVM(t, ns, "vm", stateIs("Running"))
 	for _, step := range []struct {
@@ -197,7 +197,7 @@ func TestAVMGoesThroughAllPowerStates(t *testing.T) {
 func TestEachRunPolicy(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
-	h := newSimulatedHost(t, ns, ns+"-host")
+	h := newEmbeddedHost(t, ns, ns+"-host")
 	for policy, wants := range map[v1alpha1.RunPolicy]struct{ shutDown, killed string }{
 		v1alpha1.RunAlways:    {"Running", "Running"},
 		v1alpha1.RunOnFailure: {"Ended GuestShutDown", "Running"},

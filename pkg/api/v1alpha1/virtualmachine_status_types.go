@@ -224,8 +224,10 @@ const (
 	// ReasonSpecChanged is its reason.
 	ReasonSpecChanged = "SpecChanged"
 
-	// ConditionAgentConnected says whether the guest agent answers. Written by the
-	// executor, and absent when the domain has no channel for one.
+	// ConditionAgentConnected says whether the guest agent answers. It is Unknown
+	// until one was heard, or has not answered, since the guest was started: the
+	// guest may have none. Written by the executor, and absent when there is no
+	// guest or its domain has no channel for an agent.
 	ConditionAgentConnected = "AgentConnected"
 	// ReasonAgentAnswers and ReasonAgentSilent are its reasons.
 	ReasonAgentAnswers = "AgentAnswers"
@@ -247,6 +249,11 @@ type GuestStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Interfaces []GuestInterface `json:"interfaces,omitempty"`
+	// addresses are the addresses of interfaces in one line, for people: those
+	// that are local to a link left out, and as many as fit.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Addresses string `json:"addresses,omitempty"`
 }
 
 // GuestOS is a guest's operating system, as os-release or its like names it.

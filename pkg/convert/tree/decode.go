@@ -64,9 +64,7 @@ func (d *decoder) list(n *node, v reflect.Value, at *field.Path) {
 		d.fail(field.TypeInvalid(at, n.value(), "must be a list, even of one: write [...] around it, or - before it in YAML"))
 		return
 	}
-	if len(n.items) == 0 {
-		return
-	}
+	// An empty list is not nil: it says that there shall be none.
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
 	for i := range n.items {
 		d.value(&n.items[i], v.Index(i), at.Index(i))

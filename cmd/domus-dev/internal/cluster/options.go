@@ -10,6 +10,7 @@ import (
 
 	"domus.dev/domus/cmd/domus-dev/internal/component"
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
+	"domus.dev/domus/cmd/domus-dev/internal/machine"
 )
 
 // Options say what cluster is wanted.
@@ -17,7 +18,7 @@ type Options struct {
 	// Layout is the cluster's folder.
 	Layout layout.Layout
 	// Bin holds the programs, in its folder tools the Kubernetes ones, in guest
-	// the guest image.
+	// the guest images.
 	Bin string
 	// SimulatedHosts is how many hosts are played; RealHost adds one with guests.
 	SimulatedHosts int
@@ -40,7 +41,8 @@ const (
 // maxSimulatedHosts keeps node names to three digits.
 const maxSimulatedHosts = 999
 
-func (o Options) guestImage() string { return filepath.Join(o.Bin, "guest", "tiny.qcow2") }
+// guestImages is the folder that they are in.
+func (o Options) guestImages() string { return filepath.Join(o.Bin, "guest") }
 
 // nodes lists the Nodes that are to be.
 func (o Options) nodes() []string { return append(o.realNodes(), o.simulatedNodes()...) }
@@ -79,7 +81,9 @@ func (o Options) Check() error {
 		"tools/etcd": "make tools", "tools/kube-apiserver": "make tools",
 	}
 	if o.RealHost {
-		programs["guest/tiny.qcow2"] = "make guest"
+		for _, image := range machine.Images {
+			programs["guest/"+image] = "make guest"
+		}
 		if os.Geteuid() != 0 {
 			wrong = append(wrong, errors.New("a real host needs root, for namespaces and mounts of its own: use sudo, or --real-host=false"))
 		}

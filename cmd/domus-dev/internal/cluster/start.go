@@ -74,7 +74,7 @@ func (u *upper) startHost(ctx context.Context) error {
 	return u.start(ctx, machine.Spec(u.Layout, self), nil)
 }
 
-// fillHost waits for the private libvirtd and gives it the guest image.
+// fillHost waits for the private libvirtd and gives it the guest images.
 func (u *upper) fillHost(ctx context.Context) error {
 	if !u.RealHost {
 		return nil
@@ -87,7 +87,7 @@ func (u *upper) fillHost(ctx context.Context) error {
 	if err := u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, u.Layout) }); err != nil {
 		return err
 	}
-	return machine.EnsureStorage(ctx, u.Layout, u.guestImage())
+	return machine.EnsureStorage(ctx, u.Layout, u.guestImages())
 }
 
 func (u *upper) startExecutors(ctx context.Context) error {

@@ -16,13 +16,15 @@ import (
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 )
 
-const (
-	// Pool is the storage pool that the host offers.
-	Pool = "default"
-	// Volume is the guest image in it. By policy a namespace uses volumes
-	// whose names begin with its own and a dot.
-	Volume = "demo.tiny.qcow2"
-)
+// Pool is the storage pool that the host offers.
+const Pool = "default"
+
+// Images are the guest images, as make guest names them, without and with a guest
+// agent. The pool has each as a volume of namespace demo: by policy a namespace
+// uses volumes whose names begin with its own and a dot.
+var Images = []string{"tiny.qcow2", "agent.qcow2"}
+
+const volumePrefix = "demo."
 
 // Banner is what the guest image prints on its console when it is up.
 const Banner = "DOMUS-GUEST-UP"
@@ -32,12 +34,14 @@ const imagesInside = "/var/lib/libvirt/images"
 
 func imagesDir(l layout.Layout) string { return filepath.Join(l.Host("lib"), "images") }
 
-// EnsureStorage puts the guest image into the host's pool, which it defines
-// and starts unless it is there. virsh does it, so that this program needs no
-// libvirt library.
-func EnsureStorage(ctx context.Context, l layout.Layout, guestImage string) error {
-	if err := copyFile(guestImage, filepath.Join(imagesDir(l), Volume)); err != nil {
-		return fmt.Errorf("copying the guest image: %w; run make guest", err)
+// EnsureStorage puts the guest images of the folder into the host's pool, which it
+// defines and starts unless it is there. virsh does it, so that this program needs
+// no libvirt library.
+func EnsureStorage(ctx context.Context, l layout.Layout, folder string) error {
+	for _, image := range Images {
+		if err := copyFile(filepath.Join(folder, image), filepath.Join(imagesDir(l), volumePrefix+image)); err != nil {
+			return fmt.Errorf("copying the guest image: %w; run make guest", err)
+		}
 	}
 	pools, err := virsh(ctx, l, "pool-list", "--all", "--name")
 	if err != nil {

@@ -1,0 +1,109 @@
+package executor
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+func TestWhatIsKnownOfAGuestIsReported(t *testing.T) {
+	const (
+		absent = metav1.ConditionStatus("")
+		yes    = metav1.ConditionTrue
+		no     = metav1.ConditionFalse
+		dunno  = metav1.ConditionUnknown
+	)
+	earlier := &v1alpha1.GuestStatus{Hostname: "earlier"}
+	for name, c := range map[string]struct {
+		guest  *v1alpha1.GuestStatus
+		before metav1.ConditionStatus
+		view   guestView
+		state  v1alpha1.HostState
+		fresh  bool
+
+		want      *v1alpha1.GuestStatus
+		condition metav1.ConditionStatus
+	}{
+		"a guest that was just started": {
+			guest: earlier, before: yes, view: guestView{channel: libvirt.AgentClosed}, state: v1alpha1.HostRunning, fresh: true,
+			condition: dunno,
+		},
+		"a guest without a channel": {
+			guest: earlier, before: yes, view: guestView{}, state: v1alpha1.HostRunning,
+		},
+		"no agent was ever heard": {
+			before: dunno, view: guestView{channel: libvirt.AgentClosed, voice: voiceSilent}, state: v1alpha1.HostRunning,
+			condition: dunno,
+		},
+		"its channel is open and it was not asked yet": {
+			before: dunno, view: guestView{channel: libvirt.AgentOpen}, state: v1alpha1.HostRunning,
+			condition: dunno,
+		},
+		"it answers": {
+			before: dunno, view: guestView{channel: libvirt.AgentOpen, voice: voiceAnswers, said: reached}, state: v1alpha1.HostRunning,
+			want: reached, condition: yes,
+		},
+		"it is away for a moment": {
+			guest: reached, before: yes, view: guestView{channel: libvirt.AgentClosed, said: reached}, state: v1alpha1.HostRunning,
+			want: reached, condition: yes,
+		},
+		"it is away, and what it said stays": {
+			guest: reached, before: yes, view: guestView{channel: libvirt.AgentClosed, voice: voiceSilent, said: reached}, state: v1alpha1.HostRunning,
+			want: reached, condition: no,
+		},
+		"it has never answered, with its channel open": {
+			before: dunno, view: guestView{channel: libvirt.AgentOpen, voice: voiceSilent}, state: v1alpha1.HostRunning,
+			condition: no,
+		},
+		"an executor that remembers nothing leaves it as it is": {
+			guest: earlier, before: yes, view: guestView{channel: libvirt.AgentOpen}, state: v1alpha1.HostRunning,
+			want: earlier, condition: yes,
+		},
+		"a guest that is paused": {
+			guest: earlier, before: yes, view: guestView{channel: libvirt.AgentOpen, voice: voiceSilent}, state: v1alpha1.HostPaused,
+			want: earlier, condition: yes,
+		},
+		"a guest that shuts down": {
+			guest: earlier, before: yes, view: guestView{channel: libvirt.AgentClosed, voice: voiceSilent}, state: v1alpha1.HostStopping,
+			want: earlier, condition: yes,
+		},
+		"a guest that is off":           {guest: earlier, before: yes, state: v1alpha1.HostStopped},
+		"a guest that has ended":        {guest: earlier, before: yes, state: v1alpha1.HostEnded},
+		"a guest that failed":           {guest: earlier, before: no, state: v1alpha1.HostFailed},
+		"a guest whose memory is saved": {guest: earlier, before: yes, state: v1alpha1.HostSuspended},
+		"a guest that is gone":          {guest: earlier, before: yes, state: v1alpha1.HostGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := metav1.Condition{Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionTrue}
+			status := &v1alpha1.VirtualMachineStatus{Guest: c.guest, Conditions: []metav1.Condition{other}}
+			if c.before != absent {
+				status.Conditions = append(status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAgentConnected, Status: c.before})
+			}
+			c.view.apply(status, c.state, c.fresh, testNow)
+			again := status.DeepCopy()
+			c.view.apply(again, c.state, false, testNow.Add(time.Hour))
+			if diff := cmp.Diff(status, again); diff != "" {
+				t.Errorf("applied twice: %s", diff)
+			}
+			if diff := cmp.Diff(c.want, status.Guest); diff != "" {
+				t.Errorf("guest: %s", diff)
+			}
+			got := map[string]metav1.ConditionStatus{}
+			for _, condition := range status.Conditions {
+				got[condition.Type] = condition.Status
+			}
+			want := map[string]metav1.ConditionStatus{v1alpha1.ConditionScheduled: yes}
+			if c.condition != absent {
+				want[v1alpha1.ConditionAgentConnected] = c.condition
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("conditions: %s", diff)
+			}
+		})
+	}
+}
