@@ -72,7 +72,7 @@ deps-run:
 ##@ Test
 
 .PHONY: test
-test: deps test-unit test-placement-quick test-integration test-e2e ## Install what is missing and run every test.
+test: deps test-unit test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
@@ -98,6 +98,20 @@ test-integration: tools ## Run the tests against a real API server.
 test-e2e: build tools guest ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 20m
+
+FAULTS ?= 200
+SEED ?= 0
+TABLE ?= .run/faults.md
+
+.PHONY: test-faults
+test-faults: build tools guest ## Hurt real guests in every known way, then kill FAULTS (200) processes at random; half an hour, needs root.
+	$(GO_TEST) -c -o $(BIN)/faults.test ./test/faults
+	cd test/faults && $(SUDO) $(BIN)/faults.test -test.v -test.timeout 90m -faults $(FAULTS) -seed $(SEED) -table "$(abspath $(TABLE))"
+
+.PHONY: test-faults-quick
+test-faults-quick: build tools guest ## The part of it that make test runs: QEMU, libvirtd and vm-executor are killed.
+	$(GO_TEST) -c -o $(BIN)/faults.test ./test/faults
+	cd test/faults && $(SUDO) $(BIN)/faults.test -test.v -test.timeout 15m -test.short
 
 # The scheduler of pods, of the very version that is embedded.
 $(TOOLS)/kube-scheduler: go.mod
