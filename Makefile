@@ -132,6 +132,13 @@ bench: build tools $(TOOLS)/kube-scheduler ## Compare with kube-scheduler: NODES
 	$(BIN)/bench --nodes $(NODES) --workloads $(WORKLOADS) --pairs $(PAIRS) --shapes $(SHAPES) --mode $(MODE) --out "$(OUT)" --markdown "$(OUT:.json=.md)" $(BENCH_ARGS)
 	$(BIN)/bench check "$(OUT)"
 
+TIMES ?= 20
+
+.PHONY: bench-startstop
+bench-startstop: build tools guest ## Start and stop a real guest TIMES (20) times through Domus and by libvirt alone; needs root and a machine at rest.
+	go build -tags $(TAGS) -o $(BIN)/bench ./test/performance/bench
+	$(SUDO) $(BIN)/bench startstop --times $(TIMES)
+
 ##@ Change it
 
 .PHONY: generate
