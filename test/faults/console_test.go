@@ -29,12 +29,12 @@ const (
 	askEvery = 3 * time.Second
 	// question has the number of the question to fill in, so that no answer is
 	// taken for another's.
-	question = "\necho SAYS-%d $(cat /proc/sys/kernel/random/boot_id) $(cut -d' ' -f1 /proc/uptime)\n"
+	question = "\necho SAYS-%d $(cat /proc/sys/kernel/random/boot_id) $(cut -d' ' -f1 /proc/uptime) END\n"
 )
 
 var (
 	questions atomic.Int64
-	answer    = regexp.MustCompile(`SAYS-(\d+) ([0-9a-f-]{36}) ([0-9.]+)`)
+	answer    = regexp.MustCompile(`SAYS-(\d+) ([0-9a-f-]{36}) ([0-9.]+) END`)
 )
 
 // ask asks the guest that a QEMU process runs, in its shell on the serial

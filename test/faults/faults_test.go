@@ -96,8 +96,6 @@ var (
 		after: func(t *testing.T) {
 			_, err := env.Virsh("pool-destroy", scratchPool)
 			must(t, err)
-			_, err = env.Virsh("pool-undefine", scratchPool)
-			must(t, err)
 			inHost(t, "umount", "--lazy", scratchInside)
 		},
 	}

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -71,13 +70,7 @@ func create(t *testing.T, name string, disks ...any) *v1alpha1.VirtualMachine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.Namespace}}
-	if err := env.Create(t.Context(), ns); err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
-	}
-	if err := env.Create(t.Context(), vm); err != nil {
-		t.Fatal(err)
-	}
+	must(t, env.Create(t.Context(), vm))
 	return vm
 }
 

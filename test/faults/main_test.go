@@ -5,12 +5,16 @@
 package faults
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/test/internal/live"
 )
@@ -77,6 +81,10 @@ func run(m *testing.M) (code int, err error) {
 	}
 	if err := env.Connect(); err != nil {
 		return 1, err
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live.Namespace}}
+	if err := env.Create(context.Background(), namespace); err != nil {
+		return 1, fmt.Errorf("making namespace %s: %w", live.Namespace, err)
 	}
 	code = m.Run()
 	if err := outcomes.write(os.Stdout, *tableFile); err != nil {
