@@ -21,8 +21,8 @@ type procedure uint32
 const (
 	remoteProgram = 0x20008086
 
-	procShutdown procedure = 33
-	procCreate   procedure = 196 // with flags
+	procShutdown procedure = 258 // with flags
+	procCreate   procedure = 9
 	procUndefine procedure = 231 // with flags
 	procDefine   procedure = 350 // with flags
 )

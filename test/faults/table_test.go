@@ -80,6 +80,8 @@ const stillTime = 5 * time.Second
 type trial struct {
 	row
 	*subject
+	// number is the row's in the table.
+	number        int
 	before, after observation
 	wrong         []string
 	took          time.Duration
@@ -92,7 +94,7 @@ func TestFaults(t *testing.T) {
 		var rows []*trial
 		for ; at < len(table) && table[at].fault == f; at++ {
 			if !testing.Short() || f.short && table[at].state.shared {
-				rows = append(rows, &trial{row: table[at]})
+				rows = append(rows, &trial{row: table[at], number: at})
 			}
 		}
 		if len(rows) > 0 {
@@ -103,10 +105,10 @@ func TestFaults(t *testing.T) {
 
 // try lets the fault strike, and holds what becomes of each VM.
 func try(t *testing.T, f *fault, rows []*trial) {
-	for i, r := range rows {
+	for _, r := range rows {
 		name := strings.ReplaceAll(strings.ReplaceAll(r.state.name, " ", "-"), ",", "")
 		if !r.state.shared {
-			name = fmt.Sprintf("%s-%d", strings.ToLower(strings.Fields(f.name)[0]), i)
+			name = fmt.Sprintf("guest-%d", r.number)
 		}
 		r.subject = &subject{name: name}
 		if r.state.reach != nil {
