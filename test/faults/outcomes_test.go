@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 )
 
 // outcomes are what has happened, in the order of the table.
@@ -19,8 +18,8 @@ type record struct {
 	random []string
 }
 
-// add notes a row of the table.
-func (r *record) add(t trial) {
+// add notes a row of the table, and returns it.
+func (r *record) add(t trial) string {
 	outcome := "as expected"
 	if len(t.wrong) > 0 {
 		outcome = "**" + strings.ReplaceAll(strings.Join(t.wrong, "; "), "|", "/") + "**"
@@ -34,10 +33,12 @@ func (r *record) add(t trial) {
 		}
 		return fmt.Sprintf("%.0f s", o.said.up.Seconds())
 	}
+	row := fmt.Sprintf("| %s | %s | %s | %s | %d → %d | %s → %s | %.0f s |",
+		t.fault.name, t.state.name, t.what.says, outcome, t.before.boots, t.after.boots, up(t.before), up(t.after), t.took.Seconds())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rows = append(r.rows, fmt.Sprintf("| %s | %s | %s | %s | %d → %d | %s → %s | %s |",
-		t.fault.name, t.state.name, t.what.says, outcome, t.before.boots, t.after.boots, up(t.before), up(t.after), t.took.Round(100*time.Millisecond)))
+	r.rows = append(r.rows, row)
+	return row
 }
 
 // addRandom notes a row of the random run.

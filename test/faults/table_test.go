@@ -163,7 +163,7 @@ func try(t *testing.T, f *fault, rows []*trial) {
 	}
 	stillUntil(t, rows, time.Now().Add(stillTime))
 	for _, r := range rows {
-		outcomes.add(*r)
+		t.Log(outcomes.add(*r))
 		for _, wrong := range r.wrong {
 			t.Errorf("%s; %s: %s; before: %s; now: %s", f.name, r.state.name, wrong, r.before.status(), r.after.status())
 		}
