@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sort"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ func TestRandomFaults(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	u := &user{random: rand.New(rand.NewPCG(*seed, 1)), wants: map[string]v1alpha1.PowerState{}}
-	w := &watcher{}
+	w := &watcher{seen: map[guest]bool{}}
 	var running sync.WaitGroup
 	running.Go(func() { u.live(ctx) })
 	running.Go(func() { w.watch(ctx) })
@@ -82,6 +83,7 @@ func TestRandomFaults(t *testing.T) {
 	outcomes.addRandom("| seed | %d |", *seed)
 	outcomes.addRandom("| killed, of %d asked for | %d in %s: %s |", *faults, total, struck.Round(time.Second), strings.Join(names, ", "))
 	outcomes.addRandom("| VMs | %s |", u.summary())
+	outcomes.addRandom("| real guests | %d lives of them seen |", len(w.seen))
 	outcomes.addRandom("| outcome | %s, %s after the last fault |", outcome, (time.Since(began) - struck).Round(time.Second))
 }
 
@@ -141,12 +143,20 @@ type guest struct {
 	uuid string
 }
 
-// guests are those of the cluster's real host.
+// guests are those of the cluster's real host, known by its namespace.
 func guests() []guest {
+	namespace := func(pid int) string {
+		of, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid))
+		return of
+	}
+	host, err := env.PID(realHost)
+	if err != nil || namespace(host) == "" {
+		return nil
+	}
 	var out []guest
 	for _, pid := range live.Processes() {
 		command := live.CommandLine(pid)
-		if !strings.HasPrefix(command, "/usr/bin/qemu-system") || !strings.Contains(command, env.Dir) {
+		if !strings.HasPrefix(command, "/usr/bin/qemu-system") || namespace(pid) != namespace(host) {
 			continue
 		}
 		if _, after, found := strings.Cut(command, " -uuid "); found {
@@ -160,6 +170,8 @@ func guests() []guest {
 type watcher struct {
 	mu    sync.Mutex
 	found []string
+	// seen has all that ran.
+	seen map[guest]bool
 }
 
 func (w *watcher) watch(ctx context.Context) {
@@ -167,6 +179,7 @@ func (w *watcher) watch(ctx context.Context) {
 		runs := map[string][]int{}
 		for _, g := range guests() {
 			runs[g.uuid] = append(runs[g.uuid], g.pid)
+			w.seen[g] = true
 		}
 		for uuid, pids := range runs {
 			if len(pids) > 1 {
@@ -182,6 +195,9 @@ func (w *watcher) watch(ctx context.Context) {
 func (w *watcher) doubled() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.seen) == 0 {
+		return []string{"no guest was ever seen to run"}
+	}
 	return w.found
 }
 
