@@ -1,8 +1,10 @@
 package faults
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -158,9 +160,11 @@ func try(t *testing.T, f *fault, rows []*trial) {
 		up(t)
 	}
 	healed := time.Now()
+	var settling sync.WaitGroup
 	for _, r := range rows {
-		r.hold("afterwards", r.settle(t, healed))
+		settling.Go(func() { r.hold("afterwards", r.settle(t.Context(), healed)) })
 	}
+	settling.Wait()
 	stillUntil(t, rows, time.Now().Add(stillTime))
 	for _, r := range rows {
 		t.Log(outcomes.add(*r))
@@ -189,10 +193,9 @@ func (r *trial) hold(when, wrong string) {
 
 // settle waits until the VM is as expected, its guest says so itself, and
 // nothing but that is true at once.
-func (r *trial) settle(t *testing.T, since time.Time) string {
-	t.Helper()
+func (r *trial) settle(ctx context.Context, since time.Time) string {
 	return await(settleTime, func() string {
-		o, err := r.observe(t.Context())
+		o, err := r.observe(ctx)
 		if err != nil {
 			return err.Error()
 		}
