@@ -46,8 +46,14 @@ type work struct {
 	keptAt time.Time
 }
 
-// keep remembers an object that the watch may not have heard of.
-func (w *work) keep(vm *v1alpha1.VirtualMachine, now time.Time) { w.newest, w.keptAt = vm, now }
+// keep remembers an object that the watch may not have heard of. One that is
+// kept already gets no more time for it.
+func (w *work) keep(vm *v1alpha1.VirtualMachine, now time.Time) {
+	if w.newest != nil && vm != nil && w.newest.UID == vm.UID && w.newest.ResourceVersion == vm.ResourceVersion {
+		return
+	}
+	w.newest, w.keptAt = vm, now
+}
 
 // again is when to look again: as decided, and when the watch should have heard
 // of what it has not.
