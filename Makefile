@@ -75,7 +75,7 @@ deps-run:
 ##@ Test
 
 .PHONY: test
-test: deps test-unit test-placement-quick test-integration test-e2e ## Install what is missing and run every test.
+test: deps test-unit test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
@@ -102,6 +102,20 @@ test-e2e: build tools guest ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 20m
 
+FAULTS ?= 200
+SEED ?= 0
+TABLE ?= .run/faults.md
+
+.PHONY: test-faults
+test-faults: build tools guest ## Hurt real guests in every known way, then kill FAULTS (200) processes at random; half an hour, needs root.
+	$(GO_TEST) -c -o $(BIN)/faults.test ./test/faults
+	cd test/faults && $(SUDO) $(BIN)/faults.test -test.v -test.timeout 90m -faults $(FAULTS) -seed $(SEED) -table "$(abspath $(TABLE))"
+
+.PHONY: test-faults-quick
+test-faults-quick: build tools guest ## The part of it that make test runs: QEMU, libvirtd and vm-executor are killed.
+	$(GO_TEST) -c -o $(BIN)/faults.test ./test/faults
+	cd test/faults && $(SUDO) $(BIN)/faults.test -test.v -test.timeout 15m -test.short
+
 # The scheduler of pods, of the very version that is embedded.
 $(TOOLS)/kube-scheduler: go.mod
 	go build -trimpath -ldflags '-s -w $(K8S_LDFLAGS)' -o $@ k8s.io/kubernetes/cmd/kube-scheduler
@@ -120,6 +134,13 @@ bench: build tools $(TOOLS)/kube-scheduler ## Compare with kube-scheduler: NODES
 	mkdir -p "$(dir $(OUT))"
 	$(BIN)/bench --nodes $(NODES) --workloads $(WORKLOADS) --pairs $(PAIRS) --shapes $(SHAPES) --mode $(MODE) --out "$(OUT)" --markdown "$(OUT:.json=.md)" $(BENCH_ARGS)
 	$(BIN)/bench check "$(OUT)"
+
+TIMES ?= 20
+
+.PHONY: bench-startstop
+bench-startstop: build tools guest ## Start and stop a real guest TIMES (20) times through Domus and by libvirt alone; needs root and a machine at rest.
+	go build -tags $(TAGS) -o $(BIN)/bench ./test/performance/bench
+	$(SUDO) $(BIN)/bench startstop --times $(TIMES)
 
 ##@ Change it
 

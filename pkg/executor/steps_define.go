@@ -42,7 +42,8 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 		if err != nil {
 			return fmt.Errorf("storing the finalizer of VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
 		}
-		in.VM, w.newest = stored, stored
+		in.VM = stored
+		w.keep(stored, a.clock.Now())
 	}
 	if err := a.host.Define(look, xml); err != nil {
 		rejection, failure := defineFailure(err, w.memory.Failures+1, ran(vm))

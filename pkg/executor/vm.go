@@ -30,6 +30,10 @@ const (
 	// destroyTimeout is for switching a guest off, which libvirt does by force
 	// after 10 s; others may be before it.
 	destroyTimeout = time.Minute
+	// watchLag is how long the watch may take to hear of our own write. One that
+	// has not by then never will: the API server's data may have been restored
+	// from a backup, and count its versions anew from an earlier one.
+	watchLag = time.Minute
 )
 
 // work is what the agent keeps for one VM between turns. Only the goroutine
@@ -37,10 +41,29 @@ const (
 type work struct {
 	memory Memory
 	// newest is the object as our last write left it: the cache may not have
-	// heard of that write yet, and would have us repeat it.
+	// heard of that write yet, and would have us repeat it. keptAt is when.
 	newest *v1alpha1.VirtualMachine
+	keptAt time.Time
 	// save is one that has not been taken over, if any.
 	save *save
+}
+
+// keep remembers an object that the watch may not have heard of. One that is
+// kept already gets no more time for it.
+func (w *work) keep(vm *v1alpha1.VirtualMachine, now time.Time) {
+	if w.newest != nil && vm != nil && w.newest.UID == vm.UID && w.newest.ResourceVersion == vm.ResourceVersion {
+		return
+	}
+	w.newest, w.keptAt = vm, now
+}
+
+// again is when to look again: as decided, and when the watch should have heard
+// of what it has not.
+func (w *work) again(decided time.Duration) time.Duration {
+	if w.newest != nil && (decided == 0 || decided > watchLag) {
+		return watchLag + time.Second
+	}
+	return decided
 }
 
 // turn brings one VM and its domain a step closer, and says when to look again.
@@ -57,6 +80,7 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 				return 0, err
 			}
 			live = true
+			w.keep(vm, a.clock.Now())
 		}
 		others := a.others(key, vm)
 		if len(others) > 0 && !live {
@@ -86,8 +110,9 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 		if !decision.Again {
 			if vm == nil || !vm.PlacedOn(a.config.NodeName) {
 				a.forget(key)
+				return decision.RequeueAfter, nil
 			}
-			return decision.RequeueAfter, nil
+			return w.again(decision.RequeueAfter), nil
 		}
 		// What follows may use the object for a report, which is guarded by the
 		// epoch, but not for another start or stop.
@@ -254,7 +279,7 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 	if err != nil {
 		return fmt.Errorf("reporting %s: %w", r.State, err)
 	}
-	w.newest = stored
+	w.keep(stored, a.clock.Now())
 	switch r.State {
 	case v1alpha1.HostRunning, v1alpha1.HostPaused:
 		w.memory.Expected = true
@@ -283,6 +308,9 @@ func (a *Agent) cachedVM(ctx context.Context, key types.NamespacedName, w *work)
 	if order, err := resourceversion.CompareResourceVersion(vm.ResourceVersion, w.newest.ResourceVersion); err != nil || order >= 0 {
 		w.newest = nil
 		return vm
+	}
+	if a.clock.Since(w.keptAt) > watchLag {
+		return nil
 	}
 	return w.newest
 }

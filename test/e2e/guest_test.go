@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/test/internal/live"
 )
 
 const (
@@ -24,8 +25,8 @@ const (
 // banner is what the guest prints each time it has booted, farewell what it
 // prints when it has been asked to shut down.
 const (
-	banner   = "DOMUS-GUEST-UP"
-	farewell = "DOMUS-GUEST-OFF"
+	banner   = live.Banner
+	farewell = live.Farewell
 )
 
 // TestAGuestsLife follows one real guest from its creation to its deletion.

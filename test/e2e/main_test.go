@@ -4,12 +4,12 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"domus.dev/domus/test/internal/live"
 )
 
 // keepVariable, when set in the environment, leaves the cluster running after
@@ -22,7 +22,7 @@ var env *cluster
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
-	if err := prerequisites(); err != nil {
+	if err := live.Prerequisites(bin, "test-e2e"); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
@@ -44,7 +44,7 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
-	env = &cluster{dir: dir}
+	env = newCluster(dir)
 	defer func() {
 		if err := env.end(); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -71,24 +71,8 @@ func run(m *testing.M) (code int) {
 	return code
 }
 
-// prerequisites says everything that is missing, with the remedy.
-func prerequisites() error {
-	var wrong []error
-	if os.Geteuid() != 0 {
-		wrong = append(wrong, errors.New("root is needed for a host with real guests: run make test-e2e, which uses sudo"))
-	}
-	for _, tool := range []string{"libvirtd", "virsh", "qemu-system-x86_64"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			wrong = append(wrong, fmt.Errorf("%s is missing: run make deps", tool))
-		}
-	}
-	for _, name := range []string{"domus-dev", "vm-scheduler", "vm-executor", "tools/etcd", "tools/kube-apiserver", "guest/tiny.qcow2", "guest/agent.qcow2"} {
-		if _, err := os.Stat(program(name)); err != nil {
-			wrong = append(wrong, fmt.Errorf("%w: run make build tools guest", err))
-		}
-	}
-	return errors.Join(wrong...)
-}
+// bin is the folder of the built programs.
+var bin = filepath.Join("..", "..", "bin")
 
-// program is the path of something in bin/.
-func program(name string) string { return filepath.Join("..", "..", "bin", name) }
+// program is the path of something in it.
+func program(name string) string { return filepath.Join(bin, name) }

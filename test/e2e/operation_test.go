@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/test/internal/live"
 )
 
 // withScreen are the devices of a guest that has a screen and a keyboard, and a
@@ -169,7 +170,7 @@ func measure(t *testing.T, w *watched) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.process()))
 	g.Expect(err).NotTo(HaveOccurred())
 	var resident int64
-	_, err = fmt.Sscanf(statusFields(string(content))["VmRSS"], "%d kB", &resident)
+	_, err = fmt.Sscanf(live.StatusFields(string(content))["VmRSS"], "%d kB", &resident)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(usage.Memory).To(BeNumerically("~", resident<<10, resident<<10/10))
 	g.Expect([]int64{usage.BlockWritten, usage.NetReceived, usage.NetSent}).To(Equal([]int64{0, 0, 0}), "its disk is read-only, and it has no interface")

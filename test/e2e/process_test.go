@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"domus.dev/domus/test/internal/live"
 )
 
 // allowed is on which CPUs the kernel lets a guest run, in Linux list format.
@@ -32,7 +34,7 @@ func allowedCPUs(pid int) (allowed, error) {
 		if err != nil {
 			continue // a thread that has ended
 		}
-		fields := statusFields(string(status))
+		fields := live.StatusFields(string(status))
 		var number int
 		switch name := fields["Name"]; {
 		case scan(name, "CPU %d/", &number):
@@ -44,16 +46,6 @@ func allowedCPUs(pid int) (allowed, error) {
 		}
 	}
 	return out, nil
-}
-
-// statusFields reads proc_pid_status(5).
-func statusFields(status string) map[string]string {
-	fields := map[string]string{}
-	for line := range strings.Lines(status) {
-		key, value, _ := strings.Cut(line, ":")
-		fields[key] = strings.TrimSpace(value)
-	}
-	return fields
 }
 
 // mapping is memory of a process in hugepages.

@@ -14,11 +14,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/test/internal/live"
 )
 
-// namespace holds the tests' VMs. The guest image is called demo.tiny.qcow2,
-// and is therefore this namespace's.
-const namespace = "demo"
+// namespace holds the tests' VMs.
+const namespace = live.Namespace
 
 // domain is a guest's disk, in the way a user writes it.
 var domain = map[string]any{

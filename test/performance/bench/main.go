@@ -69,6 +69,6 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.profile, "profile", "", "folder for CPU profiles of schedulers and API server, taken amid the run")
 	f.IntVar(&o.verbosity, "verbosity", 0, "of the schedulers' logs, which are in a temporary folder while the bench runs")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Minute, "the longest one run may take")
-	cmd.AddCommand(newCheckCommand(), newTableCommand(), newWatchersCommand(), newExecutorCommand(), newRelistCommand())
+	cmd.AddCommand(newCheckCommand(), newTableCommand(), newWatchersCommand(), newExecutorCommand(), newRelistCommand(), newStartStopCommand())
 	return cmd
 }

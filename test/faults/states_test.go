@@ -1,0 +1,177 @@
+package faults
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// state is what a VM is in, or on its way to, when a fault strikes.
+type state struct {
+	name string
+	// shared VMs are used for one fault after the other.
+	shared bool
+	// reach makes it, if it is not there; nil leaves it to then.
+	reach func(t *testing.T, name string) *subject
+	// then is what happens last before the fault strikes.
+	then func(t *testing.T, s *subject)
+	// amid is what is done to it while the fault lasts.
+	amid func(t *testing.T, s *subject)
+}
+
+// The states.
+var (
+	isRunning = state{name: "running", shared: true, reach: runIt}
+	isOff     = state{name: "stopped", shared: true, reach: runAndStop}
+	// isStarting was just created.
+	isStarting = state{name: "starting", then: func(t *testing.T, s *subject) { s.uuid = create(t, s.name).DomainUUID() }}
+	// isStopping has just been asked to shut down, isDeleted to go.
+	isStopping = state{name: "stopping", reach: runIt, then: power(v1alpha1.PowerStopped)}
+	isDeleted  = state{name: "being deleted", reach: runIt, then: ask4Deletion}
+	// isNeighbour is told to stop and to start while the fault lasts.
+	isNeighbour = state{name: "its neighbour", reach: runIt, amid: stopAndStart}
+	// isToldToStop and isToldToStart are told so while the fault lasts.
+	isToldToStop  = state{name: "running, told to stop meanwhile", reach: runIt, amid: power(v1alpha1.PowerStopped)}
+	isToldToStart = state{name: "stopped, told to start meanwhile", reach: runAndStop, amid: power(v1alpha1.PowerRunning)}
+	// isDeletedAmid and isOffAndDeletedAmid are deleted while the fault lasts.
+	isDeletedAmid       = state{name: "running, deleted meanwhile", reach: runIt, amid: ask4Deletion}
+	isOffAndDeletedAmid = state{name: "stopped, deleted meanwhile", reach: runAndStop, amid: ask4Deletion}
+	// hasFullDisk writes to a disk until there is no room for it.
+	hasFullDisk = state{name: "writing to a disk", reach: runWithScratchDisk}
+)
+
+// States around a copy of etcd.
+var (
+	isCreatedSince = state{name: "created since the copy", then: func(t *testing.T, s *subject) { s.uuid = runIt(t, s.name).uuid }}
+	isStoppedSince = state{name: "stopped since the copy", reach: runIt, then: func(t *testing.T, s *subject) {
+		power(v1alpha1.PowerStopped)(t, s)
+		reaches(t, s, off)
+	}}
+	isStartedSince = state{name: "started since the copy", reach: runAndStop, then: func(t *testing.T, s *subject) {
+		power(v1alpha1.PowerRunning)(t, s)
+		reaches(t, s, running)
+		hears(t, s)
+	}}
+	isDeletedSince = state{name: "deleted since the copy", reach: runIt, then: func(t *testing.T, s *subject) { remove(t, s.name) }}
+)
+
+// runIt brings the VM to run, and its guest to answer.
+func runIt(t *testing.T, name string) *subject {
+	t.Helper()
+	s := subjectOf(t, name, v1alpha1.PowerRunning)
+	reaches(t, s, running)
+	hears(t, s)
+	return s
+}
+
+// runAndStop brings the VM to have run, and to be off.
+func runAndStop(t *testing.T, name string) *subject {
+	t.Helper()
+	vm, err := get(t.Context(), name)
+	must(t, err)
+	if vm == nil {
+		runIt(t, name)
+	}
+	s := subjectOf(t, name, v1alpha1.PowerStopped)
+	reaches(t, s, off)
+	return s
+}
+
+// subjectOf is the VM, made if there is none, with the power state.
+func subjectOf(t *testing.T, name string, want v1alpha1.PowerState) *subject {
+	t.Helper()
+	vm, err := get(t.Context(), name)
+	must(t, err)
+	if vm == nil {
+		vm = create(t, name)
+	}
+	s := &subject{name: name, uuid: vm.DomainUUID()}
+	if vm.Spec.PowerState != want {
+		power(want)(t, s)
+	}
+	return s
+}
+
+func reaches(t *testing.T, s *subject, is func(observation) string) {
+	t.Helper()
+	within(t, settleTime, "VM "+s.name+" is ready for the fault", func() string {
+		o, err := s.observe(t.Context())
+		if err != nil {
+			return err.Error()
+		}
+		return is(o)
+	})
+}
+
+// hears waits for a guest's answer.
+func hears(t *testing.T, s *subject) {
+	t.Helper()
+	_, err := ask(s.process().pid, bootTime)
+	must(t, err)
+}
+
+// power tells the VM, as often as it takes to be heard: with vm-scheduler away
+// nothing is admitted.
+func power(want v1alpha1.PowerState) func(t *testing.T, s *subject) {
+	return func(t *testing.T, s *subject) {
+		t.Helper()
+		within(t, settleTime, s.name+" is told to be "+string(want), func() string {
+			if err := setPower(t.Context(), s.name, want); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+	}
+}
+
+func ask4Deletion(t *testing.T, s *subject) {
+	t.Helper()
+	must(t, env.Delete(t.Context(), named(s.name)))
+}
+
+// stopAndStart notes how long it takes.
+func stopAndStart(t *testing.T, s *subject) {
+	t.Helper()
+	began := time.Now()
+	power(v1alpha1.PowerStopped)(t, s)
+	reaches(t, s, off)
+	stopped := time.Now()
+	power(v1alpha1.PowerRunning)(t, s)
+	reaches(t, s, running)
+	s.note = fmt.Sprintf("off after %.1f s, on after %.1f s", stopped.Sub(began).Seconds(), time.Since(stopped).Seconds())
+}
+
+const (
+	// scratchPool is a pool that lies in memory, of scratchSize, with one volume
+	// that may grow to more.
+	scratchPool, scratchSize = "scratch", "24m"
+	scratchInside            = "/var/lib/libvirt/scratch"
+	scratchVolume            = "demo.scratch.qcow2"
+	scratchWrites            = 48 // MiB
+)
+
+// runWithScratchDisk brings a VM with a second disk to run.
+func runWithScratchDisk(t *testing.T, name string) *subject {
+	t.Helper()
+	inHost(t, "mkdir", "-p", scratchInside)
+	inHost(t, "mount", "-t", "tmpfs", "-o", "size="+scratchSize, "tmpfs", scratchInside)
+	for _, args := range [][]string{
+		{"pool-create-as", scratchPool, "dir", "--target", scratchInside},
+		{"vol-create-as", scratchPool, scratchVolume, "64M", "--format", "qcow2"},
+	} {
+		_, err := env.Virsh(args...)
+		must(t, err)
+	}
+	vm := create(t, name, map[string]any{
+		"device": "disk",
+		"driver": map[string]any{"name": "qemu", "type": "qcow2"},
+		"source": map[string]any{"volume": map[string]any{"pool": scratchPool, "volume": scratchVolume}},
+		"target": map[string]any{"dev": "vdb", "bus": "virtio"},
+	})
+	s := &subject{name: name, uuid: vm.DomainUUID()}
+	reaches(t, s, running)
+	hears(t, s)
+	return s
+}
