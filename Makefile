@@ -94,13 +94,13 @@ test-placement-quick: ## The same on 500 fleets, as make test does.
 
 .PHONY: test-integration
 test-integration: tools ## Run the tests against a real API server.
-	KUBEBUILDER_ASSETS=$(TOOLS) $(GO_TEST) -count=1 -timeout 20m ./test/integration/...
+	KUBEBUILDER_ASSETS=$(TOOLS) $(GO_TEST) -count=1 -timeout 30m ./test/integration/...
 
 # Compiled first and run as root, since it brings up a host with real guests.
 .PHONY: test-e2e
 test-e2e: build tools guest ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
-	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 20m
+	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 40m
 
 FAULTS ?= 200
 SEED ?= 0
