@@ -146,21 +146,7 @@ func (o *executorOptions) run(ctx context.Context, out io.Writer) (err error) {
 
 // ready waits until something on that port says that it is ready.
 func ready(ctx context.Context, port int) error {
-	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/readyz", port), nil)
-		if err != nil {
-			return false, fmt.Errorf("asking whether vm-executor is ready: %w", err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false, nil
-		}
-		return res.StatusCode == http.StatusOK, res.Body.Close()
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for vm-executor: %w", err)
-	}
-	return nil
+	return untilReady(ctx, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/readyz", port))
 }
 
 // running waits until n VMs run.
