@@ -6,7 +6,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -194,6 +196,23 @@ func TestAVMGoesThroughAllPowerStates(t *testing.T) {
 
 // Guests end in each way under each policy, while the executor looks and while it
 // does not.
+// leaves deletes a VM and waits until its host has let it go.
+func leaves(t *testing.T, ns, name string) {
+	t.Helper()
+	ctx := context.Background()
+	vm := &v1alpha1.VirtualMachine{}
+	vm.Namespace, vm.Name = ns, name
+	if err := suite.client.Delete(ctx, vm); err != nil {
+		t.Error(err)
+	}
+	for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if apierrors.IsNotFound(suite.client.Get(ctx, client.ObjectKeyFromObject(vm), vm)) {
+			return
+		}
+	}
+	t.Errorf("VM %s/%s is not let go: %+v", ns, name, vm.Status)
+}
+
 func TestEachRunPolicy(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := namespace(t, nil)
@@ -209,6 +228,8 @@ func TestEachRunPolicy(t *testing.T) {
 				name := strings.ToLower(fmt.Sprintf("%s-%s-%t", policy, strings.ReplaceAll(how, " ", "-"), away))
 				t.Run(name, func(t *testing.T) {
 					create(t, newVM(ns, name, 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.RunPolicy = policy }))
+					// Its host has to give it up, or the next ones find it full.
+					t.Cleanup(func() { leaves(t, ns, name) })
 					before := waitVM(t, ns, name, stateIs("Running"))
 					if away {
 						h.stop()
