@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +18,8 @@ type expectation struct {
 	// amid is held while the fault lasts, as far as it can be seen without the API
 	// server and without libvirt; nil holds nothing.
 	amid func(s *subject, before observation) string
+	// finally is done last of all, and says what went wrong; nil does nothing.
+	finally func(ctx context.Context, s *subject, before observation) (observation, string)
 }
 
 // amidTime is how long a guest may take to answer while a fault lasts.

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,20 +77,13 @@ var (
 		},
 		amid: func(t *testing.T, hit []*subject) {
 			for _, s := range hit {
-				reaches(t, s, func(o observation) string { return want("phase", o.phase(), v1alpha1.PhasePaused) })
+				reaches(t, s, func(o observation) string {
+					return all(want("phase", o.phase(), v1alpha1.PhasePaused), want("reason", reason(o), v1alpha1.ReasonDiskFull))
+				})
 			}
 		},
-		heal: func(t *testing.T, hit []*subject) {
+		heal: func(t *testing.T, _ []*subject) {
 			inHost(t, "mount", "-o", "remount,size=256m", scratchInside)
-			for _, s := range hit {
-				// What does not go on by itself is told to, as an administrator would.
-				if await(20*time.Second, func() string { return isPaused(s) }) == "" {
-					continue
-				}
-				_, err := env.Virsh("resume", s.uuid)
-				must(t, err)
-				s.note = "resumed by virsh"
-			}
 		},
 		after: func(t *testing.T) {
 			_, err := env.Virsh("pool-destroy", scratchPool)
@@ -175,14 +167,6 @@ var (
 		strike:  func(t *testing.T, _ []*subject) { copyEtcd(t, etcdCopy(), etcdData()) },
 	}
 )
-
-func isPaused(s *subject) string {
-	o, err := s.observe(context.Background())
-	if err != nil {
-		return err.Error()
-	}
-	return running(o)
-}
 
 // bound waits until the executor has all of them to work on.
 func bound(t *testing.T, hit []*subject) {

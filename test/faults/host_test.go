@@ -14,7 +14,7 @@ func inHost(t *testing.T, command ...string) {
 	t.Helper()
 	host, err := env.PID("host")
 	must(t, err)
-	shell(t, append([]string{"nsenter", "--target", strconv.Itoa(host), "--mount"}, command...)...)
+	shell(t, append([]string{"nsenter", "--target", strconv.Itoa(host), "--mount", "--pid"}, command...)...)
 }
 
 func shell(t *testing.T, command ...string) {

@@ -23,6 +23,7 @@ var (
 	tableFile = flag.String("table", "", "file for what happened, as Markdown")
 	faults    = flag.Int("faults", 0, "how many processes TestRandomFaults kills; none by default")
 	seed      = flag.Uint64("seed", 0, "seed of TestRandomFaults; 0 takes one from the clock")
+	states    = flag.String("states", "", "hold only rows with a VM whose state has a part that this regular expression matches")
 	keep      = flag.Bool("keep", false, "leave the cluster running after the tests, to look at")
 )
 

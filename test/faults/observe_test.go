@@ -32,6 +32,8 @@ type observation struct {
 	domain bool
 	// quarantined is the reason for which the host leaves it alone.
 	quarantined string
+	// operation is what was asked of the VM, if anything was.
+	operation *v1alpha1.VirtualMachineOperation
 	// said is what the guest answers; nil while it has not been asked.
 	said *word
 }
@@ -41,6 +43,11 @@ type subject struct {
 	name, uuid string
 	// note is what else the table says of it.
 	note string
+	// operation is the name of what was asked of it last.
+	operation string
+	// said is what its guest said before it came to be in a state in which it does
+	// not answer.
+	said *word
 }
 
 // process is where the guest runs now.
@@ -74,6 +81,12 @@ func (s *subject) observe(ctx context.Context) (observation, error) {
 		return o, err
 	}
 	o.domain = strings.Contains(domains, s.uuid)
+	if s.operation != "" {
+		o.operation = &v1alpha1.VirtualMachineOperation{}
+		if err := env.Get(ctx, client.ObjectKey{Namespace: live.Namespace, Name: s.operation}, o.operation); err != nil {
+			return o, err
+		}
+	}
 	host := &v1alpha1.Hypervisor{}
 	if err := env.Get(ctx, client.ObjectKey{Name: realNode}, host); err != nil {
 		return o, err
@@ -86,9 +99,9 @@ func (s *subject) observe(ctx context.Context) (observation, error) {
 	return o, nil
 }
 
-// hear asks the guest, when there is one.
+// hear asks the guest, when there is one whose CPUs do not stand still.
 func (o *observation) hear(timeout time.Duration) error {
-	if o.qemu.pid == 0 {
+	if o.qemu.pid == 0 || o.phase() == v1alpha1.PhasePaused {
 		return nil
 	}
 	w, err := ask(o.qemu.pid, timeout)
@@ -110,6 +123,9 @@ func (o observation) status() string {
 	out := fmt.Sprintf("phase %s, process %d, %d boots, domain %t, quarantined %q", o.phase(), o.qemu.pid, o.boots, o.domain, o.quarantined)
 	if o.vm != nil && o.vm.Status.Host != nil {
 		out += fmt.Sprintf(", the host says %s %s %q", o.vm.Status.Host.State, o.vm.Status.Host.Reason, o.vm.Status.Host.Message)
+	}
+	if o.operation != nil {
+		out += fmt.Sprintf(", the operation is %s %s %q", o.operation.Status.Phase, o.operation.Status.Reason, o.operation.Status.Message)
 	}
 	return out
 }

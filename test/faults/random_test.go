@@ -40,7 +40,7 @@ var victims = []struct {
 }
 
 // TestRandomFaults kills processes at random moments while VMs are created,
-// stopped, started and deleted at random. In the end everything is as it was
+// stopped, paused, suspended, started and deleted at random. In the end everything is as it was
 // asked for, and at no time did two QEMUs run one VM.
 func TestRandomFaults(t *testing.T) {
 	if *faults == 0 {
@@ -53,7 +53,7 @@ func TestRandomFaults(t *testing.T) {
 	began := time.Now()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	u := &user{random: rand.New(rand.NewPCG(*seed, 1)), wants: map[string]v1alpha1.PowerState{}}
+	u := &user{random: rand.New(rand.NewPCG(*seed, 1)), wants: map[string]v1alpha1.PowerState{}, changed: map[v1alpha1.PowerState]int{}}
 	w := &watcher{seen: map[guest]bool{}}
 	var running sync.WaitGroup
 	running.Go(func() { u.live(ctx) })
@@ -65,6 +65,12 @@ func TestRandomFaults(t *testing.T) {
 	struck := time.Since(began)
 
 	wrong := u.settled(t)
+	took := time.Since(began) - struck
+	// What stands still or is saved can still run.
+	if len(wrong) == 0 {
+		u.wakeAll()
+		wrong = u.settled(t)
+	}
 	wrong = append(wrong, w.doubled()...)
 	for _, what := range wrong {
 		t.Errorf("seed %d: %s", *seed, what)
@@ -84,7 +90,7 @@ func TestRandomFaults(t *testing.T) {
 	outcomes.addRandom("| killed, of %d asked for | %d in %s: %s |", *faults, total, struck.Round(time.Second), strings.Join(names, ", "))
 	outcomes.addRandom("| VMs | %s |", u.summary())
 	outcomes.addRandom("| real guests | %d lives of them seen |", len(w.seen))
-	outcomes.addRandom("| outcome | %s, %s after the last fault |", outcome, (time.Since(began) - struck).Round(time.Second))
+	outcomes.addRandom("| outcome | %s, %s after the last fault |", outcome, took.Round(time.Second))
 }
 
 // strikeAtRandom kills one process after the other, sometimes several before
@@ -206,8 +212,9 @@ type user struct {
 	random *rand.Rand
 	// wants has the power state of each VM that shall be there.
 	wants map[string]v1alpha1.PowerState
-	// created, changed and deleted count what went through.
-	created, changed, deleted int
+	// created, deleted and, by what they were told, changed count what went through.
+	created, deleted int
+	changed          map[v1alpha1.PowerState]int
 	// refused is what could not be asked for.
 	refused []string
 }
@@ -260,13 +267,13 @@ func (u *user) act() {
 		}
 		return
 	}
-	want := v1alpha1.PowerStopped
+	want := v1alpha1.PowerRunning
 	if u.wants[name] == want {
-		want = v1alpha1.PowerRunning
+		want = []v1alpha1.PowerState{v1alpha1.PowerStopped, v1alpha1.PowerPaused, v1alpha1.PowerSuspended}[u.random.IntN(3)]
 	}
 	if u.insist(func(ctx context.Context) error { return setPower(ctx, name, want) }) {
 		u.wants[name] = want
-		u.changed++
+		u.changed[want]++
 	}
 }
 
@@ -294,7 +301,9 @@ func ignore(err error, harmless func(error) bool) error {
 }
 
 func (u *user) summary() string {
-	return fmt.Sprintf("%d created, %d stopped or started, %d deleted; %d in the end", u.created, u.changed, u.deleted, len(u.wants))
+	return fmt.Sprintf("%d created, told to be Stopped %d, Paused %d, Suspended %d and Running %d times, %d deleted; %d in the end", u.created,
+		u.changed[v1alpha1.PowerStopped], u.changed[v1alpha1.PowerPaused], u.changed[v1alpha1.PowerSuspended], u.changed[v1alpha1.PowerRunning],
+		u.deleted, len(u.wants))
 }
 
 // settled waits until all VMs are as asked for, here and on the host, and says
@@ -307,6 +316,31 @@ func (u *user) settled(t *testing.T) []string {
 		return strings.Join(wrong, "; ")
 	})
 	return append(wrong, u.refused...)
+}
+
+// wakeAll tells all VMs to run.
+func (u *user) wakeAll() {
+	for name := range u.wants {
+		if u.insist(func(ctx context.Context) error { return setPower(ctx, name, v1alpha1.PowerRunning) }) {
+			u.wants[name] = v1alpha1.PowerRunning
+		}
+	}
+}
+
+// phaseOf is the phase that a VM should come to, and how many QEMUs it has then.
+// One that shall stand still or be saved is Stopped where its guest was killed
+// before.
+func phaseOf(want v1alpha1.PowerState, is v1alpha1.Phase) (v1alpha1.Phase, int) {
+	switch {
+	case want == v1alpha1.PowerRunning:
+		return v1alpha1.PhaseRunning, 1
+	case want == v1alpha1.PowerStopped || is == v1alpha1.PhaseStopped:
+		return v1alpha1.PhaseStopped, 0
+	case want == v1alpha1.PowerPaused:
+		return v1alpha1.PhasePaused, 1
+	default:
+		return v1alpha1.PhaseSuspended, 0
+	}
 }
 
 func (u *user) compare(t *testing.T) []string {
@@ -339,12 +373,12 @@ func (u *user) compare(t *testing.T) []string {
 			wrong = append(wrong, vm.Name+" is still there though it was deleted")
 			continue
 		}
-		phase, processes := v1alpha1.PhaseRunning, 1
-		if u.wants[vm.Name] == v1alpha1.PowerStopped {
-			phase, processes = v1alpha1.PhaseStopped, 0
-		}
+		phase, processes := phaseOf(u.wants[vm.Name], vm.Status.Phase)
 		// One that was switched off before it was bound is bound when it is to run.
-		neverBound := phase == v1alpha1.PhaseStopped && vm.Status.Placement == nil && vm.Status.Phase == v1alpha1.PhasePending
+		neverBound := u.wants[vm.Name] != v1alpha1.PowerRunning && vm.Status.Placement == nil && vm.Status.Phase == v1alpha1.PhasePending
+		if neverBound {
+			processes = 0
+		}
 		if vm.DeletionTimestamp != nil || vm.Status.Phase != phase && !neverBound {
 			wrong = append(wrong, fmt.Sprintf("%s is %s instead of %s, deleted %t: %+v", vm.Name, vm.Status.Phase, phase, vm.DeletionTimestamp != nil, vm.Status.Host))
 		}

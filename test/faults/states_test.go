@@ -11,8 +11,11 @@ import (
 // state is what a VM is in, or on its way to, when a fault strikes.
 type state struct {
 	name string
-	// shared VMs are used for one fault after the other.
+	// shared VMs are used for one fault after the other, as long as each has the
+	// state.
 	shared bool
+	// short ones are tried in a short run, too.
+	short bool
 	// reach makes it, if it is not there; nil leaves it to then.
 	reach func(t *testing.T, name string) *subject
 	// then is what happens last before the fault strikes.
@@ -23,8 +26,8 @@ type state struct {
 
 // The states.
 var (
-	isRunning = state{name: "running", shared: true, reach: runIt}
-	isOff     = state{name: "stopped", shared: true, reach: runAndStop}
+	isRunning = state{name: "running", shared: true, short: true, reach: runIt}
+	isOff     = state{name: "stopped", shared: true, short: true, reach: runAndStop}
 	// isStarting was just created.
 	isStarting = state{name: "starting", then: func(t *testing.T, s *subject) { s.uuid = create(t, s.name).DomainUUID() }}
 	// isStopping has just been asked to shut down, isDeleted to go.

@@ -23,6 +23,9 @@ const (
 
 	procShutdown procedure = 258 // with flags
 	procCreate   procedure = 9
+	procSuspend  procedure = 34
+	procSave     procedure = 182
+	procReset    procedure = 245
 	procUndefine procedure = 231 // with flags
 	procDefine   procedure = 350 // with flags
 )
@@ -44,6 +47,12 @@ var (
 	killedAfterShutdown  = killedAt("after it asked a guest to shut down", procShutdown, packetReply)
 	killedBeforeUndefine = killedAt("before it undefines a domain", procUndefine, packetCall)
 	killedAfterUndefine  = killedAt("after it undefined a domain", procUndefine, packetReply)
+	killedBeforePause    = killedAt("before it pauses a guest", procSuspend, packetCall)
+	killedAfterPause     = killedAt("after it paused a guest", procSuspend, packetReply)
+	killedBeforeSave     = killedAt("before it saves a guest", procSave, packetCall)
+	killedAfterSave      = killedAt("after it saved a guest", procSave, packetReply)
+	killedBeforeReset    = killedAt("before it resets a guest", procReset, packetCall)
+	killedAfterReset     = killedAt("after it reset a guest", procReset, packetReply)
 )
 
 // killedAt is the death of the executor when it calls, or is answered, for the
