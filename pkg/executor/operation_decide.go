@@ -74,6 +74,10 @@ func decideOperation(in operationSituation) operationDecision {
 			"vm-executor ended while it was at it: whether it took effect is not known, and it is not done a second time by itself; look at the guest before asking again")
 	case vm == nil || string(vm.UID) != op.Status.VirtualMachineUID:
 		return concluded(v1alpha1.ReasonBindingEnded, "the VirtualMachine was deleted before it was done")
+	case op.Spec.Type == v1alpha1.OperationRestart && (!isFor(op, vm) || ended(hostStatus(vm))):
+		// Wherever the VM goes from here, its guest is started anew there: that is
+		// for vm-scheduler to see.
+		return operationDecision{}
 	case !isFor(op, vm):
 		return concluded(v1alpha1.ReasonBindingEnded, "the VirtualMachine left %s before it was done: create the operation anew when it has another host", op.Status.NodeName)
 	case left <= 0:
@@ -103,7 +107,7 @@ func restartBarred(vm *v1alpha1.VirtualMachine) string {
 	case vm.Spec.RunPolicy == v1alpha1.RunOnce:
 		return "spec.runPolicy is Once: the guest is never started a second time"
 	case ended(hostStatus(vm)):
-		return "the host gave the VirtualMachine up: wait until it has a host again"
+		return "the host gave the VirtualMachine up"
 	}
 	return ""
 }

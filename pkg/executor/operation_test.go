@@ -616,6 +616,14 @@ func TestDecideOperation(t *testing.T) {
 			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(switched)},
 			over(v1alpha1.ReasonWrongState, "spec.powerState is Stopped: set it to Running instead, which starts the guest"),
 		},
+		"a restart of a VM that gave its place up is vm-scheduler's to follow": {
+			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(said(v1alpha1.HostGone))},
+			operationDecision{},
+		},
+		"so is one of a VM that is bound anew": {
+			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(epoch(4))},
+			operationDecision{},
+		},
 		"a restart of a VM that runs once": {
 			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(func(vm *v1alpha1.VirtualMachine) { vm.Spec.RunPolicy = v1alpha1.RunOnce })},
 			over(v1alpha1.ReasonWrongState, "spec.runPolicy is Once: the guest is never started a second time"),

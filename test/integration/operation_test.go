@@ -143,6 +143,23 @@ func TestOperationsOnASimulatedHost(t *testing.T) {
 	})
 }
 
+// TestARestartWithAnotherSize: the VM gives its place up and is placed anew, and
+// the restart is done when it runs again.
+func TestARestartWithAnotherSize(t *testing.T) {
+	startScheduler(t, schedulerOptions{})
+	ns := emptied(t)
+	startHost(t, ns)
+	create(t, newVM(ns, "vm", 1, 1))
+	before := waitVM(t, ns, "vm", running)
+	set(t, ns, "vm", func(spec *v1alpha1.VirtualMachineSpec) { spec.Resources.CPU = 2 })
+	create(t, newOperation(ns, "op", v1alpha1.OperationRestart))
+	waitOperation(t, ns, "op", over(v1alpha1.OperationSucceeded, "", "placed anew"))
+	after := waitVM(t, ns, "vm", running)
+	if p := after.Status.Placement; p.Granted.CPU != 2 || after.Status.Epoch != before.Status.Epoch+1 {
+		t.Errorf("epoch %d, then %d with %+v", before.Status.Epoch, after.Status.Epoch, p)
+	}
+}
+
 func TestOperationsAskedAtOnceAreDoneInTurn(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := emptied(t)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -136,6 +137,8 @@ func follow(in situation) decision {
 	switch {
 	case vm == nil || string(vm.UID) != op.Status.VirtualMachineUID:
 		return fail(in, v1alpha1.ReasonBindingEnded, "the VirtualMachine was deleted before "+op.Status.NodeName+" said how it went")
+	case op.Spec.Type == v1alpha1.OperationRestart && vm.Status.Epoch > op.Status.Epoch:
+		return followElsewhere(in, left)
 	case vm.Status.Epoch != op.Status.Epoch || !vm.PlacedOn(op.Status.NodeName):
 		return fail(in, v1alpha1.ReasonBindingEnded,
 			"the VirtualMachine left "+op.Status.NodeName+" before that said how it went: create the operation anew when it has another host")
@@ -149,6 +152,35 @@ func follow(in situation) decision {
 		return decision{after: left + patience}
 	}
 	return decision{after: left}
+}
+
+// followElsewhere decides about a restart whose VM has left the host that began
+// it: since it asks for another size by now, for one, and is placed anew. The
+// restart is done when a guest of its new binding runs.
+func followElsewhere(in situation, left time.Duration) decision {
+	vm := in.vm
+	host := vm.Status.Host
+	switch {
+	case host != nil && vm.Status.Placement != nil && host.Epoch == vm.Status.Epoch && host.State == v1alpha1.HostRunning:
+		return succeed(in, "the guest was started on "+vm.Status.Placement.NodeName+", where the VirtualMachine was placed anew, with the spec as it is now")
+	case vm.DeletionTimestamp != nil:
+		return fail(in, v1alpha1.ReasonWrongState, "the VirtualMachine is being deleted")
+	case vm.Spec.PowerState != "" && vm.Spec.PowerState != v1alpha1.PowerRunning:
+		return fail(in, v1alpha1.ReasonWrongState, fmt.Sprintf("spec.powerState is %s by now", vm.Spec.PowerState))
+	case left <= 0:
+		return timeOut(in, "the VirtualMachine, which left "+in.operation.Status.NodeName+", to run again: "+whyNot(vm))
+	}
+	return decision{after: left}
+}
+
+// whyNot says why a VM does not run, as its conditions do.
+func whyNot(vm *v1alpha1.VirtualMachine) string {
+	for _, kind := range []string{v1alpha1.ConditionScheduled, v1alpha1.ConditionReady} {
+		if c := meta.FindStatusCondition(vm.Status.Conditions, kind); c != nil && c.Status != metav1.ConditionTrue {
+			return c.Reason + ": " + c.Message
+		}
+	}
+	return "it is on its way"
 }
 
 // await says that the host is waited for, once.
@@ -171,6 +203,13 @@ func fail(in situation, reason, message string) decision {
 	s := in.operation.Status
 	at := metav1.NewTime(in.now.Truncate(time.Second))
 	s.Phase, s.Reason, s.Message, s.FinishedAt = v1alpha1.OperationFailed, reason, message, &at
+	return decision{status: &s}
+}
+
+func succeed(in situation, message string) decision {
+	s := in.operation.Status
+	at := metav1.NewTime(in.now.Truncate(time.Second))
+	s.Phase, s.Reason, s.Message, s.FinishedAt = v1alpha1.OperationSucceeded, "", message, &at
 	return decision{status: &s}
 }
 

@@ -69,6 +69,21 @@ func web(change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
 	return vm
 }
 
+// left is a VM that gave its place on a up and has no other one yet.
+func left(vm *v1alpha1.VirtualMachine) {
+	vm.Status.Epoch, vm.Status.Placement = 4, nil
+	vm.Status.Host.State, vm.Status.Host.Reason = v1alpha1.HostGone, v1alpha1.ReasonResizeNeedsPlacement
+	vm.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionFalse, Reason: "Unschedulable", Message: "no room"}}
+}
+
+// elsewhere is a VM that was placed on b then; its host last spoke of that epoch.
+func elsewhere(said int64) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) {
+		vm.Status.Epoch, vm.Status.Placement = 4, &v1alpha1.Placement{NodeName: "b"}
+		vm.Status.Host.Epoch = said
+	}
+}
+
 func TestDecide(t *testing.T) {
 	const silent = "a cannot be reached, its vm-executor has not been heard of (taint domus.dev/executor-unreachable)"
 	at := ptr.To(metav1.NewTime(now))
@@ -78,6 +93,11 @@ func TestDecide(t *testing.T) {
 	failedOnHost := func(reason, message string) *v1alpha1.VirtualMachineOperationStatus {
 		s := failed(reason, message)
 		s.NodeName, s.VirtualMachineUID, s.Epoch = "a", "web-uid", 3
+		return s
+	}
+	succeededOnHost := func(message string) *v1alpha1.VirtualMachineOperationStatus {
+		s := failedOnHost("", message)
+		s.Phase = v1alpha1.OperationSucceeded
 		return s
 	}
 	assigned := &v1alpha1.VirtualMachineOperationStatus{Phase: v1alpha1.OperationPending, NodeName: "a", VirtualMachineUID: "web-uid", Epoch: 3}
@@ -157,6 +177,27 @@ func TestDecide(t *testing.T) {
 		"the VM was evicted": {
 			situation{operation: asked(v1alpha1.OperationReset, given), vm: web(func(vm *v1alpha1.VirtualMachine) { vm.Status.Epoch, vm.Status.Placement = 4, nil })},
 			decision{status: failedOnHost("BindingEnded", "the VirtualMachine left a before that said how it went: create the operation anew when it has another host")},
+		},
+
+		"a restart follows its VM to another place": {
+			situation{operation: asked(v1alpha1.OperationRestart, given), vm: web(left)},
+			decision{after: time.Minute},
+		},
+		"a restart is done when the VM runs there": {
+			situation{operation: asked(v1alpha1.OperationRestart, given), vm: web(elsewhere(4))},
+			decision{status: succeededOnHost("the guest was started on b, where the VirtualMachine was placed anew, with the spec as it is now")},
+		},
+		"a restart is not done by what ran before": {
+			situation{operation: asked(v1alpha1.OperationRestart, given), vm: web(elsewhere(3))},
+			decision{after: time.Minute},
+		},
+		"a restart says what the VM waited for": {
+			situation{operation: asked(v1alpha1.OperationRestart, given, created(now.Add(-60*time.Second))), vm: web(left)},
+			decision{status: failedOnHost("TimedOut", "1m0s passed while waiting for the VirtualMachine, which left a, to run again: Unschedulable: no room")},
+		},
+		"a restart of what shall not run any more": {
+			situation{operation: asked(v1alpha1.OperationRestart, given), vm: web(left, func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped })},
+			decision{status: failedOnHost("WrongState", "spec.powerState is Stopped by now")},
 		},
 
 		"one that is over is kept for a while":  {situation{operation: asked(v1alpha1.OperationReset, finished(now.Add(-99*time.Second)))}, decision{after: time.Second}},
