@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/controller/heartbeat"
 	"domus.dev/domus/pkg/controller/operation"
 	"domus.dev/domus/pkg/controller/release"
+	"domus.dev/domus/pkg/controller/resting"
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
@@ -27,6 +28,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 	cached := m.GetCache()
 	for _, c := range []interface{ Register(manager.Manager) error }{
 		release.New(cached, status, clk),
+		resting.New(cached, status, clk),
 		exclusion.New(cached, status, clk),
 		finalizer.New(cached, live),
 		grouping.New(cached, status, clk, groups),

@@ -261,3 +261,32 @@ func TestEachRunPolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestAVMThatHasNoHostAndShallNotRun: nobody seeks a host for it, and its status
+// says so.
+func TestAVMThatHasNoHostAndShallNotRun(t *testing.T) {
+	startScheduler(t, schedulerOptions{})
+	ns := emptied(t)
+	rests := func(state v1alpha1.PowerState) func(*v1alpha1.VirtualMachine) string {
+		return func(vm *v1alpha1.VirtualMachine) string {
+			c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionScheduled)
+			if vm.Status.Phase != v1alpha1.PhaseStopped || c == nil || c.Reason != v1alpha1.ReasonNoHostSought || !strings.Contains(c.Message, string(state)) {
+				return fmt.Sprintf("is %s, %+v", vm.Status.Phase, c)
+			}
+			return ""
+		}
+	}
+	waits := func(vm *v1alpha1.VirtualMachine) string {
+		c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionScheduled)
+		if vm.Status.Phase != v1alpha1.PhasePending || c == nil || c.Reason != v1alpha1.ReasonUnschedulable {
+			return fmt.Sprintf("is %s, %+v", vm.Status.Phase, c)
+		}
+		return ""
+	}
+	create(t, newVM(ns, "vm", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerPaused }))
+	waitVM(t, ns, "vm", rests(v1alpha1.PowerPaused))
+	set(t, ns, "vm", power(v1alpha1.PowerRunning))
+	waitVM(t, ns, "vm", waits)
+	set(t, ns, "vm", power(v1alpha1.PowerStopped))
+	waitVM(t, ns, "vm", rests(v1alpha1.PowerStopped))
+}

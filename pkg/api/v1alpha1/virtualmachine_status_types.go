@@ -212,6 +212,8 @@ const (
 	ReasonHostRejected   = "HostRejected"
 
 	ReasonWaitingForGroup = "WaitingForGroup"
+	// ReasonNoHostSought: the VM has no host and shall not run.
+	ReasonNoHostSought = "NoHostSought"
 
 	// ConditionReady is True while the guest runs. Written by the executor; its
 	// reasons are the HostState words and the reasons of status.host.
