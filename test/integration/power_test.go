@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -289,4 +290,26 @@ func TestAVMThatHasNoHostAndShallNotRun(t *testing.T) {
 	waitVM(t, ns, "vm", waits)
 	set(t, ns, "vm", power(v1alpha1.PowerStopped))
 	waitVM(t, ns, "vm", rests(v1alpha1.PowerStopped))
+}
+
+// TestAVMIsStoppedWhileVMSchedulerIsAway: what a guest shall do needs nobody's
+// leave. What could be wrong with a spec is looked at, or refused.
+func TestAVMIsStoppedWhileVMSchedulerIsAway(t *testing.T) {
+	s := startScheduler(t, schedulerOptions{})
+	ns := emptied(t)
+	create(t, newVM(ns, "vm", 1, 1))
+	s.kill()
+	eventuallyRefused(t, func() error {
+		return suite.client.Create(t.Context(), newVM(ns, "other", 1, 1), client.DryRunAll)
+	}, "failed calling webhook")
+	set(t, ns, "vm", func(spec *v1alpha1.VirtualMachineSpec) {
+		spec.PowerState, spec.RunPolicy, spec.WhenStopped = v1alpha1.PowerStopped, v1alpha1.RunManual, v1alpha1.SlotRelease
+	})
+	eventuallyRefused(t, func() error {
+		vm := &v1alpha1.VirtualMachine{}
+		get(t, types.NamespacedName{Namespace: ns, Name: "vm"}, vm)
+		before := vm.DeepCopy()
+		vm.Spec.Resources.CPU = 2
+		return suite.client.Patch(t.Context(), vm, client.MergeFrom(before))
+	}, "failed calling webhook")
 }
