@@ -82,7 +82,7 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		}
 		return nil
 	case StepNoteEnd:
-		f := Failure{Reason: v1alpha1.ReasonGuestEnded, Message: "the guest ended (" + in.Domain.Reason + ") and is started again after a while"}
+		f := Failure{Reason: v1alpha1.ReasonGuestEnded, Message: evidence(in.Domain, in.Domain.Reason).words + "; it is started again after a while"}
 		w.memory.note(f, in.Now)
 		a.tell.failed(vm, f)
 		return nil

@@ -62,6 +62,8 @@ type VM struct {
 	// Announced says that a write told beforehand that the guest is about to be
 	// started, as for a VM whose runPolicy is not Always.
 	Announced bool `json:"announced,omitempty"`
+	// Waits are the writes that said why it has no host yet.
+	Waits int `json:"waits,omitempty"`
 	// Writes are those that succeeded, the creation included.
 	Writes []Count `json:"writes"`
 	// Total is their sum.
@@ -162,6 +164,9 @@ func (c *counter) countVM(event *auditv1.Event) {
 		return
 	}
 	vm.Announced = vm.Announced || saysStarting(event.RequestObject.Raw)
+	if saysWaiting(event.RequestObject.Raw) {
+		vm.Waits++
+	}
 	if saysRunning(event.RequestObject.Raw) {
 		vm.RunningAt = event.StageTimestamp.Time
 	}

@@ -69,6 +69,18 @@ func TestRead(t *testing.T) {
 				},
 			}}},
 		},
+		"why a VM waits is told by writes of their own": {
+			log: born + vmLine(1, "sched", "update", "virtualmachines/status", 200, `{"status":{"conditions":[{"type":"Scheduled","status":"False"}]}}`) +
+				vmLine(2, "sched", "patch", "virtualmachines/status", 200, `[{"op":"add","path":"/status/conditions","value":[{"type":"Scheduled","status":"False"}]}]`) +
+				vmLine(3, "sched", "update", "virtualmachines/status", 200, `{"status":{"conditions":[{"type":"Scheduled","status":"True"}]}}`),
+			want: Report{Writes: 4, PodWrites: []PodWrite{}, VMs: []VM{{
+				Namespace: "demo", Name: "web", Created: at(0), Total: 4, Waits: 2, Writes: []Count{
+					{User: "admin", Verb: "create", Resource: "virtualmachines", Number: 1},
+					{User: "sched", Verb: "update", Resource: "virtualmachines/status", Number: 2},
+					{User: "sched", Verb: "patch", Resource: "virtualmachines/status", Number: 1},
+				},
+			}}},
+		},
 		"a VM that a namesake follows is counted by itself": {
 			log: born + vmLine(1, "exec", "patch", "virtualmachines/status", 200, running) + vmLine(2, "admin", "delete", "virtualmachines", 200, "") +
 				vmLine(9, "admin", "patch", "virtualmachines", 201, ""),
@@ -155,6 +167,7 @@ func TestVerdict(t *testing.T) {
 			want:   "the audit log shows 1 writes to pods, the first by sched",
 		},
 		"a start that was announced": {report: Report{VMs: []VM{{Total: 5, Announced: true}}}},
+		"a VM that had to wait":      {report: Report{VMs: []VM{{Total: 6, Waits: 2}}}},
 		"an announced start that took too many writes": {
 			report: Report{VMs: []VM{{Namespace: "demo", Name: "web", Total: 6, Announced: true}}},
 			want:   "the audit log shows 6 writes to VM demo/web, more than 5",

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
@@ -17,6 +20,38 @@ func saysRunning(raw []byte) bool {
 // started.
 func saysStarting(raw []byte) bool {
 	return says(raw, v1alpha1.ReasonStarting, "/status/host/reason")
+}
+
+// saysWaiting says whether such a write tells that the VM has no host yet, and
+// why.
+func saysWaiting(raw []byte) bool {
+	var object struct {
+		Status struct {
+			Conditions []metav1.Condition `json:"conditions"`
+		} `json:"status"`
+	}
+	if json.Unmarshal(raw, &object) == nil {
+		return waits(object.Status.Conditions)
+	}
+	var operations []struct {
+		Op    string          `json:"op"`
+		Path  string          `json:"path"`
+		Value json.RawMessage `json:"value"`
+	}
+	if json.Unmarshal(raw, &operations) != nil {
+		return false
+	}
+	for _, o := range operations {
+		var conditions []metav1.Condition
+		if (o.Op == "add" || o.Op == "replace") && o.Path == "/status/conditions" && json.Unmarshal(o.Value, &conditions) == nil && waits(conditions) {
+			return true
+		}
+	}
+	return false
+}
+
+func waits(conditions []metav1.Condition) bool {
+	return meta.IsStatusConditionFalse(conditions, v1alpha1.ConditionScheduled)
 }
 
 // says says whether a write puts the word at one of the JSON pointers: a merge
