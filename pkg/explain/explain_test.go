@@ -157,7 +157,7 @@ func TestExplain(t *testing.T) {
 			want: []string{
 				"fits on none of 2 hosts",
 				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (b)",
-				"TaintToleration: has a taint that it does not tolerate (a)",
+				"TaintToleration: has a taint that it does not tolerate: x=yes:NoSchedule (a)",
 				"if it tolerated taint x=yes:NoSchedule it would fit on a",
 			},
 		},
@@ -190,11 +190,28 @@ func TestExplain(t *testing.T) {
 			vm: vm("asked", 2, gib),
 			want: []string{
 				"fits on none of 3 hosts",
-				"TaintToleration: have a taint that it does not tolerate (a,b)",
+				"TaintToleration: have a taint that it does not tolerate: x=yes:NoSchedule (a,b)",
 				"NodeUnschedulable: is cordoned (c)",
-				"once cordoned hosts are open again it would fit on c",
+				"TaintToleration: has a taint that it does not tolerate: y=yes:NoSchedule (b)",
+				"once cordoned hosts are open again (`kubectl uncordon HOST`) it would fit on c",
 				"if it tolerated taint x=yes:NoSchedule it would fit on a",
 				"if it tolerated taint x=yes:NoSchedule and y=yes:NoSchedule it would fit on 2 hosts",
+			},
+		},
+		"hosts do not answer": {
+			world: func(w *world) {
+				w.host("a", tainted(v1alpha1.ExecutorUnreachableTaint))
+				w.host("b", tainted(v1alpha1.ExecutorUnreachableTaint))
+				w.host("c", tainted(v1alpha1.LibvirtUnavailableTaint), tainted("x"))
+			},
+			vm: vm("asked", 2, gib),
+			want: []string{
+				"fits on none of 3 hosts",
+				"TaintToleration: their vm-executor does not answer (taint domus.dev/executor-unreachable=yes:NoSchedule) (a,b)",
+				"TaintToleration: its libvirt does not answer (taint domus.dev/libvirt-unavailable=yes:NoSchedule) (c)",
+				"TaintToleration: has a taint that it does not tolerate: x=yes:NoSchedule (c)",
+				"once vm-executor answers again on hosts with taint domus.dev/executor-unreachable it would fit on 2 hosts",
+				"if it tolerated taint x=yes:NoSchedule and once libvirt answers again on hosts with taint domus.dev/libvirt-unavailable it would fit on c",
 			},
 		},
 		"others keep it away": {
@@ -218,7 +235,7 @@ func TestExplain(t *testing.T) {
 				"NodeUnschedulable: is cordoned (b)",
 				"PodTopologySpread: would break its topologySpreadConstraints (a) evictable",
 				"without its spread over topology.kubernetes.io/zone it would fit on a",
-				"once cordoned hosts are open again it would fit on b",
+				"once cordoned hosts are open again (`kubectl uncordon HOST`) it would fit on b",
 			},
 		},
 		"room is being made for another": {

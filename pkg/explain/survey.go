@@ -56,7 +56,7 @@ func (q *inquiry) rejections(o *outcome, tooLarge bool) []v1alpha1.PlacementReje
 	return out
 }
 
-// rejected are the hosts that were, with what they say.
+// rejected are the hosts that were, with what they say, taints by name.
 func (q *inquiry) rejected(o *outcome) func(yield func(string, *fwk.Status) bool) {
 	return func(yield func(string, *fwk.Status) bool) {
 		for i, status := range o.statuses {
@@ -67,7 +67,8 @@ func (q *inquiry) rejected(o *outcome) func(yield func(string, *fwk.Status) bool
 				// A host without a reason would not be counted.
 				status = fwk.NewStatus(status.Code(), "no reason given").WithPlugin(status.Plugin())
 			}
-			if !yield(q.situation.nodes[i].Node().Name, status) {
+			node := q.situation.nodes[i].Node()
+			if !yield(node.Name, rejections.NameTaints(status, o.pod, node)) {
 				return
 			}
 		}
