@@ -23,8 +23,9 @@ type change struct {
 
 // changes are what would have to change for a VM to be placed that fits nowhere:
 // one thing at a time, each tried by the same plugins. What none of them helps
-// against is not in it.
-func (q *inquiry) changes(ctx context.Context, now *outcome) ([]string, error) {
+// against is not in it. room are the indexes of nodes on which eviction would make
+// room.
+func (q *inquiry) changes(ctx context.Context, now *outcome, room []int) ([]string, error) {
 	by := rejectedBy(now)
 	var out []string
 	if small := by.indexes(hostresources.Name, hostnuma.Name); len(small) > 0 {
@@ -47,10 +48,6 @@ func (q *inquiry) changes(ctx context.Context, now *outcome) ([]string, error) {
 		if len(then.fits) > 0 {
 			out = append(out, fmt.Sprintf("%s it would fit on %s", c.words, q.names(then.fits)))
 		}
-	}
-	room, err := q.evictable(ctx, now)
-	if err != nil {
-		return nil, err
 	}
 	if len(room) > 0 {
 		out = append(out, "evicting VMs of lower priority would make room on "+q.names(room))

@@ -8,15 +8,13 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	corehelpers "k8s.io/component-helpers/scheduling/corev1"
-	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/helper"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
 	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
+	"domus.dev/domus/pkg/plugins/rejections"
 )
 
 // alternatives are the changes that are worth trying, by which plugins rejected
@@ -34,16 +32,13 @@ func (q *inquiry) alternatives(o *outcome, by byPlugin) []change {
 	}
 	if by.has(names.NodeUnschedulable) {
 		t := corev1.Toleration{Key: corev1.TaintNodeUnschedulable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}
-		out = append(out, tolerating("once cordoned hosts are open again", t))
+		out = append(out, tolerating(uncordoned, t))
 	}
-	if tainted := by.indexes(names.TaintToleration); len(tainted) > 0 {
-		var taints [][]corev1.Taint
-		for _, i := range tainted {
-			taints = append(taints, q.situation.nodes[i].Node().Spec.Taints)
-		}
-		out = append(out, tolerations(taints, o.pod.Spec.Tolerations)...)
+	var untolerated [][]corev1.Taint
+	for _, i := range by.indexes(names.TaintToleration) {
+		untolerated = append(untolerated, rejections.Untolerated(o.pod, q.situation.nodes[i].Node()))
 	}
-	return out
+	return append(out, tolerations(untolerated)...)
 }
 
 // kinds are other kinds of what the VM asks for, in the same amounts.
@@ -139,37 +134,58 @@ func vmRules(spec *v1alpha1.VirtualMachineSpec) []change {
 // maxTolerations is how many taints are tried at most.
 const maxTolerations = 3
 
+// uncordoned is said of what keeps VMs off cordoned hosts.
+const uncordoned = "once cordoned hosts are open again (`kubectl uncordon HOST`)"
+
 // tolerations are of the taints that keep the VM off hosts: all of one host's,
 // those of most hosts first.
-func tolerations(ofHosts [][]corev1.Taint, own []corev1.Toleration) []change {
+func tolerations(ofHosts [][]corev1.Taint) []change {
 	count, of := map[string]int{}, map[string][]corev1.Toleration{}
-	keepsOff := helper.DoNotScheduleTaintsFilterFunc()
 	for _, taints := range ofHosts {
-		var words []string
+		if len(taints) == 0 {
+			continue
+		}
 		var missing []corev1.Toleration
-		for i := range taints {
-			t := &taints[i]
-			if _, kept := corehelpers.FindMatchingUntoleratedTaint(klog.Background(), taints[i:i+1], own, keepsOff, false); !kept {
-				continue
-			}
-			words = append(words, t.ToString())
+		for _, t := range taints {
 			missing = append(missing, corev1.Toleration{Key: t.Key, Operator: corev1.TolerationOpEqual, Value: t.Value, Effect: t.Effect})
 		}
-		if len(missing) > 0 {
-			key := strings.Join(words, " and ")
-			count[key]++
-			of[key] = missing
-		}
+		key := withoutTaints(taints)
+		count[key]++
+		of[key] = missing
 	}
 	var out []change
 	for _, words := range slices.SortedFunc(maps.Keys(count), func(a, b string) int {
 		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
 	}) {
 		if len(out) < maxTolerations {
-			out = append(out, tolerating("if it tolerated taint "+words, of[words]...))
+			out = append(out, tolerating(words, of[words]...))
 		}
 	}
 	return out
+}
+
+// withoutTaints says what would have to be for the taints of a host to keep the
+// VM off no more. Only what people meant to keep VMs off is to be tolerated: a
+// host that does not answer would not start them.
+func withoutTaints(taints []corev1.Taint) string {
+	var tolerated, once []string
+	for _, t := range taints {
+		who := rejections.Unanswering(t.Key)
+		switch {
+		case who != "":
+			once = append(once, "once "+who+" answers again on hosts with taint "+t.Key)
+		case t.Key == corev1.TaintNodeUnschedulable:
+			once = append(once, uncordoned)
+		default:
+			tolerated = append(tolerated, t.ToString())
+		}
+	}
+	slices.Sort(once)
+	all := slices.Compact(once)
+	if len(tolerated) > 0 {
+		all = append([]string{"if it tolerated taint " + strings.Join(tolerated, " and ")}, all...)
+	}
+	return strings.Join(all, " and ")
 }
 
 func tolerating(words string, t ...corev1.Toleration) change {

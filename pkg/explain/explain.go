@@ -9,7 +9,14 @@ import (
 
 // explain answers where the VM would be placed now, and why.
 func (q *inquiry) explain(ctx context.Context, now *outcome) (*v1alpha1.PlacementReviewStatus, error) {
-	answer, never, err := q.survey(now)
+	var room []int
+	if len(now.fits) == 0 {
+		var err error
+		if room, err = q.evictable(ctx, now); err != nil {
+			return nil, err
+		}
+	}
+	answer, never, err := q.survey(now, room)
 	if err != nil {
 		return nil, err
 	}
@@ -18,7 +25,7 @@ func (q *inquiry) explain(ctx context.Context, now *outcome) (*v1alpha1.Placemen
 		return nil, err
 	}
 	if len(now.fits) == 0 {
-		if answer.Changes, err = q.changes(ctx, now); err != nil {
+		if answer.Changes, err = q.changes(ctx, now, room); err != nil {
 			return nil, err
 		}
 	}

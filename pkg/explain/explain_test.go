@@ -103,7 +103,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.place(vm("one", 12, gib), "a") },
 			vm:    vm("asked", 8, gib, never),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 vCPUs, largest free is 4 (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, largest free is 4 (a)",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},
@@ -111,7 +111,7 @@ func TestExplain(t *testing.T) {
 			world: func(w *world) { w.host("a"); w.place(vm("one", 12, gib, urgently), "a") },
 			vm:    vm("asked", 8, gib, urgently),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 vCPUs, largest free is 4 (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, largest free is 4 (a)",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},
@@ -132,7 +132,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 8, 8*gib),
 			want: []string{
 				"fits on none of 1 host",
-				"HostResources: need 8 vCPUs, largest free is 4 (a) evictable", "HostResources: need 8Gi of memory, largest free is 4Gi (a) evictable",
+				"HostResources: need 8 vCPUs, largest free is 4 (a)", "HostResources: need 8Gi of memory, largest free is 4Gi (a)",
 				"with at most 4 vCPUs and 4Gi of memory it would fit on a",
 			},
 		},
@@ -157,7 +157,7 @@ func TestExplain(t *testing.T) {
 			want: []string{
 				"fits on none of 2 hosts",
 				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (b)",
-				"TaintToleration: has a taint that it does not tolerate (a)",
+				"TaintToleration: has a taint that it does not tolerate: x=yes:NoSchedule (a)",
 				"if it tolerated taint x=yes:NoSchedule it would fit on a",
 			},
 		},
@@ -166,7 +166,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 2, gib, selecting(corev1.LabelTopologyZone, "one")),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 2 vCPUs, largest free is 0 (a) evictable",
+				"HostResources: need 2 vCPUs, largest free is 0 (a)",
 				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (b)",
 				"without nodeSelector topology.kubernetes.io/zone=one it would fit on b",
 			},
@@ -176,7 +176,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 2, gib, selectingByName("a")),
 			want: []string{
 				"fits on none of 2 hosts",
-				"HostResources: need 2 vCPUs, largest free is 0 (a) evictable",
+				"HostResources: need 2 vCPUs, largest free is 0 (a)",
 				"NodeAffinity: does not match its nodeSelector or affinity, or refused it lately (b)",
 				"without its required node affinity it would fit on b",
 			},
@@ -190,11 +190,28 @@ func TestExplain(t *testing.T) {
 			vm: vm("asked", 2, gib),
 			want: []string{
 				"fits on none of 3 hosts",
-				"TaintToleration: have a taint that it does not tolerate (a,b)",
+				"TaintToleration: have a taint that it does not tolerate: x=yes:NoSchedule (a,b)",
 				"NodeUnschedulable: is cordoned (c)",
-				"once cordoned hosts are open again it would fit on c",
+				"TaintToleration: has a taint that it does not tolerate: y=yes:NoSchedule (b)",
+				"once cordoned hosts are open again (`kubectl uncordon HOST`) it would fit on c",
 				"if it tolerated taint x=yes:NoSchedule it would fit on a",
 				"if it tolerated taint x=yes:NoSchedule and y=yes:NoSchedule it would fit on 2 hosts",
+			},
+		},
+		"hosts do not answer": {
+			world: func(w *world) {
+				w.host("a", tainted(v1alpha1.ExecutorUnreachableTaint))
+				w.host("b", tainted(v1alpha1.ExecutorUnreachableTaint))
+				w.host("c", tainted(v1alpha1.LibvirtUnavailableTaint), tainted("x"))
+			},
+			vm: vm("asked", 2, gib),
+			want: []string{
+				"fits on none of 3 hosts",
+				"TaintToleration: their vm-executor does not answer (taint domus.dev/executor-unreachable=yes:NoSchedule) (a,b)",
+				"TaintToleration: its libvirt does not answer (taint domus.dev/libvirt-unavailable=yes:NoSchedule) (c)",
+				"TaintToleration: has a taint that it does not tolerate: x=yes:NoSchedule (c)",
+				"once vm-executor answers again on hosts with taint domus.dev/executor-unreachable it would fit on 2 hosts",
+				"if it tolerated taint x=yes:NoSchedule and once libvirt answers again on hosts with taint domus.dev/libvirt-unavailable it would fit on c",
 			},
 		},
 		"others keep it away": {
@@ -202,7 +219,7 @@ func TestExplain(t *testing.T) {
 			vm:    vm("asked", 1, gib, apart(corev1.LabelHostname)),
 			want: []string{
 				"fits on none of 1 host",
-				"InterPodAffinity: holds VMs that its anti-affinity excludes (a) evictable",
+				"InterPodAffinity: holds VMs that its anti-affinity excludes (a)",
 				"without its required anti-affinity to other VMs it would fit on a",
 			},
 		},
@@ -216,16 +233,16 @@ func TestExplain(t *testing.T) {
 			want: []string{
 				"fits on none of 2 hosts",
 				"NodeUnschedulable: is cordoned (b)",
-				"PodTopologySpread: would break its topologySpreadConstraints (a) evictable",
+				"PodTopologySpread: would break its topologySpreadConstraints (a)",
 				"without its spread over topology.kubernetes.io/zone it would fit on a",
-				"once cordoned hosts are open again it would fit on b",
+				"once cordoned hosts are open again (`kubectl uncordon HOST`) it would fit on b",
 			},
 		},
 		"room is being made for another": {
 			world: func(w *world) { w.host("a"); w.nominate(vm("first", 12, gib, urgently), "a") },
 			vm:    vm("asked", 8, gib),
 			want: []string{
-				"fits on none of 1 host", "HostResources: need 8 vCPUs, which is there but promised to other VMs (a) evictable",
+				"fits on none of 1 host", "HostResources: need 8 vCPUs, which is there but promised to other VMs (a)",
 				"with at most 4 vCPUs it would fit on a",
 			},
 		},

@@ -11,7 +11,7 @@ import (
 
 // fit answers how many more of the VM fit, and how large the largest may be.
 func (q *inquiry) fit(ctx context.Context, now *outcome) (*v1alpha1.PlacementReviewStatus, error) {
-	answer, _, err := q.survey(now)
+	answer, _, err := q.survey(now, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func (w *world) condition(v *v1alpha1.VirtualMachine) string {
 	if err != nil {
 		w.Fatal(err)
 	}
-	_, never, err := q.survey(o)
+	_, never, err := q.survey(o, nil)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -100,7 +100,8 @@ type PlacementRejection struct {
 	// nodeNames are some of them, sorted.
 	// +optional
 	NodeNames []string `json:"nodeNames,omitempty"`
-	// evictable says that a VM of higher priority could get room there by eviction.
+	// evictable says that the VM could get room on some of them by evicting VMs of
+	// lower priority. It is said only of a VM that fits nowhere.
 	// +optional
 	Evictable bool `json:"evictable,omitempty"`
 }

@@ -31,6 +31,9 @@ func Reason(reason string, hosts int) string {
 	if said, ok := phrases[reason]; ok {
 		return plural(hosts, said[1], said[0])
 	}
+	if taint, ok := strings.CutPrefix(reason, tainted); ok {
+		return taintWords(taint, hosts)
+	}
 	if need, ok := strings.CutPrefix(reason, lacks); ok {
 		return "need " + need
 	}

@@ -33,7 +33,7 @@ func (r *Reasons) Of(pod *corev1.Pod, fit *framework.FitError, hosts fwk.NodeInf
 	d := &fit.Diagnosis
 	never := strings.HasPrefix(d.PostFilterMsg, rejections.NoHost)
 	tooLarge := strings.HasPrefix(d.PostFilterMsg, vmpreemption.TooLarge)
-	groups := withAbsent(rejections.GroupBy(statuses(d), nil, 0), fit)
+	groups := withAbsent(rejections.GroupBy(statuses(pod, d, hosts), nil, 0), fit)
 	if tooLarge {
 		groups = slices.DeleteFunc(groups, func(g rejections.Group) bool { return shortages.OfCapacity(g.Kind) })
 	}
@@ -65,19 +65,25 @@ func (r *Reasons) hosts(pod *corev1.Pod, fit *framework.FitError, hosts fwk.Node
 	if err != nil {
 		return err.Error()
 	}
-	said, meter := statuses(d), shortages.New(r.fleet, request, hosts)
+	said, meter := statuses(pod, d, hosts), shortages.New(r.fleet, request, hosts)
 	if tooLarge {
 		said = meter.WhenEmpty(said)
 	}
 	return rejections.Words(withAbsent(rejections.GroupBy(said, meter.Of, 0), fit))
 }
 
-// statuses are what each host says.
-func statuses(d *framework.Diagnosis) iter.Seq2[string, *fwk.Status] {
+// statuses are what each host says of the Pod, with its taints by name.
+func statuses(pod *corev1.Pod, d *framework.Diagnosis, hosts fwk.NodeInfoLister) iter.Seq2[string, *fwk.Status] {
 	return func(yield func(string, *fwk.Status) bool) {
 		more := true
 		d.NodeToStatus.ForEachExplicitNode(func(host string, status *fwk.Status) {
-			more = more && yield(host, status)
+			if !more {
+				return
+			}
+			if node, err := hosts.Get(host); err == nil {
+				status = rejections.NameTaints(status, pod, node.Node())
+			}
+			more = yield(host, status)
 		})
 	}
 }

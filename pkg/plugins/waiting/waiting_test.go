@@ -130,6 +130,35 @@ func TestText(t *testing.T) {
 	}
 }
 
+// A waiting VM is told which taint keeps it off, and anew when that is another.
+func TestTaintsAreNamed(t *testing.T) {
+	r := New(fleettest.New(t))
+	of := func(taints ...corev1.Taint) podless.Reason {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: corev1.NodeSpec{Taints: taints}}
+		fit := &framework.FitError{NumAllNodes: 1, Diagnosis: framework.Diagnosis{
+			NodeToStatus: framework.NewNodeToStatus(map[string]*fwk.Status{"a": says(final, "TaintToleration", "node(s) had untolerated taint(s)")}, nil),
+		}}
+		return r.Of(project(vm("vm")), fit, schedulercache.NewSnapshot(nil, []*corev1.Node{node}).NodeInfos())
+	}
+	x := corev1.Taint{Key: "x", Value: "1", Effect: corev1.TaintEffectNoSchedule}
+	silent := corev1.Taint{Key: v1alpha1.ExecutorUnreachableTaint, Effect: corev1.TaintEffectNoSchedule}
+	for _, test := range []struct {
+		taints []corev1.Taint
+		want   string
+	}{
+		{[]corev1.Taint{x, {Key: "y", Effect: corev1.TaintEffectPreferNoSchedule}}, "1 host: has a taint that it does not tolerate: x=1:NoSchedule"},
+		{[]corev1.Taint{silent}, "1 host: its vm-executor does not answer (taint domus.dev/executor-unreachable:NoSchedule)"},
+		{nil, "1 host: has a taint that it does not tolerate"},
+	} {
+		if got := of(test.taints...).Text(); got != test.want {
+			t.Errorf("of %v: %q, want %q", test.taints, got, test.want)
+		}
+	}
+	if of(x).Substance == of(silent).Substance {
+		t.Error("another taint, and the substance is the same")
+	}
+}
+
 // Which hosts are full is no matter to a VM that is too large for all of them,
 // and how many there are to none.
 func TestSubstance(t *testing.T) {

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/failure"
 )
 
 // load reads the VirtualMachine in a file, or in in when path is "-".
@@ -26,10 +28,13 @@ func load(path string, in io.Reader) (*v1alpha1.VirtualMachine, error) {
 		in = file
 	}
 	vm, err := parse(in)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+	var errs []error
+	for _, e := range failure.List(err) {
+		if e != nil {
+			errs = append(errs, fmt.Errorf("reading %s: %w", path, e))
+		}
 	}
-	return vm, nil
+	return vm, errors.Join(errs...)
 }
 
 // parse reads one VirtualMachine, in YAML or JSON.
@@ -66,9 +71,28 @@ func parse(in io.Reader) (*v1alpha1.VirtualMachine, error) {
 	if vm.Kind != "VirtualMachine" || vm.APIVersion != v1alpha1.GroupVersion.String() {
 		return nil, fmt.Errorf("kind %q of apiVersion %q is not a VirtualMachine of %s", vm.Kind, vm.APIVersion, v1alpha1.GroupVersion)
 	}
+	if err := misfits(data, reflect.TypeFor[v1alpha1.VirtualMachine]()); err != nil {
+		return nil, err
+	}
 	// As strict as kubectl is, and with the path of what is wrong.
 	strict, err := json.UnmarshalStrict(data, vm)
-	return vm, errors.Join(append(strict, err)...)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		return nil, err
+	}
+	return vm, sized(&vm.Spec)
+}
+
+// sized refuses a VM of which nothing says how large it is.
+func sized(spec *v1alpha1.VirtualMachineSpec) error {
+	const remedy = "required: give it, or name a VirtualMachineClass in spec.class.name"
+	var errs []error
+	if spec.Class == nil && spec.Resources.CPU == 0 {
+		errs = append(errs, errors.New("spec.resources.cpu: "+remedy))
+	}
+	if spec.Class == nil && spec.Resources.Memory.IsZero() {
+		errs = append(errs, errors.New("spec.resources.memory: "+remedy))
+	}
+	return errors.Join(errs...)
 }
 
 // empty says whether a document has nothing but comments.
