@@ -56,7 +56,7 @@ func run(ctx context.Context, argv []string, programVersion string, in io.Reader
 		err = context.Cause(ctx)
 	}
 	for _, e := range failure.List(err) {
-		_, _ = fmt.Fprintf(errOut, "%s: %s\n", as.display, as.say(e.Error()))
+		_, _ = fmt.Fprintf(errOut, "%s: %s\n", as.display, as.say(hintsIn(cmd, e.Error())))
 	}
 	code := failure.CodeOf(err)
 	if code == failure.Misused {
