@@ -88,6 +88,8 @@ func outcomeOf(op *v1alpha1.VirtualMachineOperation, err error) (Outcome, error)
 			"%s: the guest needs qemu-guest-agent running, and spec.domain a channel for it: devices.channels with target.virtIO.name org.qemu.guest_agent.0", message), nil
 	case errors.Is(err, libvirt.ErrUnknownKey):
 		return failed(v1alpha1.ReasonOperationRefused, "spec.sendKey.keys: %s: use Linux's names, such as KEY_A, KEY_LEFTCTRL, KEY_DELETE", message), nil
+	case errors.Is(err, libvirt.ErrNoScreen):
+		return failed(v1alpha1.ReasonOperationRefused, "the guest has no screen: %s: give it a video device, spec.domain.devices.videos such as [{model: {type: vga}}], which it has from its next start", message), nil
 	case errors.Is(err, libvirt.ErrUnsupported):
 		return failed(v1alpha1.ReasonOperationRefused, "the host or the guest's devices do not support it: %s", message), nil
 	}

@@ -446,6 +446,7 @@ func TestWhatAnErrorMeansForAnOperation(t *testing.T) {
 		"libvirt dies under a reset":     {v1alpha1.OperationReset, libvirt.ErrUnavailable, v1alpha1.ReasonInterrupted, "whether it took effect is not known"},
 		"no agent":                       {v1alpha1.OperationSetPassword, libvirt.ErrAgentUnavailable, v1alpha1.ReasonAgentUnavailable, "org.qemu.guest_agent.0"},
 		"a guest that ended":             {v1alpha1.OperationReset, libvirt.ErrWrongState, v1alpha1.ReasonWrongState, "not in a state"},
+		"no screen":                      {v1alpha1.OperationScreenshot, libvirt.ErrNoScreen, v1alpha1.ReasonOperationRefused, "give it a video device, spec.domain.devices.videos"},
 		"no such key":                    {v1alpha1.OperationSendKey, libvirt.ErrUnknownKey, v1alpha1.ReasonOperationRefused, "spec.sendKey.keys: there is no such key"},
 		"something else":                 {v1alpha1.OperationInjectSSHKey, errors.New("no such user"), v1alpha1.ReasonOperationRefused, "no such user"},
 		"an error that repeats the hash": {v1alpha1.OperationSetPassword, errors.New("bad: " + hash), v1alpha1.ReasonOperationRefused, "bad: (the hash)"},

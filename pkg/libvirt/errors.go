@@ -27,6 +27,8 @@ var (
 	ErrAgentUnavailable = errors.New("the guest agent does not answer")
 	// ErrUnknownKey: no keyboard has a key of that name.
 	ErrUnknownKey = errors.New("there is no such key")
+	// ErrNoScreen: the domain has no video device.
+	ErrNoScreen = errors.New("the domain has no screen")
 	// ErrUnavailable: libvirt cannot be reached. It says nothing about guests.
 	ErrUnavailable = errors.New("libvirt is not reachable")
 	// ErrAgentSilent: the agent in the guest is not there or does not answer.

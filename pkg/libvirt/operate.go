@@ -8,6 +8,7 @@ import (
 	"time"
 
 	lv "libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 )
 
 // maxPicture bounds what is read of a screenshot: a screen of 7680 by 4320 in
@@ -62,8 +63,9 @@ func (c *connection) SendKey(ctx context.Context, uuid string, keys []string, ho
 
 // Screenshot implements Host.
 func (c *connection) Screenshot(ctx context.Context, uuid string) (Picture, error) {
+	doing := "taking a picture of domain " + uuid
 	pictures := make(chan Picture, 1)
-	err := c.operate(ctx, uuid, "taking a picture of domain "+uuid, func(conn *lv.Connect, d *lv.Domain) error {
+	err := c.operate(ctx, uuid, doing, func(conn *lv.Connect, d *lv.Domain) error {
 		stream, err := conn.NewStream(0)
 		if err != nil {
 			return err
@@ -71,7 +73,7 @@ func (c *connection) Screenshot(ctx context.Context, uuid string) (Picture, erro
 		defer func() { _ = stream.Free() }()
 		mime, err := d.Screenshot(stream, 0, 0)
 		if err != nil {
-			return err
+			return withoutScreen(doing, err, d)
 		}
 		data, err := receive(stream)
 		if err != nil {
@@ -85,6 +87,34 @@ func (c *connection) Screenshot(ctx context.Context, uuid string) (Picture, erro
 		return Picture{}, err
 	}
 	return <-pictures, nil
+}
+
+// described is what of a domain says whether it has a screen.
+type described interface {
+	IsActive() (bool, error)
+	GetXMLDesc(flags lv.DomainXMLFlags) (string, error)
+}
+
+// withoutScreen is what err, of a picture of a domain, means. Libvirt says the
+// same of a domain that does not run and, in words that may be translated, of one
+// that runs without a video device.
+func withoutScreen(doing string, err error, d described) error {
+	var e lv.Error
+	if !errors.As(err, &e) || e.Code != lv.ERR_OPERATION_INVALID {
+		return err
+	}
+	if active, again := d.IsActive(); again != nil || !active {
+		return err
+	}
+	doc, again := d.GetXMLDesc(0)
+	if again != nil {
+		return err
+	}
+	var x libvirtxml.Domain
+	if x.Unmarshal(doc) != nil || x.Devices != nil && len(x.Devices.Videos) > 0 {
+		return err
+	}
+	return &Error{Doing: doing, Code: int(e.Code), Message: e.Message, kind: ErrNoScreen}
 }
 
 // receive reads a stream to its end.

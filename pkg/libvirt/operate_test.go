@@ -5,7 +5,38 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	lv "libvirt.org/go/libvirt"
 )
+
+// domainOf is a domain as libvirt describes it.
+type domainOf struct {
+	active bool
+	doc    string
+}
+
+func (d domainOf) IsActive() (bool, error)                      { return d.active, nil }
+func (d domainOf) GetXMLDesc(lv.DomainXMLFlags) (string, error) { return d.doc, nil }
+
+func TestADomainWithoutAScreen(t *testing.T) {
+	const none, one = "<domain type='qemu'><devices/></domain>", "<domain type='qemu'><devices><video><model type='vga'/></video></devices></domain>"
+	invalid := lv.Error{Code: lv.ERR_OPERATION_INVALID, Message: "no screens to take screenshot from"}
+	for name, test := range map[string]struct {
+		err    error
+		domain domainOf
+		want   error
+	}{
+		"it has none":            {invalid, domainOf{true, none}, ErrNoScreen},
+		"it has one":             {invalid, domainOf{true, one}, ErrWrongState},
+		"it does not run":        {invalid, domainOf{false, none}, ErrWrongState},
+		"another error":          {lv.Error{Code: lv.ERR_NO_DOMAIN}, domainOf{true, none}, ErrNotFound},
+		"a document that is bad": {invalid, domainOf{true, "<"}, ErrWrongState},
+	} {
+		if err := explain("x", withoutScreen("x", test.err, test.domain)); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+}
 
 // TestAnOperationThatHangsHoldsUpNobodyElse: what a guest that hangs was asked
 // must not keep others from being started, shut down or destroyed, nor itself

@@ -18,7 +18,8 @@ type Operations interface {
 	// SendKey presses the keys together, by Linux's names (KEY_A), for as long as
 	// hold says, and does not wait for that. Errors: ErrUnknownKey.
 	SendKey(ctx context.Context, uuid string, keys []string, hold time.Duration) error
-	// Screenshot takes a picture of the guest's first screen.
+	// Screenshot takes a picture of the guest's first screen. Errors: ErrNoScreen
+	// too.
 	Screenshot(ctx context.Context, uuid string) (Picture, error)
 	// SetPassword has the guest's agent set a user's password, given as crypt(5)
 	// keeps it. Errors: ErrAgentUnavailable.

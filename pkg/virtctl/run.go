@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -54,7 +56,7 @@ func run(ctx context.Context, argv []string, programVersion string, in io.Reader
 		err = context.Cause(ctx)
 	}
 	for _, e := range failure.List(err) {
-		_, _ = fmt.Fprintf(errOut, "%s: %s\n", as.display, as.say(e.Error()))
+		_, _ = fmt.Fprintf(errOut, "%s: %s\n", as.display, as.say(hintsIn(cmd, e.Error())))
 	}
 	code := failure.CodeOf(err)
 	if code == failure.Misused {
@@ -65,7 +67,7 @@ func run(ctx context.Context, argv []string, programVersion string, in io.Reader
 
 // wrapArgs gives what cobra finds wrong with a command line its exit code.
 func wrapArgs(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return failure.Usage("%w", err) })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
@@ -74,6 +76,20 @@ func wrapArgs(cmd *cobra.Command) {
 			return nil
 		}
 	}
+}
+
+// flagError says what is wrong with a flag; of a number in words for people.
+func flagError(err error) error {
+	var invalid *pflag.InvalidValueError
+	var number *strconv.NumError
+	if !errors.As(err, &invalid) || !errors.As(err, &number) || number.Func == "ParseBool" {
+		return failure.Usage("%w", err)
+	}
+	what := "is not a whole number"
+	if errors.Is(number, strconv.ErrRange) {
+		what = "is out of range"
+	}
+	return failure.Usage("--%s=%s: %s %s", invalid.GetFlag().Name, invalid.GetValue(), number.Num, what)
 }
 
 // unknownCommand refuses what is no command, and names what is like it.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
@@ -100,8 +101,8 @@ func (s *Shortage) share() float64 {
 	return float64(max(s.Largest, 0)) / float64(max(s.Need, 1))
 }
 
-// amounts are Need with its resource and where it is needed, and Largest. Bytes
-// are written out where rounding would make both look equal.
+// amounts are Need with its resource and where it is needed, and Largest. Memory
+// is said more exactly where rounding would make both look equal.
 func (s *Shortage) amounts() (need, largest string) {
 	most := max(s.Largest, 0)
 	if s.Device != "" {
@@ -115,10 +116,31 @@ func (s *Shortage) amounts() (need, largest string) {
 		return cpuWords(s.Need, s.Dedicated, s.Apart) + where, fmt.Sprint(most)
 	}
 	amount := capacity.Bytes
-	if amount(s.Need) == amount(most) {
-		amount = func(n int64) string { return fmt.Sprintf("%d bytes", n) }
+	for _, finer := range []func(int64) string{mebibytes, exactly} {
+		if amount(s.Need) != amount(most) {
+			break
+		}
+		amount = finer
 	}
 	return memoryNeed(s.Resource, s.Need, s.Overhead, amount) + where, amount(most)
+}
+
+// mebibytes says an amount of memory in whole Mi, or less than one as it is.
+func mebibytes(n int64) string {
+	const mib = 1 << 20
+	if n < mib {
+		return exactly(n)
+	}
+	return fmt.Sprintf("%dMi", (n+mib/2)/mib)
+}
+
+// exactly says an amount of memory in the largest unit of which it is a whole
+// number.
+func exactly(n int64) string {
+	if n != 0 && n%1024 != 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return resource.NewQuantity(n, resource.BinarySI).String()
 }
 
 // memoryNeed says an amount of memory, of which overhead is QEMU's own.

@@ -257,7 +257,7 @@ func TestStates(t *testing.T) {
 
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	for want, vm := range map[string]*v1alpha1.VirtualMachine{
-		"VirtualMachine web is Pending and has no host: wait until it has one; kubectl describe vm web says what it waits for": web(func(vm *v1alpha1.VirtualMachine) {
+		"VirtualMachine web is Pending and has no host: wait until it has one; kubectl describe vm -n demo web says what it waits for": web(func(vm *v1alpha1.VirtualMachine) {
 			vm.Status.Placement, vm.Status.Phase = nil, v1alpha1.PhasePending
 		}),
 		"VirtualMachine web is Stopped and has no host: set spec.powerState to Running to start it": web(func(vm *v1alpha1.VirtualMachine) {

@@ -36,7 +36,7 @@ var remedies = map[v1alpha1.HostState]string{
 func refusal(t v1alpha1.OperationType, vm *v1alpha1.VirtualMachine) string {
 	p, host := vm.Status.Placement, vm.Status.Host
 	if p == nil {
-		remedy := "wait until it has one; kubectl describe vm " + vm.Name + " says what it waits for"
+		remedy := "wait until it has one; kubectl describe vm -n " + vm.Namespace + " " + vm.Name + " says what it waits for"
 		if vm.Spec.PowerState == v1alpha1.PowerStopped {
 			remedy = "set spec.powerState to Running to start it"
 		}

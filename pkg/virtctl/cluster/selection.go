@@ -62,9 +62,10 @@ func (s *Selection) ReadOptional(names []string) error {
 }
 
 func (s *Selection) parse(names []string) error {
-	for _, name := range names {
-		if name == "" {
-			return failure.Usage("the name of a VM is empty: see `virtctl get`")
+	for _, given := range names {
+		name, err := Name(given)
+		if err != nil {
+			return err
 		}
 		if !slices.Contains(s.Names, name) {
 			s.Names = append(s.Names, name)

@@ -3,10 +3,13 @@ package failure
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
 const kinds = "manifests/base/crd"
@@ -39,10 +42,17 @@ func API(err error, doing string, args ...any) error {
 		return Refused("%s: the cluster does not know who you are: log in again, or see `kubectl config view`: %w", doing, err)
 	case codeOfAPI(err) == Denied:
 		return Refused("%s: %w", doing, err)
-	case apierrors.ReasonForError(err) == "":
+	case unanswered(err):
 		return fmt.Errorf("%s: the cluster does not answer: see `kubectl cluster-info`: %w", doing, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// unanswered says whether the API server could not be reached, or broke off.
+func unanswered(err error) bool {
+	var request *url.Error
+	var network net.Error
+	return errors.As(err, &request) || errors.As(err, &network) || utilnet.IsConnectionRefused(err) || utilnet.IsProbableEOF(err)
 }
 
 // Final says whether asking again is of no use: the caller may not, or there is
@@ -65,7 +75,7 @@ func codeOfAPI(err error) Code {
 	switch kind, name := subject(err); {
 	case apierrors.IsNotFound(err) && name != "" && (kind == "virtualmachines" || kind == "namespaces"):
 		return Missing
-	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsInvalid(err):
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		return Denied
 	}
 	return General

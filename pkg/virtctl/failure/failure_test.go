@@ -3,6 +3,7 @@ package failure
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -54,10 +55,15 @@ func TestAPISaysWhatToDo(t *testing.T) {
 		"no such kind":        {apierrors.NewGenericServerResponse(404, "get", vms, "", "", 0, true), []string{"kubectl apply -f manifests/base/crd"}, General},
 		"not allowed":         {apierrors.NewForbidden(vms, "web", errors.New("cannot patch")), []string{"reading it: ", "cannot patch"}, Denied},
 		"not logged in":       {apierrors.NewUnauthorized("who?"), []string{"log in again"}, Denied},
-		"nobody there to ask": {errors.New("connection refused"), []string{"does not answer", "kubectl cluster-info", "connection refused"}, General},
+		"a wrong question":    {apierrors.NewBadRequest("field label not supported: spec.x"), []string{"reading it: field label not supported: spec.x"}, Denied},
+		"not asked at all":    {errors.New("invalid resource name"), []string{"reading it: invalid resource name"}, General},
+		"nobody there to ask": {fmt.Errorf("failed: %w", &url.Error{Op: "Get", URL: "https://x", Err: errors.New("connection refused")}), []string{"does not answer", "kubectl cluster-info", "connection refused"}, General},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := API(test.err, "reading %s", "it")
+			if says := strings.Contains(err.Error(), "does not answer"); says != (name == "nobody there to ask") {
+				t.Errorf("%q", err)
+			}
 			for _, want := range test.want {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q lacks %q", err, want)

@@ -86,6 +86,9 @@ func TestQuestionsThatAreNone(t *testing.T) {
 	}{
 		"nothing":                   {nil, "both --cpu and --memory"},
 		"no memory":                 {[]string{"--cpu=4"}, "both --cpu and --memory"},
+		"fewer CPUs than none":      {[]string{"--cpu=-3", "--memory=8Gi"}, "--cpu=-3: must be a whole number from 1 to 4096"},
+		"more CPUs than any VM has": {[]string{"--cpu=5000", "--memory=8Gi"}, "--cpu=5000: must be"},
+		"less memory than none":     {[]string{"--cpu=4", "--memory=-8Gi"}, "--memory=-8Gi: must be more than 0"},
 		"memory that is none":       {[]string{"--cpu=4", "--memory=8Gx"}, "--memory=8Gx"},
 		"no devices":                {[]string{"--cpu=4", "--memory=8Gi", "--device=gpu=0"}, "--device=gpu=0"},
 		"a VM and a shape":          {[]string{"vm", "--cpu=4", "--numa=none"}, "--cpu, --numa shapes a VM"},

@@ -28,6 +28,9 @@ type shape struct {
 // shapeFlags are the names of the flags that make a shape.
 var shapeFlags = []string{"cpu", "memory", "hugepages", "numa", "cpu-policy", "threads", "device", "scheduler", "node-selector"}
 
+// maxCPU is the most vCPUs that a VM can ask for.
+const maxCPU = 4096
+
 func (s *shape) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Int32Var(&s.cpu, "cpu", 0, "Number of vCPUs.")
@@ -66,9 +69,15 @@ func (s *shape) template() (*v1alpha1.VirtualMachineTemplate, error) {
 	if s.cpu == 0 || s.memory == "" {
 		return nil, failure.Usage("say what is to fit: the name of a VM, a file with --filename, or both --cpu and --memory")
 	}
+	if s.cpu < 1 || s.cpu > maxCPU {
+		return nil, failure.Usage("--cpu=%d: must be a whole number from 1 to %d", s.cpu, maxCPU)
+	}
 	memory, err := resource.ParseQuantity(s.memory)
 	if err != nil {
 		return nil, failure.Usage("--memory=%s: %w: write it like 8Gi", s.memory, err)
+	}
+	if memory.Sign() <= 0 {
+		return nil, failure.Usage("--memory=%s: must be more than 0: write it like 8Gi", s.memory)
 	}
 	spec := v1alpha1.VirtualMachineSpec{
 		SchedulerName: s.scheduler,

@@ -9,6 +9,7 @@ import (
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/failure"
 )
@@ -38,12 +39,21 @@ what changes is added to it until it is interrupted.`,
 			switch {
 			case len(names) > 0 && o.LabelSelector != "":
 				return failure.Usage("give names or --selector, not both")
+			case len(names) > 0 && o.FieldSelector != "":
+				return failure.Usage("give names or --field-selector, not both")
 			case len(names) > 0 && o.AllNamespaces:
 				return failure.Usage("names are of one namespace: leave out --all-namespaces, or the names")
 			case len(names) > 1 && o.Watch:
 				return failure.Usage("--watch takes one name, or --selector: give one of %q", names)
 			}
-			args := append([]string{resource}, names...)
+			args := []string{resource}
+			for _, given := range names {
+				name, err := cluster.Name(given)
+				if err != nil {
+					return err
+				}
+				args = append(args, name)
+			}
 			factory := cmdutil.NewFactory(config)
 			if err := o.Complete(factory, cmd, args); err != nil {
 				return failure.Usage("%w", err)

@@ -15,6 +15,10 @@ import (
 // OnOne does what request says on the VM of a name, for a command that is about
 // one VM. What is returned is over, or with wait false just created.
 func (r *Request) OnOne(ctx context.Context, config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, name string, wait bool) (*Outcome, error) {
+	name, err := cluster.Name(name)
+	if err != nil {
+		return nil, err
+	}
 	namespace, err := cluster.NamespaceOf(config)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,8 @@ func (o *Output) Answer(cmd *cobra.Command, config *genericclioptions.ConfigFlag
 	if err != nil {
 		return err
 	}
-	q.Spec.Question, q.Spec.Limit = kind, &o.Limit
+	limit := o.asked()
+	q.Spec.Question, q.Spec.Limit = kind, &limit
 	c, err := cluster.Connect(config)
 	if err != nil {
 		return err

@@ -29,16 +29,45 @@ type Output struct {
 // AddFlags adds -o and --limit.
 func (o *Output) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.format, "output", "o", "", "Format of the answer: json or yaml, which print the status of the PlacementReview. Default: for people.")
-	cmd.Flags().Int32Var(&o.Limit, "limit", 10, "How many hosts are named at most in each list.")
+	cmd.Flags().Int32Var(&o.Limit, "limit", 10, "How many hosts are named at most in each list; 0 leaves out those that fit.")
 	complete.Flag(cmd, "output", formats...)
 }
 
-// Check refuses an unknown format, before anything is asked.
+// maxLimit is how many hosts a review names at most.
+const maxLimit = 5000
+
+// Check refuses an unknown format and a limit that is none, before anything is
+// asked.
 func (o *Output) Check() error {
+	if o.Limit < 0 || o.Limit > maxLimit {
+		return failure.Usage("--limit=%d: must be from 0 to %d", o.Limit, maxLimit)
+	}
 	if o.format == "" || slices.Contains(formats, o.format) {
 		return nil
 	}
 	return failure.Usage("--output=%s is no format: choose one of %s, or leave it out", o.format, strings.Join(formats, ", "))
+}
+
+// asked is how many hosts the review is asked to name. People see a few examples
+// of hosts for each reason even where they want no lists.
+func (o *Output) asked() int32 {
+	if o.Limit == 0 && o.format == "" {
+		return examples
+	}
+	return o.Limit
+}
+
+// withoutLists is the answer for people who want no lists of hosts.
+func (o *Output) withoutLists(status *v1alpha1.PlacementReviewStatus) *v1alpha1.PlacementReviewStatus {
+	if o.Limit > 0 {
+		return status
+	}
+	short := status.DeepCopy()
+	short.Candidates = nil
+	if short.Fit != nil {
+		short.Fit.Hosts = nil
+	}
+	return short
 }
 
 // Print writes the answer; people writes it for people.
@@ -53,7 +82,7 @@ func (o *Output) Print(out io.Writer, status *v1alpha1.PlacementReviewStatus, pe
 	case "yaml":
 		data, err = yaml.Marshal(status)
 	default:
-		return people(out, status)
+		return people(out, o.withoutLists(status))
 	}
 	if err != nil {
 		return fmt.Errorf("writing the answer: %w", err)

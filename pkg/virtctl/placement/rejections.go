@@ -16,7 +16,7 @@ const examples = 3
 // Examples is how many hosts are named for a reason: a few, or as many as the
 // user asked for.
 func (o *Output) Examples(cmd *cobra.Command) int {
-	if cmd.Flags().Changed("limit") {
+	if cmd.Flags().Changed("limit") && o.Limit > 0 {
 		return int(o.Limit)
 	}
 	return examples

@@ -39,8 +39,9 @@ func (s *Subject) Question(names []string, in io.Reader, namespace cluster.Names
 	case s.filename != "" && len(names) > 0:
 		return q, failure.Usage("give either the name of a VM or a file with --filename, not both")
 	case len(names) > 0 && names[0] != "":
-		q.Spec.VirtualMachineName, q.Name = names[0], names[0]
-		return q, nil
+		name, err := cluster.Name(names[0])
+		q.Spec.VirtualMachineName, q.Name = name, name
+		return q, err
 	case s.filename == "":
 		return q, failure.Usage("name a VM (see `virtctl get`), or give a file with --filename")
 	}

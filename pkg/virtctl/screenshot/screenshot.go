@@ -14,6 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/operation"
@@ -37,7 +38,10 @@ has at most 512 KiB. In the cluster it is kept for a minute.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: complete.OneVM(config),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			name := names[0]
+			name, err := cluster.Name(names[0])
+			if err != nil {
+				return err
+			}
 			switch {
 			case path == "-" && output.IsTerminal(streams.Out):
 				return failure.Usage("standard output is a terminal, which shows no PNG: write to a file or another program")

@@ -119,11 +119,11 @@ func TestTheProgram(t *testing.T) {
 		errOut string
 	}{
 		"wait web --for=running":              {0, ""},
-		"start":                               {2, "kubectl vm: name VMs (see `kubectl vm get`)"},
+		"start":                               {2, "kubectl vm: name VMs (see `kubectl vm get -n " + w.namespace + "`)"},
 		"start none other":                    {3, "kubectl vm: there is no virtualmachine \"other\""},
 		"wait web --for=deleted --timeout=1s": {4, "kubectl vm: virtualmachine \"web\" is not deleted after 1s"},
 		"resume web --context=none":           {1, "kubectl vm: "},
-		"wait web --for=paused":               {5, "`kubectl vm pause web`"},
+		"wait web --for=paused":               {5, "`kubectl vm pause -n " + w.namespace + " web`"},
 		"get none":                            {3, "`kubectl vm get -A`"},
 	} {
 		code, _, errOut := run(plugin, append(strings.Fields(line), "-n", w.namespace)...)
