@@ -37,7 +37,7 @@ type claim struct {
 // margin. Writes are counted, not timed: they have none but that of events,
 // which are sampled by time.
 var claims = map[string]claim{
-	"plain":         {minRatio: .98, maxWrites: 2}, // measured 1.08 and 1.05 writes
+	"plain":         {minRatio: .96, maxWrites: 2}, // measured 1.04 and 1.05 writes
 	"single-cell":   {minRatio: 1.0, maxWrites: 2}, // measured 1.18 and 1.05 writes
 	"anti-affinity": {minRatio: .88, maxWrites: 2}, // measured 0.98 and 1.08 writes
 	"spread":        {minRatio: .95, maxWrites: 2}, // measured 1.17 and 1.07 writes
@@ -45,8 +45,16 @@ var claims = map[string]claim{
 	"unschedulable": {minRatio: .92, maxWrites: 2}, // measured 1.03 and 1.16 writes
 	// For each VM that is placed: it says for which host room is being made; its
 	// victim is asked to leave, has left, is released, and says why it waits.
-	"preemption": {minRatio: .6, maxWrites: 8.5}, // measured 0.69 and 7.4 writes
+	"preemption": {minRatio: .72, maxWrites: 8.5}, // measured 0.83 and 7.4 writes
 }
+
+// fewNodes is what is claimed of the ratio where there are fewer than manyNodes:
+// what kube-scheduler saves by few nodes the API server's part of a binding does
+// not. Measured 0.77 on 100 nodes.
+const (
+	fewNodes  = .65
+	manyNodes = 1000
+)
 
 // check returns what results fall short of the claims.
 func check(runs []Result) error {
@@ -54,8 +62,12 @@ func check(runs []Result) error {
 	for _, r := range runs {
 		c := claims[r.Shape]
 		where := fmt.Sprintf("%s (%s) on %d nodes with %d workloads", r.Shape, r.Mode, r.Nodes, r.Workloads)
-		if r.Mode == modeBacklog && r.Ratio < c.minRatio {
-			errs = append(errs, fmt.Errorf("%s: ratio %.2f, claimed is at least %.2f", where, r.Ratio, c.minRatio))
+		least := c.minRatio
+		if r.Nodes < manyNodes {
+			least = min(least, fewNodes)
+		}
+		if r.Mode == modeBacklog && r.Ratio < least {
+			errs = append(errs, fmt.Errorf("%s: ratio %.2f, claimed is at least %.2f", where, r.Ratio, least))
 		}
 		if r.APIWritesPerVM > c.maxWrites {
 			errs = append(errs, fmt.Errorf("%s: %.2f writes for each VM, claimed are at most %.2f", where, r.APIWritesPerVM, c.maxWrites))
