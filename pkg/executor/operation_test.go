@@ -47,8 +47,6 @@ func begun(op *v1alpha1.VirtualMachineOperation) {
 	op.Status.Phase, op.Status.StartedAt = v1alpha1.OperationRunning, &metav1.Time{Time: testNow}
 }
 
-func finished(op *v1alpha1.VirtualMachineOperation) { op.Status.Phase = v1alpha1.OperationSucceeded }
-
 func within(seconds int32) func(*v1alpha1.VirtualMachineOperation) {
 	return func(op *v1alpha1.VirtualMachineOperation) { op.Spec.TimeoutSeconds = &seconds }
 }

@@ -113,8 +113,6 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	judge, err := a.boot(ctx, w, in, saved)
 	now := a.clock.Now()
 	w.memory.Starting = errors.Is(err, libvirt.ErrTimeout)
-	if !w.memory.Starting && !errors.Is(err, libvirt.ErrUnavailable) {
-	}
 	if err == nil {
 		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}

@@ -36,13 +36,14 @@ const (
 type OperationPhase string
 
 const (
-	// OperationPending: not begun; another one of the VM may be under way.
+	// OperationPending means not begun; another one of the VM may be under way.
 	OperationPending OperationPhase = "Pending"
-	// OperationRunning: the host is at it.
+	// OperationRunning means that the host is at it.
 	OperationRunning OperationPhase = "Running"
-	// OperationSucceeded and OperationFailed are final.
+	// OperationSucceeded is final.
 	OperationSucceeded OperationPhase = "Succeeded"
-	OperationFailed    OperationPhase = "Failed"
+	// OperationFailed is final too.
+	OperationFailed OperationPhase = "Failed"
 )
 
 // Reasons in an operation's status.reason.

@@ -94,7 +94,7 @@ func common(errs []error) Code {
 // List returns the errors that errors.Join joined, each of which is told on a
 // line of its own, or err alone.
 func List(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the outermost is a list for people
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

@@ -367,7 +367,7 @@ func (b *startStop) print(out io.Writer, o *startStopOptions, before string) err
 		added := quantile(with, 0.5) - quantile(without, 0.5)
 		_, _ = fmt.Fprintf(out, "Domus adds %.0f ms to a %s at the median.\n", milliseconds(added), half[0])
 		if added > o.maxAdded {
-			wrong = append(wrong, fmt.Errorf("Domus adds %s to a %s, which is more than %s", added.Round(time.Millisecond), half[0], o.maxAdded))
+			wrong = append(wrong, fmt.Errorf("added to a %[2]s are %[1]s, which is more than %[3]s", added.Round(time.Millisecond), half[0], o.maxAdded))
 		}
 	}
 	return errors.Join(wrong...)
