@@ -1,66 +1,22 @@
 package resting
 
 import (
-	"context"
-	"errors"
+	"time"
 
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/controller/transition"
 )
 
-// workers bounds concurrent writes.
-const workers = 2
-
-// Controller says of VMs that they wait for nothing.
-type Controller struct {
-	cached client.Reader
-	status *vmstatus.Swift
-	clock  clock.PassiveClock
-}
-
-// New returns a Controller that reads from cached and writes with status.
-func New(cached client.Reader, status *vmstatus.Swift, clk clock.PassiveClock) *Controller {
-	return &Controller{cached: cached, status: status, clock: clk}
-}
-
-// Register adds the controller to m.
-func (c *Controller) Register(m manager.Manager) error {
-	wanted := predicate.NewPredicateFuncs(func(o client.Object) bool {
-		vm, ok := o.(*v1alpha1.VirtualMachine)
-		return ok && due(vm)
-	})
-	return ctrl.NewControllerManagedBy(m).Named("vm-resting").
-		For(&v1alpha1.VirtualMachine{}).WithEventFilter(wanted).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Complete(c)
-}
-
-// Reconcile implements reconcile.Reconciler.
-func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	vm := &v1alpha1.VirtualMachine{}
-	if err := c.cached.Get(ctx, req.NamespacedName, vm); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
-	}
-	if !due(vm) {
-		return reconcile.Result{}, nil
-	}
-	now := c.clock.Now()
-	err := c.status.Write(ctx, vm, vmstatus.Guard{Generation: vm.Generation}, func(s *v1alpha1.VirtualMachineStatus) {
+// New returns the controller that says of VMs that they wait for nothing. It
+// reads from cached and writes with status.
+func New(cached client.Reader, status *vmstatus.Swift, clk clock.PassiveClock) *transition.Controller {
+	return transition.New(transition.Rule{Name: "vm-resting", Workers: 2, Due: due, OnSpec: true, Next: func(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) {
 		if s.Placement == nil {
 			rest(s, vm, now)
 		}
-	})
-	if errors.Is(err, vmstatus.ErrStale) {
-		// A newer state of the VM is on its way here.
-		return reconcile.Result{}, nil
-	}
-	return reconcile.Result{}, client.IgnoreNotFound(err)
+	}}, cached, status, clk)
 }
