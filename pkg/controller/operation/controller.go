@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +23,7 @@ import (
 
 	"domus.dev/domus/pkg/api/opstatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/controller/silence"
 )
 
 const (
@@ -37,12 +37,6 @@ const (
 	// is on its way into the cache, and wakes this by itself.
 	again = time.Second
 )
-
-// unreachable are the taints of a host that cannot be asked, with what each means.
-var unreachable = []struct{ taint, why string }{
-	{v1alpha1.ExecutorUnreachableTaint, "its vm-executor has not been heard of"},
-	{v1alpha1.LibvirtUnavailableTaint, "its libvirt cannot be reached"},
-}
 
 // Controller looks after the operations of VMs; what it is asked to look at are
 // names of VMs.
@@ -204,13 +198,13 @@ func (c *Controller) silence(ctx context.Context, in situation) (string, error) 
 	return silenceOf(node), nil
 }
 
+// silenceOf says why the Node's host cannot be reached; "" when it can.
 func silenceOf(node *corev1.Node) string {
-	for _, u := range unreachable {
-		if slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == u.taint }) {
-			return fmt.Sprintf("%s cannot be reached, %s (taint %s)", node.Name, u.why, u.taint)
-		}
+	s := silence.Of(node)
+	if s == nil {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("%s cannot be reached, %s (taint %s)", node.Name, s.Why, s.Taint)
 }
 
 // write makes the operation the VM's where asked, and writes its status.
@@ -248,7 +242,7 @@ func reachabilityChanges() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, isNode := e.ObjectOld.(*corev1.Node)
 			after, isStill := e.ObjectNew.(*corev1.Node)
-			return isNode && isStill && silenceOf(before) != silenceOf(after)
+			return isNode && isStill && silence.Changed(before, after)
 		},
 		DeleteFunc: func(event.DeleteEvent) bool { return true },
 	}
