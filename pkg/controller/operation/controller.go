@@ -107,8 +107,10 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	var next time.Duration
 	var ahead *v1alpha1.VirtualMachineOperation
+	plug := firstForceStop(ops)
 	for _, op := range ops {
-		after, now, err := c.look(ctx, req.NamespacedName, op, ahead)
+		// What the plug overtakes comes before it here, and is over by then.
+		after, now, err := c.look(ctx, req.NamespacedName, situation{operation: op, ahead: ahead, plug: plug})
 		switch {
 		case errors.Is(err, opstatus.ErrStale), apierrors.IsConflict(err), apierrors.IsNotFound(err):
 			after = again
@@ -125,6 +127,16 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: next}, nil
 }
 
+// firstForceStop is the first that is not over; nil when there is none.
+func firstForceStop(ops []*v1alpha1.VirtualMachineOperation) *v1alpha1.VirtualMachineOperation {
+	for _, op := range ops {
+		if op.Spec.Type == v1alpha1.OperationForceStop && !op.Status.Finished() && op.DeletionTimestamp == nil {
+			return op
+		}
+	}
+	return nil
+}
+
 // operations lists those of a VM in order.
 func (c *Controller) operations(ctx context.Context, vm types.NamespacedName) ([]*v1alpha1.VirtualMachineOperation, error) {
 	list := &v1alpha1.VirtualMachineOperationList{}
@@ -136,10 +148,11 @@ func (c *Controller) operations(ctx context.Context, vm types.NamespacedName) ([
 	return out, nil
 }
 
-// look decides about one operation and carries that out. It returns when to look
-// again, and the operation as it is then.
-func (c *Controller) look(ctx context.Context, key types.NamespacedName, op, ahead *v1alpha1.VirtualMachineOperation) (time.Duration, *v1alpha1.VirtualMachineOperation, error) {
-	in := situation{operation: op, ahead: ahead, now: c.clock.Now()}
+// look decides about the operation of in, which lacks the VM and its host, and
+// carries that out. It returns when to look again, and the operation as it is then.
+func (c *Controller) look(ctx context.Context, key types.NamespacedName, in situation) (time.Duration, *v1alpha1.VirtualMachineOperation, error) {
+	op := in.operation
+	in.now = c.clock.Now()
 	for i, from := range []client.Reader{c.cached, c.live} {
 		var err error
 		if in.vm, err = readVM(ctx, from, key); err != nil {
@@ -150,12 +163,12 @@ func (c *Controller) look(ctx context.Context, key types.NamespacedName, op, ahe
 		}
 		d := decide(in)
 		switch {
-		case d.remove:
-			return 0, op, c.remove(ctx, op)
-		case d.status == nil:
+		case d.status == nil && !d.remove:
 			return d.after, op, nil
 		case i == 0:
 			continue // what is written is decided on the VM as it is, not as the cache has it
+		case d.remove:
+			return 0, op, c.remove(ctx, op)
 		}
 		now, err := c.write(ctx, op, in.vm, d)
 		if err != nil {
