@@ -116,7 +116,7 @@ func (p *printer) placement(vm *v1alpha1.VirtualMachine) {
 	} else {
 		host := status.Placement.NodeName
 		if away.Is(vm) {
-			host += p.paint.Warn(", away; said " + p.ago(away.Since(vm)))
+			host += p.paint.Warn(", which is away (said " + p.ago(away.Since(vm)) + ")")
 		}
 		p.field("Host", host)
 		g := status.Placement.Granted
