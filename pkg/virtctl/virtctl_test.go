@@ -22,8 +22,8 @@ func runLocally(t *testing.T, argv ...string) (failure.Code, string, string) {
 
 func TestCommandLinesThatAreWrong(t *testing.T) {
 	for line, want := range map[string]string{
-		"virtctl strat":                                "virtctl: there is no command \"strat\": is it start?\nSee `virtctl --help`.\n",
-		"kubectl-vm strat":                             "kubectl vm: there is no command \"strat\": is it start?\nSee `kubectl vm --help`.\n",
+		"virtctl sttart":                               "virtctl: there is no command \"sttart\": is it start?\nSee `virtctl --help`.\n",
+		"kubectl-vm sttart":                            "kubectl vm: there is no command \"sttart\": is it start?\nSee `kubectl vm --help`.\n",
 		"virtctl start":                                "virtctl: name VMs (see `virtctl get`), or choose them with --selector or --all\nSee `virtctl start --help`.\n",
 		"/usr/bin/kubectl-vm start":                    "kubectl vm: name VMs (see `kubectl vm get`), or choose them with --selector or --all\nSee `kubectl vm start --help`.\n",
 		"virtctl start a --all":                        "one of them",
