@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/controller/heartbeat"
 	"domus.dev/domus/pkg/controller/operation"
+	"domus.dev/domus/pkg/controller/reachability"
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
 )
@@ -33,6 +34,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		finalizer.New(cached, live),
 		grouping.New(cached, status, clk, groups),
 		heartbeat.New(cached, live, clk),
+		reachability.New(cached, live, status, clk),
 		consistency.New(cached, live, clk),
 		operation.New(cached, live, clk),
 	} {

@@ -205,13 +205,13 @@ func (h *fakeHost) GuestInfo(_ context.Context, uuid string) (libvirt.GuestInfo,
 	return h.guestInfo(uuid)
 }
 
-// agent opens or closes a channel.
-func (h *fakeHost) agent(uuid string, state libvirt.AgentState) {
+// agent opens or closes the channel of the VM that tests are about.
+func (h *fakeHost) agent(state libvirt.AgentState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := h.domains[uuid]
+	d := h.domains[testUID]
 	d.Agent = state
-	h.domains[uuid] = d
+	h.domains[testUID] = d
 }
 
 func (h *fakeHost) Start(_ context.Context, uuid string) error {

@@ -89,7 +89,7 @@ func (m *Memory) see(d *Observed, asked bool, now time.Time) {
 	active := d != nil && d.State.Active()
 	saving := active && d.State == libvirt.StatePaused && d.Reason == libvirt.ReasonSaving
 	switch {
-	case !saving && !(active && asked):
+	case !saving && (!active || !asked):
 		m.SaveSince, m.SaveAsked, m.AbortedAt, m.AbortError = time.Time{}, false, time.Time{}, ""
 	case m.SaveSince.IsZero():
 		m.SaveSince, m.SaveAsked = now, asked

@@ -22,8 +22,8 @@ func runLocally(t *testing.T, argv ...string) (failure.Code, string, string) {
 
 func TestCommandLinesThatAreWrong(t *testing.T) {
 	for line, want := range map[string]string{
-		"virtctl strat":                                "virtctl: there is no command \"strat\": is it start?\nSee `virtctl --help`.\n",
-		"kubectl-vm strat":                             "kubectl vm: there is no command \"strat\": is it start?\nSee `kubectl vm --help`.\n",
+		"virtctl sttart":                               "virtctl: there is no command \"sttart\": is it start?\nSee `virtctl --help`.\n",
+		"kubectl-vm sttart":                            "kubectl vm: there is no command \"sttart\": is it start?\nSee `kubectl vm --help`.\n",
 		"virtctl start":                                "virtctl: name VMs (see `virtctl get`), or choose them with --selector or --all\nSee `virtctl start --help`.\n",
 		"/usr/bin/kubectl-vm start":                    "kubectl vm: name VMs (see `kubectl vm get`), or choose them with --selector or --all\nSee `kubectl vm start --help`.\n",
 		"virtctl start a --all":                        "one of them",
@@ -50,10 +50,14 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		"virtctl fit --cpu 4.5 --memory 1Gi":           "virtctl: --cpu=4.5: 4.5 is not a whole number\n",
 		"virtctl fit --cpu 99999999999 --memory 1Gi":   "--cpu=99999999999: 99999999999 is out of range",
 		"virtctl fit --cpu -3 --memory 1Gi":            "--cpu=-3: must be a whole number from 1 to 4096",
+		"virtctl send-key a ctrl++a":                   "\"ctrl++a\" names no key before, after or between its separators",
+		"virtctl restart web_1":                        "\"web_1\" cannot be the name of a VM",
+		"virtctl fit --cpu 1 --memory 1Gi --numa near": "--numa=near: must be none, single-cell, restricted or spread",
+		"virtctl fit --cpu 1 --memory 1Gi --threads x": "--threads=x: must be together or apart",
 		"virtctl explain a --limit -1":                 "--limit=-1: must be from 0 to 5000",
 		"virtctl stop pod/ag --wait":                   "\"pod/ag\" is no VM: give the name alone, or vm/NAME",
 		"virtctl screenshot pod/ag":                    "\"pod/ag\" is no VM",
-		"virtctl send-key a%b enter":                   "\"a%b\" cannot be the name of a VM: it may not contain '%'",
+		"virtctl send-key a%b enter":                   "\"a%b\" cannot be the name of a VM: a name has small letters",
 		"virtctl explain pod/ag":                       "\"pod/ag\" is no VM",
 		"virtctl get pod/ag":                           "\"pod/ag\" is no VM",
 		"virtctl get x -w --field-selector spec.x=1":   "give names or --field-selector, not both",
@@ -83,6 +87,7 @@ func TestWhatNeedsNoCluster(t *testing.T) {
 		"kubectl_complete-vm sta":              "start\tHave VMs run\n",
 		"kubectl_complete-vm wait --for=run":   "running\n",
 		"virtctl __complete top --sort-by mem": "memory\n",
+		"virtctl __complete fit --numa si":     "single-cell\n",
 	} {
 		code, out, errOut := runLocally(t, strings.Fields(line)...)
 		if code != failure.Done || !strings.Contains(out, want) {

@@ -166,6 +166,8 @@ const (
 	// ReasonRestoreFailed: the guest could not go on from its saved memory, which
 	// is kept; tried again with back-off.
 	ReasonRestoreFailed = "RestoreFailed"
+	// ReasonDeleting: the guest is ended since the VM is being deleted.
+	ReasonDeleting = "Deleting"
 	// ReasonEvicted: the guest was stopped because the scheduler asked for it.
 	ReasonEvicted = "Evicted"
 	// ReasonStartFailed: libvirt refused to start the domain; tried again.
@@ -214,6 +216,16 @@ const (
 	ReasonWaitingForGroup = "WaitingForGroup"
 	// ReasonNoHostSought: the VM has no host and shall not run.
 	ReasonNoHostSought = "NoHostSought"
+
+	// ConditionHostReachable is False while the VM's host cannot be heard or asked,
+	// so that what its conditions say of the guest may be old; absent otherwise.
+	// Written by vm-scheduler, once when the host is lost and once when it is back.
+	ConditionHostReachable = "HostReachable"
+	// ReasonHostUnreachable (the host's executor is silent) is its reason, and that of
+	// an operation that waits for such a host. ReasonHostLibvirtUnavailable: the
+	// executor does not reach libvirt.
+	ReasonHostUnreachable        = "HostUnreachable"
+	ReasonHostLibvirtUnavailable = "HostLibvirtUnavailable"
 
 	// ConditionReady is True while the guest runs. Written by the executor; its
 	// reasons are the HostState words and the reasons of status.host.
@@ -310,6 +322,14 @@ type VirtualMachineStatus struct {
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
 
+	// reason and message are what matters most of conditions, for people; empty when
+	// nothing is out of the ordinary. Writer: whoever writes conditions, in the same
+	// write.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// +optional
+	Message string `json:"message,omitempty"`
+
 	// epoch counts the VM's bindings that have ended. It grows when a placement
 	// is cleared and never falls. Writer: vm-scheduler.
 	// +kubebuilder:default=0
@@ -348,7 +368,8 @@ type VirtualMachineStatus struct {
 	// +optional
 	Guest *GuestStatus `json:"guest,omitempty"`
 
-	// conditions: Scheduled is vm-scheduler's, all others the executor's.
+	// conditions: Scheduled and HostReachable are vm-scheduler's, all others the
+	// executor's.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:default={}

@@ -35,6 +35,19 @@ func TestBuild(t *testing.T) {
 			want: guards + ` {"op":"test","path":"/status/conditions","value":[{"type":"Ready","status":"","lastTransitionTime":null,"reason":"","message":""}]}` +
 				` {"op":"add","path":"/status/conditions","value":[]}`,
 		},
+		"what follows from the conditions is written with them": {
+			change: func(s *v1alpha1.VirtualMachineStatus) {
+				s.Conditions, s.Reason, s.Message = nil, "HostUnreachable", "why"
+			},
+			want: guards + ` {"op":"test","path":"/status/conditions","value":[{"type":"Ready","status":"","lastTransitionTime":null,"reason":"","message":""}]}` +
+				` {"op":"add","path":"/status/conditions","value":[]}` +
+				` {"op":"add","path":"/status/reason","value":"HostUnreachable"} {"op":"add","path":"/status/message","value":"why"}`,
+		},
+		"alone only where they are as they were": {
+			change: func(s *v1alpha1.VirtualMachineStatus) { s.Reason, s.Message = "HostUnreachable", "why" },
+			want: guards + ` {"op":"test","path":"/status/conditions","value":[{"type":"Ready","status":"","lastTransitionTime":null,"reason":"","message":""}]}` +
+				` {"op":"add","path":"/status/reason","value":"HostUnreachable"} {"op":"add","path":"/status/message","value":"why"}`,
+		},
 		"the epoch it tests is the old one": {
 			change: func(s *v1alpha1.VirtualMachineStatus) { s.Epoch = 4 },
 			want:   guards + ` {"op":"add","path":"/status/epoch","value":4}`,

@@ -44,18 +44,14 @@ func VMs(config *genericclioptions.ConfigFlags) cobra.CompletionFunc {
 
 // names returns the VMs of the namespace but those given already.
 func names(ctx context.Context, config *genericclioptions.ConfigFlags, given []string) ([]string, cobra.ShellCompDirective) {
-	namespace, err := cluster.NamespaceOf(config)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	c, err := cluster.Connect(config)
+	place, err := cluster.Open(config)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	list := &v1alpha1.VirtualMachineList{}
-	if err := c.List(ctx, list, client.InNamespace(namespace.Name)); err != nil {
+	if err := place.Client.List(ctx, list, client.InNamespace(place.Namespace)); err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	return choices(list.Items, given), cobra.ShellCompDirectiveNoFileComp

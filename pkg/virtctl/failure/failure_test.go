@@ -86,7 +86,7 @@ func TestAPISaysWhatToDo(t *testing.T) {
 func TestListTellsEachOfSeveral(t *testing.T) {
 	a, b, c := errors.New("a"), NotFound("b"), fmt.Errorf("c: %w, %w", errors.New("d"), errors.New("e"))
 	got := List(errors.Join(a, errors.Join(b, c)))
-	if len(got) != 3 || got[0] != a || got[1] != b || got[2].Error() != "c: d, e" {
+	if len(got) != 3 || !errors.Is(got[0], a) || !errors.Is(got[1], b) || got[2].Error() != "c: d, e" {
 		t.Errorf("%q", got)
 	}
 }
