@@ -121,9 +121,9 @@ func sameName(a, b *Element) bool { return a.Local == b.Local && a.Space == b.Sp
 
 func (c *comparer) element(a, b *Element, verbatim bool) {
 	c.attributes(a, b)
-	verbatim = verbatim || c.rules.Verbatim != nil && c.rules.Verbatim(a)
+	// The white space at both ends of verbatim content is formatting still.
 	c.text(a, b, verbatim)
-	if verbatim {
+	if verbatim || c.rules.Verbatim != nil && c.rules.Verbatim(a) {
 		c.inOrder(a, b)
 	} else {
 		c.byName(a, b)
