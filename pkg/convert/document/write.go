@@ -83,19 +83,37 @@ func unsaid[T any](value *T, others tree.Others, text []byte, at *field.Path) fi
 	if _, err := doc.Kind(); err != nil {
 		return fail(err)
 	}
-	raw, err := read[T](doc, limits)
+	back, backOthers, err := readBack[T](doc, others, limits)
 	if err != nil {
 		return fail(err)
 	}
-	back, backOthers, errs := tree.DecodeAll[T](raw, at)
-	if len(errs) > 0 {
-		return errs
-	}
-	errs = tree.LostIn(value, back, at)
+	errs := tree.LostIn(value, back, at)
 	for _, err := range errs {
 		if len(others) > 0 {
 			err.Detail += "; or what the key other says changes it, which only keys of their own may do"
 		}
 	}
 	return append(errs, tree.OthersLost(others, backOthers, at)...)
+}
+
+// readBack reads what was written with the corrections.
+func readBack[T any](doc *xmldoc.Document, others tree.Others, limits xmldoc.Limits) (*T, tree.Others, error) {
+	if len(others) == 0 {
+		back, err := decodeXML[T](doc, limits)
+		if err != nil {
+			return nil, nil, err
+		}
+		if again, err := encodeXML(back); err == nil && xmldoc.Same(doc, again, Rules()) {
+			return back, nil, nil // reading finds nothing to correct
+		}
+	}
+	raw, err := read[T](doc, limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	back, backOthers, errs := tree.DecodeAll[T](raw, nil)
+	if len(errs) > 0 {
+		return nil, nil, errs.ToAggregate()
+	}
+	return back, backOthers, nil
 }
