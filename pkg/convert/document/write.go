@@ -1,6 +1,8 @@
 package document
 
 import (
+	"bytes"
+	"encoding/xml"
 	"errors"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -50,11 +52,33 @@ func Marshal[T any](value *T, others tree.Others, at *field.Path) ([]byte, field
 		}
 		return nil, field.ErrorList{field.Invalid(correctionPath(at, wrong), field.OmitValueType{}, wrong.problem)}
 	}
+	if len(others) == 0 {
+		if errs, sure := unsaidPlain(value, doc, at); sure {
+			if len(errs) > 0 {
+				return nil, errs
+			}
+			return doc.Format(Rules(), Prefixes()), nil
+		}
+	}
 	text := doc.Format(Rules(), Prefixes())
 	if errs := unsaid(value, others, text, at); len(errs) > 0 {
 		return nil, errs
 	}
 	return text, nil
+}
+
+// unsaidPlain is unsaid for a document without corrections, doc its XML. It is
+// not sure where reading it might find something to correct.
+func unsaidPlain[T any](value *T, doc *xmldoc.Document, at *field.Path) (errs field.ErrorList, sure bool) {
+	back, err := decodeXML[T](doc, xmldoc.Limits{Bytes: len(doc.Source)})
+	if err != nil {
+		return nil, false
+	}
+	again, err := xml.Marshal(back)
+	if err != nil || !bytes.Equal(again, doc.Source) {
+		return nil, false
+	}
+	return tree.LostIn(value, back, at), true
 }
 
 // correctionPath is where a correction stands.
@@ -83,37 +107,19 @@ func unsaid[T any](value *T, others tree.Others, text []byte, at *field.Path) fi
 	if _, err := doc.Kind(); err != nil {
 		return fail(err)
 	}
-	back, backOthers, err := readBack[T](doc, others, limits)
+	raw, err := read[T](doc, limits)
 	if err != nil {
 		return fail(err)
 	}
-	errs := tree.LostIn(value, back, at)
+	back, backOthers, errs := tree.DecodeAll[T](raw, at)
+	if len(errs) > 0 {
+		return errs
+	}
+	errs = tree.LostIn(value, back, at)
 	for _, err := range errs {
 		if len(others) > 0 {
 			err.Detail += "; or what the key other says changes it, which only keys of their own may do"
 		}
 	}
 	return append(errs, tree.OthersLost(others, backOthers, at)...)
-}
-
-// readBack reads what was written with the corrections.
-func readBack[T any](doc *xmldoc.Document, others tree.Others, limits xmldoc.Limits) (*T, tree.Others, error) {
-	if len(others) == 0 {
-		back, err := decodeXML[T](doc, limits)
-		if err != nil {
-			return nil, nil, err
-		}
-		if again, err := encodeXML(back); err == nil && xmldoc.Same(doc, again, Rules()) {
-			return back, nil, nil // reading finds nothing to correct
-		}
-	}
-	raw, err := read[T](doc, limits)
-	if err != nil {
-		return nil, nil, err
-	}
-	back, backOthers, errs := tree.DecodeAll[T](raw, nil)
-	if len(errs) > 0 {
-		return nil, nil, errs.ToAggregate()
-	}
-	return back, backOthers, nil
 }
