@@ -1,10 +1,10 @@
 package tree
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -106,7 +106,7 @@ func (s *scanner) value(depth int) (node, error) {
 		return node{kind: kindNull}, nil
 	}
 	start := s.at
-	for s.at < len(s.raw) && !bytes.Contains([]byte(" \t\n\r,:]}"), s.raw[s.at:s.at+1]) {
+	for s.at < len(s.raw) && strings.IndexByte(" \t\n\r,:]}", s.raw[s.at]) < 0 {
 		s.at++
 	}
 	return node{kind: kindNumber, text: string(s.raw[start:s.at])}, nil
