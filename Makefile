@@ -95,8 +95,8 @@ FUZZTIME ?= 10m
 .PHONY: fuzz
 fuzz: ## Fuzz the conversion of XML in both directions, each for FUZZTIME (10m).
 	hack/corpus.sh $(CORPUS)
-	$(GO_TEST) -run '^$$' -fuzz '^FuzzXML$$' -fuzztime $(FUZZTIME) ./pkg/convert/document
-	$(GO_TEST) -run '^$$' -fuzz '^FuzzTree$$' -fuzztime $(FUZZTIME) ./pkg/convert/document
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzXML$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./pkg/convert/document
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzTree$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./pkg/convert/document
 
 FLEETS ?= 10000
 
