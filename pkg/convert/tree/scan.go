@@ -57,9 +57,9 @@ func scan(raw []byte) (node, error) {
 	if !utf8.Valid(raw) {
 		return node{}, errors.New("is not UTF-8 text")
 	}
-	var syntax json.RawMessage
-	if err := json.Unmarshal(raw, &syntax); err != nil {
-		return node{}, fmt.Errorf("is not a JSON document: %w", err)
+	if !json.Valid(raw) {
+		var syntax json.RawMessage
+		return node{}, fmt.Errorf("is not a JSON document: %w", json.Unmarshal(raw, &syntax))
 	}
 	s := scanner{raw: raw}
 	return s.value(0)
