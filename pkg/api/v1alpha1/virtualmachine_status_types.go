@@ -178,6 +178,9 @@ const (
 	ReasonRestoreFailed = "RestoreFailed"
 	// ReasonEvicted: the guest was stopped because the scheduler asked for it.
 	ReasonEvicted = "Evicted"
+	// ReasonResizeFailed: the guest could not be given the size that is granted;
+	// tried again with back-off.
+	ReasonResizeFailed = "ResizeFailed"
 	// ReasonGrowthFailed, of status.host.refused: the host has what was granted
 	// more, and could not give it to the guest.
 	ReasonGrowthFailed = "GrowthFailed"
