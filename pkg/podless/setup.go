@@ -28,6 +28,9 @@ type Parts struct {
 	Writer Writer
 	// Plugins are those that profiles may name besides kube-scheduler's own.
 	Plugins frameworkruntime.Registry
+	// Growth are the plugins that decide, in profiles that have them, whether a VM
+	// may grow on its host; they include the one that binds.
+	Growth []string
 	// Reasons says why VMs wait.
 	Reasons Reasons
 	// PlacedEvents limits the events that VMs were placed.
@@ -85,7 +88,7 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),
-		scheduler.WithProfiles(cc.ComponentConfig.Profiles...),
+		scheduler.WithProfiles(withGrowth(cc.ComponentConfig.Profiles, p.Growth)...),
 		scheduler.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
 		scheduler.WithFrameworkOutOfTreeRegistry(p.Plugins),
 		scheduler.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),
