@@ -3,6 +3,7 @@ package podless
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -84,7 +85,8 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	cc := cfg.Complete()
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
 		func(name string) events.EventRecorderLogger {
-			return newRecorder(cc.EventBroadcaster.NewRecorder(name), said, p.PlacedEvents)
+			// Events are reported by the profile that the VM chose.
+			return newRecorder(cc.EventBroadcaster.NewRecorder(strings.TrimPrefix(name, growthProfiles)), said, p.PlacedEvents)
 		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),

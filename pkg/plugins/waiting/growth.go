@@ -1,6 +1,8 @@
 package waiting
 
 import (
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -24,6 +26,7 @@ func (r *Reasons) ofGrowth(pod *corev1.Pod, fit *framework.FitError, hosts fwk.N
 			return err.Error()
 		}
 		meter := shortages.New(r.fleet, request, hosts)
-		return "its host has too little left for it to grow: " + rejections.Words(rejections.GroupBy(statuses(pod, d, hosts), meter.Of, 0))
+		words := rejections.Words(rejections.GroupBy(statuses(pod, d, hosts), meter.Of, 0))
+		return "its host has too little left for it to grow: " + strings.ReplaceAll(words, "1 host: ", "")
 	}}
 }
