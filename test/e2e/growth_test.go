@@ -152,6 +152,7 @@ func TestARealGuestGrows(t *testing.T) {
 	// Its executor ends without warning, and knows all of it again.
 	env.kill(t, "vm-executor-real")
 	setSize(t, name, 3, 256)
+	g.Expect(env.up()).To(Succeed())
 	size(3, 256)
 	g.Eventually(get(t, name)).Should(WithTransform(func(vm *v1alpha1.VirtualMachine) int64 { return vm.Status.Placement.Granted.Memory >> 20 }, Equal(int64(256))))
 	shrunk := lookInside(t, name)
