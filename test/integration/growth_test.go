@@ -120,7 +120,11 @@ func TestAGuestGrowsWhereItIs(t *testing.T) {
 	eventOn(t, ns, "vm", "GrowthGranted")
 
 	// Beyond what it was started for it waits for its next start.
-	size(t, ns, "vm", 7, 3)
+	vm := readVM(t, ns, "vm")
+	vm.Spec.Resources.CPU, vm.Spec.Resources.MaxCPU = 7, 8
+	if err := suite.client.Update(t.Context(), vm); err != nil {
+		t.Fatal(err)
+	}
 	stays(t, ns, "vm", func(vm *v1alpha1.VirtualMachine) string { return granted(5, 3)(vm) + pends("", "")(vm) })
 	// What it gives back is granted no more when its host says so.
 	size(t, ns, "vm", 5, 2)
