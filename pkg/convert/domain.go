@@ -1,9 +1,10 @@
 // Package convert turns a VirtualMachine into the libvirt domain that runs it.
 //
 // Typed fields and the placement decide what they own (name, UUID, metadata,
-// virtual CPUs, memory, where both lie on the host, host devices); spec.domain says the rest in the style of package
-// tree; and a default is set only where the user said nothing. It is pure and
-// does not judge: what spec.domain may contain is package policy's to say.
+// virtual CPUs, memory, where both lie on the host, host devices); spec.domain
+// says the rest in the style of package tree; and a default is set only where the
+// user said nothing. It is pure and does not judge: what spec.domain may contain
+// is package policy's to say.
 package convert
 
 import (
@@ -15,6 +16,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert/document"
 	"domus.dev/domus/pkg/convert/tree"
 )
@@ -106,7 +108,7 @@ func setPlacement(domain *libvirtxml.Domain, p *v1alpha1.Placement, shared Share
 		return errs
 	}
 	setGuestCells(domain, cells)
-	vcpus, emulator := pins(int(p.Granted.CPU), cells, shared)
+	vcpus, emulator := pins(int(capacity.MostCPU(p.Granted)), cells, shared)
 	setPins(domain, vcpus, emulator)
 	return nil
 }

@@ -31,6 +31,9 @@ type field struct {
 	// derived fields follow from the conditions: a patch that changes one tests
 	// those.
 	derived bool
+	// revised fields are set once and then changed in part: a patch that changes
+	// one tests the whole of the old value.
+	revised bool
 	// value returns the field, or nil when it is unset.
 	value func(*v1alpha1.VirtualMachineStatus) any
 }
@@ -40,7 +43,7 @@ var fields = []field{
 	{name: "observedGeneration", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.ObservedGeneration) }},
 	{name: "phase", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.Phase) }},
 	{name: "epoch", value: func(s *v1alpha1.VirtualMachineStatus) any { return s.Epoch }},
-	{name: "placement", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Placement) }},
+	{name: "placement", revised: true, value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Placement) }},
 	{name: "nominatedNodeName", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.NominatedNodeName) }},
 	{name: "eviction", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Eviction) }},
 	{name: "excludedHosts", value: func(s *v1alpha1.VirtualMachineStatus) any {
@@ -113,9 +116,9 @@ func Build(old *v1alpha1.VirtualMachine, next *v1alpha1.VirtualMachineStatus, gu
 		}
 		path := "/status/" + f.name
 		switch {
-		case f.shared:
+		case f.shared || f.revised && was != nil && is != nil:
 			changes = append(changes, Operation{Op: "test", Path: path, Value: wasJSON})
-			tested = true
+			tested = tested || f.name == conditionsField
 		case f.derived && !tested:
 			from, err := json.Marshal(conditions(&old.Status))
 			if err != nil {

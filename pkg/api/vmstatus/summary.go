@@ -18,6 +18,8 @@ const (
 	guestTells
 	// otherFalse is a condition of a type without a rank of its own.
 	otherFalse
+	// growth: the guest runs and waits to be given more.
+	growth
 	// restart: the guest runs with another spec.
 	restart
 	// guestPlain: the guest is in a state that the phase names already.
@@ -54,7 +56,9 @@ func rankOf(c *metav1.Condition, s *v1alpha1.VirtualMachineStatus) int {
 		return rankOfReady(c, s)
 	case c.Type == v1alpha1.ConditionRestartRequired && c.Status == metav1.ConditionTrue:
 		return restart
-	case c.Type == v1alpha1.ConditionRestartRequired || !no:
+	case c.Type == v1alpha1.ConditionResizePending && c.Status == metav1.ConditionTrue:
+		return growth
+	case c.Type == v1alpha1.ConditionRestartRequired || c.Type == v1alpha1.ConditionResizePending || !no:
 		return nothing
 	case c.Type == v1alpha1.ConditionHostReachable:
 		return hostAway

@@ -19,27 +19,30 @@ func TestWhatMattersMostIsShown(t *testing.T) {
 	runs := condition(v1alpha1.ConditionReady, yes, "Running")
 	edited := condition(v1alpha1.ConditionRestartRequired, yes, v1alpha1.ReasonSpecChanged)
 	silent := condition(v1alpha1.ConditionAgentConnected, no, v1alpha1.ReasonAgentSilent)
+	waits := condition(v1alpha1.ConditionResizePending, yes, v1alpha1.ReasonGrowthWaits)
 	away := condition(v1alpha1.ConditionHostReachable, no, v1alpha1.ReasonHostUnreachable)
 	for name, test := range map[string]struct {
 		host       v1alpha1.HostState
 		conditions []metav1.Condition
 		want       string
 	}{
-		"nothing is known":                    {"", nil, ""},
-		"all is well":                         {"Running", []metav1.Condition{scheduled, runs}, ""},
-		"no agent was heard yet":              {"Running", []metav1.Condition{scheduled, runs, condition(v1alpha1.ConditionAgentConnected, unknown, v1alpha1.ReasonAgentSilent)}, ""},
-		"the agent has gone silent":           {"Running", []metav1.Condition{scheduled, runs, silent}, "AgentSilent"},
-		"it runs with another spec":           {"Running", []metav1.Condition{scheduled, runs, silent, edited}, "RestartRequired"},
-		"it runs and could not be paused":     {"Running", []metav1.Condition{scheduled, edited, condition(v1alpha1.ConditionReady, yes, v1alpha1.ReasonPauseFailed)}, "PauseFailed"},
-		"it is paused, as the phase says":     {"Paused", []metav1.Condition{scheduled, condition(v1alpha1.ConditionReady, no, "Paused"), silent}, "Paused"},
-		"it is paused, and was edited":        {"Paused", []metav1.Condition{scheduled, condition(v1alpha1.ConditionReady, no, "Paused"), edited}, "RestartRequired"},
-		"it is paused since a disk is full":   {"Paused", []metav1.Condition{scheduled, edited, condition(v1alpha1.ConditionReady, no, v1alpha1.ReasonDiskFull)}, "DiskFull"},
-		"a condition that is new here":        {"Running", []metav1.Condition{scheduled, runs, edited, condition("Novel", no, "NotSo")}, "NotSo"},
-		"another that is new and good":        {"Running", []metav1.Condition{scheduled, runs, condition("Novel", yes, "So")}, ""},
-		"its host is away":                    {"Running", []metav1.Condition{scheduled, runs, edited, away}, "HostUnreachable"},
-		"it has no host":                      {"", []metav1.Condition{condition(v1alpha1.ConditionReady, no, "Evicted"), condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonUnschedulable)}, "Unschedulable"},
-		"what an earlier host said is over":   {"", []metav1.Condition{condition(v1alpha1.ConditionReady, no, v1alpha1.ReasonHostUnfit), scheduled}, ""},
-		"no restart is needed, said in words": {"Running", []metav1.Condition{scheduled, runs, condition(v1alpha1.ConditionRestartRequired, no, "No")}, ""},
+		"nothing is known":                      {"", nil, ""},
+		"all is well":                           {"Running", []metav1.Condition{scheduled, runs}, ""},
+		"no agent was heard yet":                {"Running", []metav1.Condition{scheduled, runs, condition(v1alpha1.ConditionAgentConnected, unknown, v1alpha1.ReasonAgentSilent)}, ""},
+		"the agent has gone silent":             {"Running", []metav1.Condition{scheduled, runs, silent}, "AgentSilent"},
+		"it runs with another spec":             {"Running", []metav1.Condition{scheduled, runs, silent, edited}, "RestartRequired"},
+		"it waits to grow, and needs a restart": {"Running", []metav1.Condition{scheduled, runs, edited, waits}, "GrowthWaits"},
+		"it waits to grow while it is away":     {"Running", []metav1.Condition{scheduled, runs, waits, away}, "HostUnreachable"},
+		"it runs and could not be paused":       {"Running", []metav1.Condition{scheduled, edited, condition(v1alpha1.ConditionReady, yes, v1alpha1.ReasonPauseFailed)}, "PauseFailed"},
+		"it is paused, as the phase says":       {"Paused", []metav1.Condition{scheduled, condition(v1alpha1.ConditionReady, no, "Paused"), silent}, "Paused"},
+		"it is paused, and was edited":          {"Paused", []metav1.Condition{scheduled, condition(v1alpha1.ConditionReady, no, "Paused"), edited}, "RestartRequired"},
+		"it is paused since a disk is full":     {"Paused", []metav1.Condition{scheduled, edited, condition(v1alpha1.ConditionReady, no, v1alpha1.ReasonDiskFull)}, "DiskFull"},
+		"a condition that is new here":          {"Running", []metav1.Condition{scheduled, runs, edited, condition("Novel", no, "NotSo")}, "NotSo"},
+		"another that is new and good":          {"Running", []metav1.Condition{scheduled, runs, condition("Novel", yes, "So")}, ""},
+		"its host is away":                      {"Running", []metav1.Condition{scheduled, runs, edited, away}, "HostUnreachable"},
+		"it has no host":                        {"", []metav1.Condition{condition(v1alpha1.ConditionReady, no, "Evicted"), condition(v1alpha1.ConditionScheduled, no, v1alpha1.ReasonUnschedulable)}, "Unschedulable"},
+		"what an earlier host said is over":     {"", []metav1.Condition{condition(v1alpha1.ConditionReady, no, v1alpha1.ReasonHostUnfit), scheduled}, ""},
+		"no restart is needed, said in words":   {"Running", []metav1.Condition{scheduled, runs, condition(v1alpha1.ConditionRestartRequired, no, "No")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := v1alpha1.VirtualMachineStatus{Epoch: 2, Conditions: test.conditions, Reason: "Stale", Message: "stale"}
