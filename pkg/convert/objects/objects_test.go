@@ -1,6 +1,7 @@
 package objects_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -307,7 +308,7 @@ func TestDocumentsThatCannotBeReadNameTheirLine(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("%v\nwant %s", err, test.want)
 			}
-			if _, ok := err.(xmldoc.Errors); !ok {
+			if errs := (xmldoc.Errors{}); !errors.As(err, &errs) {
 				t.Errorf("%T", err)
 			}
 		})
