@@ -145,6 +145,9 @@ func (e *correctionError) Error() string { return e.key + ": " + e.problem }
 
 // correct makes the corrections in back, which is value as XML.
 func correct(value any, back *xmldoc.Document, others tree.Others) error {
+	if len(others) == 0 {
+		return nil
+	}
 	type target struct {
 		path    string
 		index   int
