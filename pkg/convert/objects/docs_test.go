@@ -28,7 +28,7 @@ var sections = map[string]struct {
 	rows, forms int
 }{
 	"VirtualMachine": {"<domain>", "</domain>", []string{"<name>a</name>", "<memory unit='KiB'>1048576</memory>", "<currentMemory unit='KiB'>1048576</currentMemory>", "<vcpu placement='static'>1</vcpu>"},
-		`{metadata: {name: a}, spec: {resources: {cpu: 1, memory: 1Gi}}}`, 12, 3},
+		`{metadata: {name: a}, spec: {resources: {cpu: 1, memory: 1Gi}}}`, 14, 3},
 	"VirtualNetwork": {"<network>", "</network>", []string{"<name>a</name>"}, `{metadata: {name: a}}`, 17, 2},
 	"VirtualDisk":    {"<volume>", "</volume>", []string{"<name>a</name>"}, `{metadata: {name: a}, spec: {}}`, 6, 2},
 	"StoragePool":    {"<pool type='dir'>", "</pool>", []string{"<name>a</name>"}, `{metadata: {name: a}}`, 5, 2},
