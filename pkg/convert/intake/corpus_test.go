@@ -54,7 +54,13 @@ func TestWhateverLibvirtHasComesOutReadable(t *testing.T) {
 					t.Errorf("%s at %s: %v", file, level, err)
 				}
 				again := policy.CheckVirtualMachine(vm, level)
-				if len(again) != len(refusals) {
+				unusable := 0
+				for _, r := range refusals {
+					if r.Field == "spec.resources.memory" {
+						unusable++
+					}
+				}
+				if len(again)+unusable != len(refusals) {
 					t.Errorf("%s at %s: %d refusals were told, and there are %d", file, level, len(refusals), len(again))
 				}
 				for _, c := range changes {

@@ -59,9 +59,10 @@ type Change struct {
 func (c Change) String() string { return c.Path + ": " + c.What + ": " + c.Why }
 
 // Machine makes of a VM that was read from a domain one that can be created. The
-// VM given stays as it is. Refusals are what the policy at the level of the
-// namespace refuses of what came out, with paths in it: the VM can be created
-// when there are none.
+// VM given stays as it is. Refusals are what of it cannot be, above all what the
+// policy at the level of the namespace refuses, with paths in what came out.
+// Without any, what is left to say no is what only the cluster knows, such as a
+// VM of that name.
 func Machine(given *v1alpha1.VirtualMachine, opts Options) (*v1alpha1.VirtualMachine, []Change, field.ErrorList) {
 	vm := given.DeepCopy()
 	if opts.Namespace != "" {
@@ -84,7 +85,7 @@ func Machine(given *v1alpha1.VirtualMachine, opts Options) (*v1alpha1.VirtualMac
 	if opts.RemoveRefused {
 		refusals = s.removeRefused(refusals)
 	}
-	return vm, s.changes, refusals
+	return vm, s.changes, append(s.unusable(), refusals...)
 }
 
 // steps are in the order in which they are told. Each takes the domain as the

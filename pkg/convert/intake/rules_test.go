@@ -80,6 +80,12 @@ var rules = map[string]struct {
 		want:   `resources: {memory: 2Gi, maxMemory: 4Gi}`,
 		opts:   intake.Options{Level: v1alpha1.PolicyPrivileged},
 	},
+	"a guest without a balloon": {
+		domain: `<currentMemory unit='GiB'>2</currentMemory><devices><memballoon model='none'/></devices>`,
+		want:   `domain: {devices: {memBalloon: {model: none}}}`,
+		told:   []string{"spec.resources.maxMemory"},
+		opts:   intake.Options{Level: v1alpha1.PolicyPrivileged},
+	},
 	"a balloon of a guest in hugepages": {
 		domain: `<currentMemory unit='GiB'>2</currentMemory><memoryBacking><hugepages><page size='2' unit='MiB'/></hugepages></memoryBacking>`,
 		want:   `resources: {hugepages: {pageSize: 2Mi}}`,
@@ -215,5 +221,22 @@ func TestTheNameThatIsAskedForIsTaken(t *testing.T) {
 	}
 	if !strings.Contains(string(text), "<name>instance-0000002a</name>") {
 		t.Errorf("%s", text)
+	}
+}
+
+func TestSizesThatNoGuestCanHaveAreRefused(t *testing.T) {
+	for domain, want := range map[string]string{
+		`<domain><name>a</name></domain>`: "spec.resources.memory: Invalid value: \"0\": must be at least 1Mi",
+		`<domain><name>a</name><memory unit='MiB'>1025</memory><memoryBacking><hugepages/></memoryBacking></domain>`: "spec.resources.memory: Invalid value: \"1025Mi\": must be whole pages of 2Mi",
+		`<domain><memory unit='GiB'>1</memory></domain>`:                                                             "metadata.name: Required value",
+	} {
+		obj, err := objects.FromXML("a.xml", []byte(domain), objects.FromOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, refusals := intake.Machine(obj.(*v1alpha1.VirtualMachine), intake.Options{Namespace: "demo"})
+		if len(refusals) != 1 || !strings.HasPrefix(refusals[0].Error(), want) {
+			t.Errorf("%s: %v\nwant %s", domain, refusals, want)
+		}
 	}
 }

@@ -2,7 +2,9 @@ package intake
 
 import (
 	"fmt"
+	"slices"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
 
@@ -71,8 +73,10 @@ func (s *state) growth() {
 	switch {
 	case s.restricted():
 		why = "only the guest's own balloon driver would keep it from that, which is for privileged namespaces"
-	case placed || r.Hugepages != nil || len(r.Devices) > 0:
+	case placed || r.Hugepages != nil || s.hasHostDevices():
 		why = "a guest with hugepages, host devices or a NUMA policy does not grow while it runs"
+	case s.domain.Devices.MemBalloon != nil && s.domain.Devices.MemBalloon.Model == "none":
+		why = "a guest without a balloon has all of its memory"
 	default:
 		return
 	}
@@ -104,3 +108,34 @@ func (s *state) topology() {
 	s.changed(path, "removed", "sockets, cores and threads must come to the number of vCPUs")
 	cpu.Topology = nil
 }
+
+// hasHostDevices says whether the guest is handed devices of its host.
+func (s *state) hasHostDevices() bool {
+	devices := s.domain.Devices
+	return len(s.vm.Spec.Resources.Devices) > 0 || len(devices.Hostdevs) > 0 ||
+		slices.ContainsFunc(devices.Interfaces, func(card libvirtxml.DomainInterface) bool {
+			return card.Source != nil && (card.Source.Hostdev != nil || card.Source.VDPA != nil)
+		})
+}
+
+// unusable refuses what no policy does and admission would: sizes that no guest
+// can have, and a VM without a name.
+func (s *state) unusable() field.ErrorList {
+	var errs field.ErrorList
+	if s.vm.Name == "" {
+		errs = append(errs, field.Required(field.NewPath("metadata", "name"), "the document has no name: give one"))
+	}
+	memory, at := s.vm.Spec.Resources.Memory, field.NewPath("spec", "resources", "memory")
+	if memory.Cmp(leastMemory) < 0 {
+		errs = append(errs, field.Invalid(at, memory.String(), "must be at least 1Mi: the document does not say how much the guest has, so set it"))
+	}
+	if pages := s.vm.Spec.Resources.Hugepages; pages != nil {
+		size := resource.MustParse(string(pages.PageSize))
+		if memory.Value()%size.Value() != 0 {
+			errs = append(errs, field.Invalid(at, memory.String(), fmt.Sprintf("must be whole pages of %s: round it up, or choose a smaller page size", pages.PageSize)))
+		}
+	}
+	return errs
+}
+
+var leastMemory = resource.MustParse("1Mi")
