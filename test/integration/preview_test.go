@@ -58,6 +58,7 @@ func TestKindsToComeAreCheckedByTheirSchemas(t *testing.T) {
 		"CNI of libvirt":            {"VirtualNetwork", `{type: cni, cni: {configName: a}, network: {}}`, "network is not for type cni"},
 		"no prefix":                 {"VirtualNetwork", `{type: nat, subnets: [{address: 192.168.122.1}]}`, "must be an address with the length of its prefix"},
 		"subnets of a bridge":       {"VirtualNetwork", `{type: bridge, bridgeName: br0, subnets: [{address: 10.0.0.1/8}]}`, "subnets are for type nat, isolated and routed"},
+		"MTU of a bridge":           {"VirtualNetwork", `{type: bridge, bridgeName: br0, mtu: 1500}`, "mtu is for type nat, isolated and routed"},
 		"device of a bridge":        {"VirtualNetwork", `{type: bridge, bridgeName: br0, device: eth0}`, "device is for type nat and routed"},
 		"no VLAN":                   {"VirtualNetwork", `{type: bridge, bridgeName: br0, vlan: {ids: [4096]}}`, "4095"},
 		"a snapshot":                {"VirtualMachineSnapshot", `{virtualMachineName: web}`, ""},

@@ -128,6 +128,7 @@ type NetworkVLAN struct {
 // +kubebuilder:validation:XValidation:rule="(self.type == 'cni') == has(self.cni)",message="cni must be given for type cni, and for no other"
 // +kubebuilder:validation:XValidation:rule="self.type in ['nat', 'isolated', 'routed'] || !has(self.subnets)",message="subnets are for type nat, isolated and routed: on all others addresses are given out elsewhere"
 // +kubebuilder:validation:XValidation:rule="self.type in ['nat', 'routed'] || !has(self.device)",message="device is for type nat and routed"
+// +kubebuilder:validation:XValidation:rule="self.type in ['nat', 'isolated', 'routed'] || !has(self.mtu)",message="mtu is for type nat, isolated and routed: on all others it is that of the bridge or device"
 // +kubebuilder:validation:XValidation:rule="!(self.type in ['direct', 'cni']) || !has(self.bridgeName)",message="bridgeName is for type nat, isolated, routed and bridge"
 // +kubebuilder:validation:XValidation:rule="self.type != 'cni' || !has(self.network)",message="network is not for type cni: libvirt has no part in it"
 type VirtualNetworkSpec struct {
@@ -175,7 +176,8 @@ type VirtualNetworkSpec struct {
 	// +optional
 	DomainName string `json:"domainName,omitempty"`
 
-	// mtu is the size in bytes of the largest packet.
+	// mtu is the size in bytes of the largest packet on a bridge that the network
+	// makes.
 	// +kubebuilder:validation:Minimum=68
 	// +kubebuilder:validation:Maximum=65535
 	// +optional

@@ -93,7 +93,7 @@ spec:
 apiVersion: domus.dev/v1alpha1
 kind: VirtualNetwork
 metadata: {name: office, namespace: demo}
-spec: {type: bridge, bridgeName: br0, vlan: {ids: [42]}, mtu: 1500}
+spec: {type: bridge, bridgeName: br0, vlan: {ids: [42]}}
 `,
 	"a snapshot": `
 apiVersion: domus.dev/v1alpha1
