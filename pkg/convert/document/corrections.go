@@ -18,9 +18,10 @@ var errNoPlace = errors.New("no correction can say it")
 // corrections are what makes back, which is value as XML, the document that the
 // differences are to.
 func corrections(value any, back *xmldoc.Document, differences []xmldoc.Difference) (tree.Others, error) {
-	c := corrector{objects: map[*xmldoc.Element]string{}, out: tree.Others{}}
+	c := corrector{objects: map[*xmldoc.Element]string{}, made: map[*xmldoc.Element]place{}, out: tree.Others{}}
+	elements := ways(back.Root)
 	for _, o := range tree.Objects(value) {
-		if e := find(back.Root, o.Element); e != nil {
+		if e := elements[o.Element]; e != nil {
 			c.objects[e] = o.Path
 		}
 	}
@@ -35,7 +36,15 @@ func corrections(value any, back *xmldoc.Document, differences []xmldoc.Differen
 type corrector struct {
 	// objects are the paths of the objects that elements of back stand for.
 	objects map[*xmldoc.Element]string
-	out     tree.Others
+	// made are the corrections that there are, by the element that each is of.
+	made map[*xmldoc.Element]place
+	out  tree.Others
+}
+
+// place is where a correction is: the path of its object, and its index there.
+type place struct {
+	path  string
+	index int
 }
 
 // add says one difference.
@@ -73,21 +82,21 @@ func (c *corrector) add(d xmldoc.Difference) error {
 // at is the correction of an element, found or made, in the nearest object
 // around it.
 func (c *corrector) at(element *xmldoc.Element) (*tree.Other, error) {
+	if at, ok := c.made[element]; ok {
+		return &c.out[at.path][at.index], nil
+	}
 	var steps []string
 	for e := element; e != nil; e = e.Parent {
 		path, ok := c.objects[e]
 		if !ok {
-			steps = append([]string{step(e)}, steps...)
+			steps = append(steps, step(e))
 			continue
 		}
-		way := strings.Join(steps, "/")
-		for i := range c.out[path] {
-			if c.out[path][i].At == way {
-				return &c.out[path][i], nil
-			}
-		}
-		c.out[path] = append(c.out[path], tree.Other{At: way})
-		return &c.out[path][len(c.out[path])-1], nil
+		slices.Reverse(steps)
+		c.out[path] = append(c.out[path], tree.Other{At: strings.Join(steps, "/")})
+		at := place{path: path, index: len(c.out[path]) - 1}
+		c.made[element] = at
+		return &c.out[path][at.index], nil
 	}
 	return nil, errNoPlace
 }
@@ -95,19 +104,29 @@ func (c *corrector) at(element *xmldoc.Element) (*tree.Other, error) {
 // step names an element among its siblings: source, or source[2] where there
 // are several.
 func step(e *xmldoc.Element) string {
-	n, at := 0, 0
-	for _, c := range e.Parent.Children {
-		if c.Local == e.Local {
-			n++
-		}
-		if c == e {
-			at = n
-		}
-	}
-	if n == 1 {
+	n, of := e.Number()
+	if of == 1 {
 		return e.Local
 	}
-	return fmt.Sprintf("%s[%d]", e.Local, at)
+	return fmt.Sprintf("%s[%d]", e.Local, n)
+}
+
+// ways are all elements by their ways from the root, as tree.Objects has them.
+func ways(root *xmldoc.Element) map[string]*xmldoc.Element {
+	out := map[string]*xmldoc.Element{}
+	var visit func(e *xmldoc.Element, way string)
+	visit = func(e *xmldoc.Element, way string) {
+		out[way] = e
+		if way != "" {
+			way += "/"
+		}
+		for _, c := range e.Children {
+			n, _ := c.Number()
+			visit(c, way+c.Local+"["+strconv.Itoa(n)+"]")
+		}
+	}
+	visit(root, "")
+	return out
 }
 
 // find follows a way of steps; nil when it leads nowhere.
@@ -155,13 +174,15 @@ func correct(value any, back *xmldoc.Document, others tree.Others) error {
 		omit    []*xmldoc.Element
 	}
 	elements := map[string]*xmldoc.Element{}
-	for _, o := range tree.Objects(value) {
-		elements[o.Path] = find(back.Root, o.Element)
+	all := ways(back.Root)
+	objects := tree.Objects(value)
+	for _, o := range objects {
+		elements[o.Path] = all[o.Element]
 	}
 	// All elements are found before any is added or removed, so that numbers
 	// mean what libvirtxml wrote.
 	var targets []target
-	for _, o := range tree.Objects(value) {
+	for _, o := range objects {
 		for i, other := range others[o.Path] {
 			fail := func(key, problem string) error {
 				return &correctionError{path: o.Path, index: i, key: key, problem: problem}
@@ -240,7 +261,8 @@ func apply(other tree.Other, e *xmldoc.Element, omit []*xmldoc.Element) (string,
 func isName(s string) bool {
 	for i, r := range s {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
-		if !letter && (i == 0 || !(r >= '0' && r <= '9' || r == '-' || r == '.')) {
+		later := r >= '0' && r <= '9' || r == '-' || r == '.'
+		if !letter && (i == 0 || !later) {
 			return false
 		}
 	}

@@ -20,7 +20,7 @@ func Decode[T any](raw []byte, at *field.Path) (*T, field.ErrorList) {
 		return nil, field.ErrorList{field.Invalid(at, field.OmitValueType{}, err.Error())}
 	}
 	d := decoder{}
-	d.value(&n, reflect.ValueOf(out).Elem(), at, "")
+	d.value(&n, reflect.ValueOf(out).Elem(), at)
 	if len(d.errs) > 0 {
 		return nil, d.errs
 	}
@@ -31,6 +31,8 @@ type decoder struct {
 	errs field.ErrorList
 	// others gathers the values of OtherKey; nil where that key is not known.
 	others Others
+	// root is the path of the document.
+	root *field.Path
 }
 
 func (d *decoder) fail(err *field.Error) {
@@ -39,8 +41,7 @@ func (d *decoder) fail(err *field.Error) {
 	}
 }
 
-// value reads a node; path is at from the document down, for others.
-func (d *decoder) value(n *node, v reflect.Value, at *field.Path, path string) {
+func (d *decoder) value(n *node, v reflect.Value, at *field.Path) {
 	if len(d.errs) >= maxErrors {
 		return
 	}
@@ -51,11 +52,11 @@ func (d *decoder) value(n *node, v reflect.Value, at *field.Path, path string) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		d.value(n, v.Elem(), at, path)
+		d.value(n, v.Elem(), at)
 	case reflect.Slice:
-		d.list(n, v, at, path)
+		d.list(n, v, at)
 	case reflect.Struct:
-		d.object(n, v, at, path)
+		d.object(n, v, at)
 	default:
 		if err := setScalar(n, v, at); err != nil {
 			d.fail(err)
@@ -63,7 +64,7 @@ func (d *decoder) value(n *node, v reflect.Value, at *field.Path, path string) {
 	}
 }
 
-func (d *decoder) list(n *node, v reflect.Value, at *field.Path, path string) {
+func (d *decoder) list(n *node, v reflect.Value, at *field.Path) {
 	if n.kind != kindList {
 		d.fail(field.TypeInvalid(at, n.value(), "must be a list, even of one: write [...] around it, or - before it in YAML"))
 		return
@@ -71,11 +72,11 @@ func (d *decoder) list(n *node, v reflect.Value, at *field.Path, path string) {
 	// An empty list is not nil: it says that there shall be none.
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
 	for i := range n.items {
-		d.value(&n.items[i], v.Index(i), at.Index(i), item(path, i))
+		d.value(&n.items[i], v.Index(i), at.Index(i))
 	}
 }
 
-func (d *decoder) object(n *node, v reflect.Value, at *field.Path, path string) {
+func (d *decoder) object(n *node, v reflect.Value, at *field.Path) {
 	o := objectOf(v.Type())
 	if o.flag() {
 		if n.kind != kindBool || !n.truth {
@@ -99,7 +100,7 @@ func (d *decoder) object(n *node, v reflect.Value, at *field.Path, path string) 
 		}
 		seen[key] = true
 		if key == OtherKey && d.others != nil {
-			d.other(&n.items[i], at.Child(key), path)
+			d.other(&n.items[i], at)
 			continue
 		}
 		m := o.byKey[key]
@@ -110,7 +111,7 @@ func (d *decoder) object(n *node, v reflect.Value, at *field.Path, path string) 
 		if m.variant {
 			variants = append(variants, key)
 		}
-		d.value(&n.items[i], v.FieldByIndex(m.index), at.Child(key), join(path, key))
+		d.value(&n.items[i], v.FieldByIndex(m.index), at.Child(key))
 	}
 	if len(variants) > 1 {
 		d.fail(field.Invalid(at, field.OmitValueType{}, "must have only one of "+strings.Join(variants, ", ")))

@@ -57,7 +57,7 @@ func (e *encoder) value(v reflect.Value, path string) error {
 			if i > 0 {
 				e.out.WriteByte(',')
 			}
-			if err := e.value(v.Index(i), item(path, i)); err != nil {
+			if err := e.value(v.Index(i), e.item(path, i)); err != nil {
 				return fmt.Errorf("[%d]: %w", i, err)
 			}
 		}
@@ -101,7 +101,7 @@ func (e *encoder) object(v reflect.Value, path string) error {
 		e.out.WriteByte(open)
 		open = ','
 		e.out.WriteString(strconv.Quote(m.key) + ":")
-		if err := e.value(f, join(path, m.key)); err != nil {
+		if err := e.value(f, e.join(path, m.key)); err != nil {
 			return fmt.Errorf("%s: %w", m.key, err)
 		}
 	}
@@ -127,12 +127,44 @@ func (e *encoder) text(s string) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%q is not UTF-8 text", s)
 	}
+	if plain(s) {
+		e.out.WriteByte('"')
+		e.out.WriteString(s)
+		e.out.WriteByte('"')
+		return nil
+	}
 	raw, err := marshal(s)
 	if err != nil {
 		return err
 	}
 	e.out.Write(raw)
 	return nil
+}
+
+// plain says whether JSON holds a string as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// join and item are the paths of what an object and a list hold, which nobody
+// asks for where there are no others.
+func (e *encoder) join(path, key string) string {
+	if len(e.others) == 0 {
+		return ""
+	}
+	return join(path, key)
+}
+
+func (e *encoder) item(path string, i int) string {
+	if len(e.others) == 0 {
+		return ""
+	}
+	return item(path, i)
 }
 
 // marshal is json.Marshal that leaves <, > and & as they are.

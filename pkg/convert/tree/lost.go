@@ -41,17 +41,25 @@ func LostIn[T any](doc, back *T, at *field.Path) field.ErrorList {
 func OthersLost(others, back Others, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, path := range slices.Sorted(maps.Keys(others)) {
+		if len(errs) >= maxErrors {
+			break
+		}
 		want, err := marshal(others[path])
 		got, errBack := marshal(back[path])
-		all, errAll := marshal(back)
-		if err != nil || errBack != nil || errAll != nil || !bytes.Equal(want, got) {
-			here := at
-			if path != "" {
-				here = here.Child(path)
-			}
-			errs = append(errs, field.Invalid(here.Child(OtherKey), field.OmitValueType{},
-				fmt.Sprintf("must hold only what no other key says, of the object itself, in the shortest way; the document would be read back with %s", all)))
+		if err == nil && errBack == nil && bytes.Equal(want, got) {
+			continue
 		}
+		here := at
+		if path != "" {
+			here = here.Child(path)
+		}
+		all, _ := marshal(back) // strings always can be
+		const most = 400
+		if len(all) > most {
+			all = append(all[:most:most], "..."...)
+		}
+		errs = append(errs, field.Invalid(here.Child(OtherKey), field.OmitValueType{}, fmt.Sprintf(
+			"must hold only what no other key says, of the object itself, in the shortest way; the document would be read back with %s", all)))
 	}
 	return errs
 }

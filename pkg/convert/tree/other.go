@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -43,8 +44,8 @@ func DecodeAll[T any](raw []byte, at *field.Path) (*T, Others, field.ErrorList) 
 	if err != nil {
 		return nil, nil, field.ErrorList{field.Invalid(at, field.OmitValueType{}, err.Error())}
 	}
-	d := decoder{others: Others{}}
-	d.value(&n, reflect.ValueOf(out).Elem(), at, "")
+	d := decoder{others: Others{}, root: at}
+	d.value(&n, reflect.ValueOf(out).Elem(), at)
 	if len(d.errs) > 0 {
 		return nil, nil, d.errs
 	}
@@ -57,8 +58,9 @@ func EncodeAll(doc any, others Others) ([]byte, error) {
 	return encode(doc, others)
 }
 
-// other reads the value of OtherKey.
-func (d *decoder) other(n *node, at *field.Path, path string) {
+// other reads the value of OtherKey in the object at a path.
+func (d *decoder) other(n *node, object *field.Path) {
+	at := object.Child(OtherKey)
 	if n.kind != kindList || len(n.items) == 0 {
 		d.fail(field.TypeInvalid(at, n.value(), "must be a list of at least one"))
 		return
@@ -70,7 +72,19 @@ func (d *decoder) other(n *node, at *field.Path, path string) {
 		d.fail(field.Invalid(at, field.OmitValueType{}, "must be a list of objects with the keys at, attributes, text, elements, omit: "+err.Error()))
 		return
 	}
-	d.others[path] = all
+	d.others[below(d.root, object)] = all
+}
+
+// below is the path of an object from the document down.
+func below(root, object *field.Path) string {
+	if object == root {
+		return ""
+	}
+	path := object.String()
+	if root != nil {
+		path = strings.TrimPrefix(path, root.String())
+	}
+	return strings.TrimPrefix(path, ".")
 }
 
 // json writes a node back.

@@ -1,10 +1,10 @@
 package tree
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -57,9 +57,9 @@ func scan(raw []byte) (node, error) {
 	if !utf8.Valid(raw) {
 		return node{}, errors.New("is not UTF-8 text")
 	}
-	var syntax json.RawMessage
-	if err := json.Unmarshal(raw, &syntax); err != nil {
-		return node{}, fmt.Errorf("is not a JSON document: %w", err)
+	if !json.Valid(raw) {
+		var syntax json.RawMessage
+		return node{}, fmt.Errorf("is not a JSON document: %w", json.Unmarshal(raw, &syntax))
 	}
 	s := scanner{raw: raw}
 	return s.value(0)
@@ -106,7 +106,7 @@ func (s *scanner) value(depth int) (node, error) {
 		return node{kind: kindNull}, nil
 	}
 	start := s.at
-	for s.at < len(s.raw) && !bytes.Contains([]byte(" \t\n\r,:]}"), s.raw[s.at:s.at+1]) {
+	for s.at < len(s.raw) && strings.IndexByte(" \t\n\r,:]}", s.raw[s.at]) < 0 {
 		s.at++
 	}
 	return node{kind: kindNumber, text: string(s.raw[start:s.at])}, nil

@@ -149,7 +149,8 @@ func (c *comparer) attributes(a, b *Element) {
 	}
 	for i := range b.Attributes {
 		got := &b.Attributes[i]
-		if a.attribute(got.Space, got.Local) == nil && !(got.Name == "unit" && c.hasAmount(b)) {
+		spokenFor := got.Name == "unit" && c.hasAmount(b)
+		if a.attribute(got.Space, got.Local) == nil && !spokenFor {
 			c.add(Difference{What: Added, Path: b.Path() + "/@" + got.Name, Got: got.Value, First: a, Second: b, Attribute: got.Name})
 		}
 	}
@@ -189,6 +190,12 @@ func blank(s string) bool { return strings.Trim(s, " \t\r\n") == "" }
 
 // byName pairs the nth element of a name with the nth of the same name.
 func (c *comparer) byName(a, b *Element) {
+	if c.aligned(a, b) {
+		for i, e := range a.Children {
+			c.element(e, b.Children[i], false)
+		}
+		return
+	}
 	theirs := make(map[siblings][]*Element, len(b.Children))
 	for _, e := range b.Children {
 		key := c.siblings(e)
@@ -210,6 +217,20 @@ func (c *comparer) byName(a, b *Element) {
 			c.add(Difference{What: Added, Path: e.Path(), First: a, Second: b, Extra: e})
 		}
 	}
+}
+
+// aligned says whether the children have the same names in the same order, as
+// most have: each is then the counterpart of the other at its place.
+func (c *comparer) aligned(a, b *Element) bool {
+	if len(a.Children) != len(b.Children) {
+		return false
+	}
+	for i, e := range a.Children {
+		if c.siblings(e) != c.siblings(b.Children[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // siblings names elements of one parent whose order among each other matters.

@@ -37,6 +37,11 @@ type Element struct {
 	Text string
 
 	Parent *Element
+	// nth is the element's place among its namesakes; counted is how many
+	// children of each name there are, when there were countedOf in all.
+	nth       int
+	counted   map[string]int
+	countedOf int
 	// doc is the document that the offsets below are in.
 	doc *Document
 	// text gathers Text while the element is open.
@@ -117,6 +122,7 @@ func (e *Element) RemoveAttribute(name string) bool {
 func (e *Element) Append(c *Element) {
 	c.Parent = e
 	e.Children = append(e.Children, c)
+	e.counted = nil
 }
 
 // Remove removes a child, and says whether it was one.
@@ -124,6 +130,7 @@ func (e *Element) Remove(c *Element) bool {
 	for i := range e.Children {
 		if e.Children[i] == c {
 			e.Children = append(e.Children[:i:i], e.Children[i+1:]...)
+			e.counted = nil
 			return true
 		}
 	}

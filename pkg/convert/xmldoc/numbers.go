@@ -7,6 +7,9 @@ import (
 
 // sameValue says whether a value of two elements is the same.
 func (c *comparer) sameValue(a, b *Element, attribute, want, got string) bool {
+	if want == got && a.unitOr("") == b.unitOr("") {
+		return true
+	}
 	if unit, ok := c.unit(a, attribute); ok {
 		return sameAmount(want, a.unitOr(unit), got, b.unitOr(unit))
 	}

@@ -2,6 +2,7 @@ package xmldoc_test
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -85,7 +86,7 @@ func TestTokensAreThoseOfTheText(t *testing.T) {
 		var out []xml.Token
 		for {
 			token, err := next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return out
 			}
 			if err != nil {

@@ -49,13 +49,13 @@ func (p *parser) attributes(e *Element, t xml.StartElement) {
 	if e.Space, known = e.namespace(t.Name.Space); !known {
 		p.undeclared(e, t.Name.Space, e.Path())
 	}
-	seen := make(map[xml.Name]bool, len(t.Attr))
+	twice := repeated(t.Attr)
 	for _, a := range t.Attr {
 		name := qualified(a.Name)
-		if seen[a.Name] {
+		if twice[a.Name] {
 			p.fail(e.Start, e.Path()+"/@"+clip(name), "is there twice", "leave one of them")
+			delete(twice, a.Name)
 		}
-		seen[a.Name] = true
 		if a.Name.Space == "xmlns" || name == "xmlns" {
 			continue
 		}
@@ -65,8 +65,39 @@ func (p *parser) attributes(e *Element, t xml.StartElement) {
 				p.undeclared(e, a.Name.Space, e.Path()+"/@"+clip(name))
 			}
 		}
+		if e.Attributes == nil {
+			e.Attributes = make([]Attribute, 0, len(t.Attr))
+		}
 		e.Attributes = append(e.Attributes, attribute)
 	}
+}
+
+// repeated are the names that are there more than once; nil for none.
+func repeated(all []xml.Attr) map[xml.Name]bool {
+	const few = 16 // that many are compared faster than put into a map
+	if len(all) <= few {
+		for i := range all {
+			for j := range i {
+				if all[i].Name == all[j].Name {
+					return repeatedOfMany(all)
+				}
+			}
+		}
+		return nil
+	}
+	return repeatedOfMany(all)
+}
+
+func repeatedOfMany(all []xml.Attr) map[xml.Name]bool {
+	seen := make(map[xml.Name]bool, len(all))
+	out := map[xml.Name]bool{}
+	for _, a := range all {
+		if seen[a.Name] {
+			out[a.Name] = true
+		}
+		seen[a.Name] = true
+	}
+	return out
 }
 
 func (e *Element) declare(prefix, space string) {

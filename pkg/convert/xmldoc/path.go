@@ -22,19 +22,29 @@ func (e *Element) step() string {
 	if e.Parent == nil {
 		return e.Name
 	}
-	n, at := 0, 0
-	for _, c := range e.Parent.Children {
-		if c.Name == e.Name {
-			n++
-		}
-		if c == e {
-			at = n
-		}
-	}
-	if n == 1 {
+	n, of := e.Number()
+	if of == 1 {
 		return e.Name
 	}
-	return fmt.Sprintf("%s[%d]", e.Name, at)
+	return fmt.Sprintf("%s[%d]", e.Name, n)
+}
+
+// Number is the place of the element, from 1, among those of its name in its
+// parent, and how many there are.
+func (e *Element) Number() (n, of int) {
+	if e.Parent == nil {
+		return 1, 1
+	}
+	// All siblings are counted at once, or naming each of thousands would take
+	// thousands squared.
+	if p := e.Parent; p.counted == nil || p.countedOf != len(p.Children) {
+		p.counted, p.countedOf = make(map[string]int, 8), len(p.Children)
+		for _, c := range p.Children {
+			p.counted[c.Name]++
+			c.nth = p.counted[c.Name]
+		}
+	}
+	return e.nth, e.Parent.counted[e.Name]
 }
 
 // Place is the path without numbers: domain/devices/disk.
