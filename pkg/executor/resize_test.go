@@ -157,6 +157,23 @@ func TestAHostThatHasTooLittleRefusesGrowth(t *testing.T) {
 	s.sized(2, 3)
 }
 
+// The pages that a guest lies in are not free, and it needs no others for vCPUs.
+func TestAGuestInHugepagesIsGivenVCPUs(t *testing.T) {
+	s := newStage(t, scheduled(func(vm *v1alpha1.VirtualMachine) {
+		vm.Spec.Resources.MaxCPU, vm.Spec.Resources.Hugepages = 3, &v1alpha1.Hugepages{PageSize: v1alpha1.PageSize2Mi}
+	}))
+	s.hugepages(libvirt.Pages{Size2Mi: 512})
+	s.restart()
+	s.mustTurn()
+	s.host.free = []libvirt.CellFree{{}}
+	s.edited(func(spec *v1alpha1.VirtualMachineSpec) { spec.Resources.CPU = 3 })
+	s.granted(3, 1)
+	s.mustTurn()
+	if d := s.host.domains[testUID]; d.VCPUs != 3 || s.said().CPU != 3 || s.said().Refused != nil {
+		t.Errorf("it has %d vCPUs, its host says %+v", d.VCPUs, s.said())
+	}
+}
+
 func TestVCPUsThatCannotBePluggedInAreGivenBack(t *testing.T) {
 	s := grows(t)
 	s.edited(size(3, "2Gi"))

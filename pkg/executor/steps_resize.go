@@ -55,13 +55,13 @@ func (a *Agent) takeGrant(ctx context.Context, w *work, in *Situation) error {
 		placement := mark.Placement(in.Node)
 		placement.Granted.CPU, placement.Granted.Memory = max(to.CPU, mark.Granted.CPU), max(to.Memory, mark.Granted.Memory)
 		defer a.registry.release(d.UUID) // from the look on, the mark itself counts
-		var rejection *Rejection
-		err := a.accept(ctx, d.UUID, placement)
+		// Its hugepages are its own already: they are not looked for among the free.
+		short, err := a.registry.reserve(d.UUID, placement)
 		switch {
-		case errors.As(err, &rejection):
-			return a.refuse(w, in, rejection.Reason, rejection.Message)
 		case err != nil:
 			return err
+		case short != nil:
+			return a.refuse(w, in, v1alpha1.ReasonHostUnfit, fmt.Sprintf("the host is full: %s", short))
 		}
 	}
 	mark.Granted.CPU, mark.Granted.Memory = to.CPU, to.Memory
