@@ -42,6 +42,11 @@ func Objects() ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifests: %w", err)
 	}
+	return Decode(files)
+}
+
+// Decode are the objects in YAML files, in an order in which they can be applied.
+func Decode(files [][]byte) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for _, file := range files {
 		for decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(file), 4096); ; {
