@@ -19,7 +19,7 @@ const inventoryNode = `<node>
     <uuid>` + guestUUID + `</uuid>
     <memory>1048576</memory>
     <os><type>hvm</type></os>
-    <test:domainsnapshot><name>before</name><creationTime>1</creationTime><state>running</state></test:domainsnapshot>
+    <test:domainsnapshot><name>before</name><creationTime>1</creationTime><state>running</state><domain><name>web</name><uuid>` + guestUUID + `</uuid><memory>1048576</memory><os><type>hvm</type></os></domain><active>1</active></test:domainsnapshot>
   </domain>
   <domain type='test'><name>db</name><memory>1048576</memory><os><type>hvm</type></os></domain>
   <network><name>lan</name><bridge name='virbr0'/><ip address='192.0.2.1' netmask='255.255.255.0'/></network>
