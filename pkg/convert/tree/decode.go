@@ -2,6 +2,7 @@ package tree
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -19,7 +20,7 @@ func Decode[T any](raw []byte, at *field.Path) (*T, field.ErrorList) {
 		return nil, field.ErrorList{field.Invalid(at, field.OmitValueType{}, err.Error())}
 	}
 	d := decoder{}
-	d.value(&n, reflect.ValueOf(out).Elem(), at)
+	d.value(&n, reflect.ValueOf(out).Elem(), at, "")
 	if len(d.errs) > 0 {
 		return nil, d.errs
 	}
@@ -28,6 +29,8 @@ func Decode[T any](raw []byte, at *field.Path) (*T, field.ErrorList) {
 
 type decoder struct {
 	errs field.ErrorList
+	// others gathers the values of OtherKey; nil where that key is not known.
+	others Others
 }
 
 func (d *decoder) fail(err *field.Error) {
@@ -36,7 +39,8 @@ func (d *decoder) fail(err *field.Error) {
 	}
 }
 
-func (d *decoder) value(n *node, v reflect.Value, at *field.Path) {
+// value reads a node; path is at from the document down, for others.
+func (d *decoder) value(n *node, v reflect.Value, at *field.Path, path string) {
 	if len(d.errs) >= maxErrors {
 		return
 	}
@@ -47,11 +51,11 @@ func (d *decoder) value(n *node, v reflect.Value, at *field.Path) {
 	switch v.Kind() {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		d.value(n, v.Elem(), at)
+		d.value(n, v.Elem(), at, path)
 	case reflect.Slice:
-		d.list(n, v, at)
+		d.list(n, v, at, path)
 	case reflect.Struct:
-		d.object(n, v, at)
+		d.object(n, v, at, path)
 	default:
 		if err := setScalar(n, v, at); err != nil {
 			d.fail(err)
@@ -59,7 +63,7 @@ func (d *decoder) value(n *node, v reflect.Value, at *field.Path) {
 	}
 }
 
-func (d *decoder) list(n *node, v reflect.Value, at *field.Path) {
+func (d *decoder) list(n *node, v reflect.Value, at *field.Path, path string) {
 	if n.kind != kindList {
 		d.fail(field.TypeInvalid(at, n.value(), "must be a list, even of one: write [...] around it, or - before it in YAML"))
 		return
@@ -67,11 +71,11 @@ func (d *decoder) list(n *node, v reflect.Value, at *field.Path) {
 	// An empty list is not nil: it says that there shall be none.
 	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
 	for i := range n.items {
-		d.value(&n.items[i], v.Index(i), at.Index(i))
+		d.value(&n.items[i], v.Index(i), at.Index(i), item(path, i))
 	}
 }
 
-func (d *decoder) object(n *node, v reflect.Value, at *field.Path) {
+func (d *decoder) object(n *node, v reflect.Value, at *field.Path, path string) {
 	o := objectOf(v.Type())
 	if o.flag() {
 		if n.kind != kindBool || !n.truth {
@@ -94,6 +98,10 @@ func (d *decoder) object(n *node, v reflect.Value, at *field.Path) {
 			continue
 		}
 		seen[key] = true
+		if key == OtherKey && d.others != nil {
+			d.other(&n.items[i], at.Child(key), path)
+			continue
+		}
 		m := o.byKey[key]
 		if m == nil {
 			d.fail(field.Invalid(at.Child(short(key)), field.OmitValueType{}, unknown(key, o)))
@@ -102,12 +110,17 @@ func (d *decoder) object(n *node, v reflect.Value, at *field.Path) {
 		if m.variant {
 			variants = append(variants, key)
 		}
-		d.value(&n.items[i], v.FieldByIndex(m.index), at.Child(key))
+		d.value(&n.items[i], v.FieldByIndex(m.index), at.Child(key), join(path, key))
 	}
 	if len(variants) > 1 {
 		d.fail(field.Invalid(at, field.OmitValueType{}, "must have only one of "+strings.Join(variants, ", ")))
 	}
 	mirror(v)
+}
+
+// item is the path of an item of a list.
+func item(path string, i int) string {
+	return path + "[" + strconv.Itoa(i) + "]"
 }
 
 // short keeps a hostile key from filling an error message.

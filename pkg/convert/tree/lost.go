@@ -1,8 +1,12 @@
 package tree
 
 import (
+	"bytes"
 	"encoding/xml"
+	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -20,8 +24,33 @@ func Lost[T any](doc *T, at *field.Path) field.ErrorList {
 	if err := xml.Unmarshal(text, &back); err != nil {
 		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, "makes libvirt XML that cannot be read again: "+err.Error())}
 	}
+	return LostIn(doc, &back, at)
+}
+
+// LostIn says what is set in a document and not the same in what came back of
+// it, with paths below at. More may come back than went.
+func LostIn[T any](doc, back *T, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	lost(reflect.ValueOf(doc).Elem(), reflect.ValueOf(&back).Elem(), at, &errs)
+	lost(reflect.ValueOf(doc).Elem(), reflect.ValueOf(back).Elem(), at, &errs)
+	return errs
+}
+
+// OthersLost says which corrections did not come back as they went, and how
+// they did.
+func OthersLost(others, back Others, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, path := range slices.Sorted(maps.Keys(others)) {
+		want, err := marshal(others[path])
+		got, errBack := marshal(back[path])
+		if err != nil || errBack != nil || !bytes.Equal(want, got) {
+			here := at
+			if path != "" {
+				here = here.Child(path)
+			}
+			errs = append(errs, field.Invalid(here.Child(OtherKey), field.OmitValueType{},
+				fmt.Sprintf("must hold only what no other key says, in the shortest way; it would be read back as %s", got)))
+		}
+	}
 	return errs
 }
 
