@@ -3,6 +3,7 @@ package objects
 import (
 	"encoding/xml"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -25,6 +26,8 @@ func machineFromXML(name string, text []byte, opts FromOptions) (*v1alpha1.Virtu
 		if domain.Metadata.XML, memo, err = cutMemo(domain.Metadata.XML); err != nil {
 			return nil, fmt.Errorf("%s: domain/metadata: %w", name, err)
 		}
+		// Space around its elements is formatting.
+		domain.Metadata.XML = strings.TrimSpace(domain.Metadata.XML)
 		if memo != nil && domain.Metadata.XML == "" {
 			domain.Metadata = nil
 		}
@@ -190,4 +193,15 @@ func libvirtPart(rest any, lifted ...string) (*runtime.RawExtension, error) {
 		return nil, err
 	}
 	return &runtime.RawExtension{Raw: raw}, nil
+}
+
+// Rename gives a VM that was made of a domain another name, and keeps that of
+// its domain for the way back.
+func Rename(vm *v1alpha1.VirtualMachine, name string) error {
+	domain, err := domainOf(vm)
+	if err != nil {
+		return err
+	}
+	vm.Name = name
+	return noteDomain(vm, domain)
 }

@@ -1,8 +1,6 @@
 package objects
 
 import (
-	"strings"
-
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
 
@@ -14,7 +12,7 @@ import (
 // annotation here.
 var metadataPart = machinePart{
 	lift: func(domain *libvirtxml.Domain, vm *v1alpha1.VirtualMachine) {
-		if domain.Metadata != nil && strings.TrimSpace(domain.Metadata.XML) != "" {
+		if domain.Metadata != nil && domain.Metadata.XML != "" {
 			setAnnotation(vm, v1alpha1.MetadataAnnotation, domain.Metadata.XML)
 		}
 		domain.Metadata = nil

@@ -26,8 +26,12 @@ func keepNotation(obj client.Object, derived, is any, whole func(string) bool) e
 		return err
 	}
 	d, err := compare(from, to, whole)
-	if err != nil || len(d) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(d) == 0 {
+		removeAnnotation(obj, v1alpha1.NotationAnnotation)
+		return nil
 	}
 	raw, err := marshal(d)
 	if err != nil {

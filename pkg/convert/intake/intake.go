@@ -1,0 +1,163 @@
+package intake
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/convert/tree"
+	"domus.dev/domus/pkg/policy"
+)
+
+// Options say where a VM goes and what there is for it.
+type Options struct {
+	// Namespace is where it shall be; by default its own.
+	Namespace string
+	// Name is the name it shall have. By default it is that by which people knew
+	// it, where the domain's metadata tell, and otherwise its own.
+	Name string
+	// Level is the policy level of that namespace.
+	Level v1alpha1.PolicyLevel
+	// Pools are the storage pools of the hosts.
+	Pools []Pool
+	// Networks are libvirt's networks on the hosts by the bridge, or for macvtap
+	// the device, that they lead to.
+	Networks map[string]string
+	// Devices are the names under which hosts offer PCI devices, by address:
+	// 0000:3b:00.0.
+	Devices map[string]string
+	// RemoveRefused takes out of the VM what the policy refuses, but for disks
+	// and network interfaces.
+	RemoveRefused bool
+}
+
+// Pool is a storage pool of the hosts.
+type Pool struct {
+	// Name is libvirt's.
+	Name string
+	// Path is where its volumes are on the host: /var/lib/libvirt/images, or
+	// /dev/vg0 for a volume group. Empty for Ceph.
+	Path string
+	// Ceph is the name of the pool in Ceph, for pools of type rbd.
+	Ceph string
+}
+
+// Change is something of the VM that is otherwise than in its domain.
+type Change struct {
+	// Path is of the VM that was given: spec.domain.devices.disks[0].source.
+	Path string `json:"path"`
+	// What was done, and Why, each half a sentence.
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+// String is a line for a person.
+func (c Change) String() string { return c.Path + ": " + c.What + ": " + c.Why }
+
+// Machine makes of a VM that was read from a domain one that can be created. The
+// VM given stays as it is. Refusals are what the policy at the level of the
+// namespace refuses of what came out, with paths in it: the VM can be created
+// when there are none.
+func Machine(given *v1alpha1.VirtualMachine, opts Options) (*v1alpha1.VirtualMachine, []Change, field.ErrorList) {
+	vm := given.DeepCopy()
+	if opts.Namespace != "" {
+		vm.Namespace = opts.Namespace
+	}
+	s := &state{vm: vm, opts: opts}
+	if err := s.naming(); err != nil {
+		return vm, nil, field.ErrorList{err}
+	}
+	if errs := s.read(); len(errs) > 0 {
+		return vm, nil, errs
+	}
+	for _, step := range steps {
+		step(s)
+	}
+	if err := s.write(); err != nil {
+		return vm, s.changes, field.ErrorList{err}
+	}
+	refusals := policy.CheckVirtualMachine(vm, opts.Level)
+	if opts.RemoveRefused {
+		refusals = s.removeRefused(refusals)
+	}
+	return vm, s.changes, refusals
+}
+
+// steps are in the order in which they are told. Each takes the domain as the
+// ones before it have left it, and no two remove items of one list.
+var steps = []func(*state){
+	(*state).life,
+	(*state).vcpus,
+	(*state).topology,
+	(*state).memory,
+	(*state).cells,
+	(*state).hugepages,
+	(*state).firmware,
+	(*state).disks,
+	(*state).interfaces,
+	(*state).hostdevs,
+	(*state).inputs,
+	(*state).channels,
+	(*state).serials,
+	(*state).graphics,
+}
+
+// state is a VM on its way.
+type state struct {
+	vm      *v1alpha1.VirtualMachine
+	domain  *libvirtxml.Domain
+	opts    Options
+	changes []Change
+}
+
+// at is a path in the domain.
+func at(child string, more ...string) *field.Path {
+	return convert.DomainPath.Child(child, more...)
+}
+
+func (s *state) changed(path *field.Path, what, why string) {
+	s.changes = append(s.changes, Change{Path: path.String(), What: what, Why: why})
+}
+
+// restricted says whether only what stays in the guest is allowed.
+func (s *state) restricted() bool { return s.opts.Level != v1alpha1.PolicyPrivileged }
+
+// read reads the domain less what was of one run only.
+func (s *state) read() field.ErrorList {
+	raw := []byte("{}")
+	if s.vm.Spec.Domain != nil && len(s.vm.Spec.Domain.Raw) > 0 {
+		var err error
+		if raw, err = s.dropRun(s.vm.Spec.Domain.Raw); err != nil {
+			return field.ErrorList{field.Invalid(convert.DomainPath, field.OmitValueType{}, err.Error())}
+		}
+	}
+	domain, errs := tree.Decode[libvirtxml.Domain](raw, convert.DomainPath)
+	if len(errs) > 0 {
+		return errs
+	}
+	if domain.Devices == nil {
+		domain.Devices = &libvirtxml.DomainDeviceList{}
+	}
+	s.domain = domain
+	return nil
+}
+
+// write puts the domain back into the VM.
+func (s *state) write() *field.Error {
+	raw, err := tree.Encode(s.domain)
+	if err == nil {
+		raw, err = tidy(raw)
+	}
+	if err != nil {
+		return field.Invalid(convert.DomainPath, field.OmitValueType{}, fmt.Sprintf("cannot be written: %v", err))
+	}
+	s.vm.Spec.Domain = nil
+	if string(raw) != "{}" {
+		s.vm.Spec.Domain = &runtime.RawExtension{Raw: raw}
+	}
+	return nil
+}
