@@ -3,7 +3,6 @@ package convert
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -13,6 +12,8 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/convert/xmldoc"
 )
 
 // UnderscoreStyle is a document of 2019's style: libvirt's XML under one key of
@@ -44,28 +45,6 @@ type UnderscoreNumber struct {
 	Line int
 }
 
-// PositionError is what is wrong at a line of a document.
-type PositionError struct {
-	// Line is in the document, from 1; 0 where it is not known.
-	Line int
-	// Path is the place in the document; it may be empty.
-	Path string
-	// Problem says what is wrong and what to do.
-	Problem string
-}
-
-// Error names the line and the place.
-func (e *PositionError) Error() string {
-	out := e.Problem
-	if e.Path != "" {
-		out = e.Path + ": " + out
-	}
-	if e.Line > 0 {
-		out = fmt.Sprintf("line %d: %s", e.Line, out)
-	}
-	return out
-}
-
 // underscoreRoots are the keys of spec that hold a libvirt document, in the order
 // in which they are looked for.
 var underscoreRoots = []string{"domain", "network", "volume", "pool", "domainsnapshot"}
@@ -77,36 +56,27 @@ const maxUnderscoreDepth = 64
 // xmlName is what libvirt's elements and attributes are called.
 var xmlName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*(:[A-Za-z][A-Za-z0-9_.-]*)?$`)
 
-// IsUnderscoreStyle says whether a YAML or JSON document is of that style: it has
+// IsUnderscoreStyle says whether an object in YAML is of that style: it has
 // attributes or text of its kind below a libvirt document in spec.
-func IsUnderscoreStyle(document []byte) bool {
-	root, err := parseNode(document)
-	if err != nil {
-		return false
-	}
-	_, body := underscoreBody(root)
+func IsUnderscoreStyle(object *yaml.Node) bool {
+	_, body := underscoreBody(object)
 	return body != nil && hasUnderscores(body, 0)
 }
 
-// ReadUnderscoreStyle reads a YAML or JSON document of that style. Errors are
-// *PositionError, all of them joined.
-func ReadUnderscoreStyle(document []byte) (*UnderscoreStyle, error) {
-	root, err := parseNode(document)
-	if err != nil {
-		return nil, err
-	}
-	name, body := underscoreBody(root)
+// ReadUnderscoreStyle reads an object of that style, in YAML that keeps its scalars
+// as they are written; JSON is YAML too. Errors are xmldoc.Errors without a file,
+// lines as the nodes have them.
+func ReadUnderscoreStyle(object *yaml.Node) (*UnderscoreStyle, error) {
+	name, body := underscoreBody(object)
 	if body == nil {
-		return nil, &PositionError{Problem: "spec holds none of " + strings.Join(underscoreRoots, ", ")}
+		return nil, xmldoc.Errors{{Problem: "spec holds none of " + strings.Join(underscoreRoots, ", ")}}
 	}
 	out := &UnderscoreStyle{Root: name}
-	if metadata := member(root, "metadata"); metadata != nil {
-		if n := member(metadata, "name"); n != nil {
-			out.Name = n.Value
-		}
+	if n := member(member(object, "metadata"), "name"); n != nil {
+		out.Name = n.Value
 	}
-	spec := member(root, "spec")
-	for i := 0; i < len(spec.Content); i += 2 {
+	spec := member(object, "spec")
+	for i := 0; i+1 < len(spec.Content); i += 2 {
 		if key := spec.Content[i].Value; key != name {
 			out.Ignored = append(out.Ignored, key)
 		}
@@ -114,7 +84,7 @@ func ReadUnderscoreStyle(document []byte) (*UnderscoreStyle, error) {
 	r := underscoreReader{}
 	r.element(name, body, name, 0)
 	if len(r.errs) > 0 {
-		return nil, errors.Join(r.errs...)
+		return nil, r.errs
 	}
 	out.XML = r.xml.Bytes()
 	if len(r.numbers) > 0 {
@@ -123,22 +93,6 @@ func ReadUnderscoreStyle(document []byte) (*UnderscoreStyle, error) {
 		out.Doubtful = textual(name, marked.xml.Bytes(), r.numbers)
 	}
 	return out, nil
-}
-
-// parseNode keeps scalars as they are written. JSON is read as YAML: its only
-// character that YAML does not take is a tab between tokens.
-func parseNode(document []byte) (*yaml.Node, error) {
-	if trimmed := bytes.TrimLeft(document, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
-		document = bytes.ReplaceAll(document, []byte("\t"), []byte(" "))
-	}
-	var n yaml.Node
-	if err := yaml.Unmarshal(document, &n); err != nil {
-		return nil, &PositionError{Problem: strings.TrimPrefix(err.Error(), "yaml: ")}
-	}
-	if n.Kind != yaml.DocumentNode || len(n.Content) != 1 || n.Content[0].Kind != yaml.MappingNode {
-		return nil, &PositionError{Problem: "is not an object"}
-	}
-	return n.Content[0], nil
 }
 
 func member(n *yaml.Node, key string) *yaml.Node {
@@ -185,7 +139,7 @@ type underscoreReader struct {
 	// the mark of its place in the list.
 	numbers []UnderscoreNumber
 	marked  bool
-	errs    []error
+	errs    xmldoc.Errors
 }
 
 // mark is a number as good as any other to what takes numbers, and known again
@@ -235,7 +189,7 @@ func collectTexts(v reflect.Value, texts map[string]bool) {
 func (r *underscoreReader) fail(n *yaml.Node, path, format string, args ...any) {
 	const most = 50
 	if len(r.errs) < most {
-		r.errs = append(r.errs, &PositionError{Line: n.Line, Path: "spec." + path, Problem: fmt.Sprintf(format, args...)})
+		r.errs = append(r.errs, &xmldoc.Error{Line: n.Line, Element: "spec." + path, Problem: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -334,7 +288,8 @@ func (r *underscoreReader) text(n *yaml.Node, path string) {
 		r.numbers = append(r.numbers, UnderscoreNumber{Path: "spec." + path, Text: n.Value, Line: n.Line})
 	}
 	for _, c := range n.Value {
-		if c == '\uFFFD' || c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+		// Section 2.2 of XML 1.0; encoding/xml replaces others without a word.
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == '\uFFFE' || c == '\uFFFF' {
 			r.fail(n, path, "must not contain the character %U: XML cannot hold it", c)
 			return
 		}

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	yaml "go.yaml.in/yaml/v3"
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/convert/tree"
+	"domus.dev/domus/pkg/convert/xmldoc"
 )
 
 // A domain as it was written in 2019, and what libvirt had said. What its
@@ -21,10 +23,10 @@ func TestUnderscoreStyleIsReadAsTheXMLItWasMadeOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !convert.IsUnderscoreStyle(document) {
+	if !convert.IsUnderscoreStyle(node(t, document)) {
 		t.Fatal("it is not known again")
 	}
-	got, err := convert.ReadUnderscoreStyle(document)
+	got, err := convert.ReadUnderscoreStyle(node(t, document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +51,19 @@ func TestUnderscoreStyleIsReadAsTheXMLItWasMadeOf(t *testing.T) {
 	}
 }
 
+// node is a document in YAML or JSON; nil for none.
+func node(t *testing.T, document []byte) *yaml.Node {
+	t.Helper()
+	var n yaml.Node
+	if err := yaml.Unmarshal(document, &n); err != nil {
+		t.Fatal(err)
+	}
+	if len(n.Content) == 0 {
+		return nil
+	}
+	return n.Content[0]
+}
+
 func domainTree(t *testing.T, document []byte) string {
 	t.Helper()
 	var d libvirtxml.Domain
@@ -63,7 +78,7 @@ func domainTree(t *testing.T, document []byte) string {
 }
 
 func TestUnderscoreStyleInJSON(t *testing.T) {
-	got, err := convert.ReadUnderscoreStyle([]byte("{\n\t\"metadata\": {\"name\": \"lan\"},\n\t\"spec\": {\"network\": {\"name\": {\"text\": \"lan \\u003c 1\"},\n\t\t\"ip\": [{\"_address\": \"192.0.2.1\"}, {\"_address\": \"198.51.100.1\"}], \"forward\": {}, \"dns\": null}}}"))
+	got, err := convert.ReadUnderscoreStyle(node(t, []byte("{\n \"metadata\": {\"name\": \"lan\"},\n\t\"spec\": {\"network\": {\"name\": {\"text\": \"lan \\u003c 1\"},\n \"ip\": [{\"_address\": \"192.0.2.1\"}, {\"_address\": \"198.51.100.1\"}], \"forward\": {}, \"dns\": null}}}")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,12 +94,11 @@ func TestWhatIsNotOfTheUnderscoreStyle(t *testing.T) {
 		"a list":              "[]",
 		"no spec":             "domain: {_type: kvm}",
 		"a Pod":               "kind: Pod\nspec: {containers: [{_x: y}]}",
-		"not YAML":            "a: b: c",
 		"empty":               "",
 		"libvirt's own XML":   "<domain/>",
 		"an object elsewhere": "spec: {domain: {}, lifecycle: {_x: y}}",
 	} {
-		if convert.IsUnderscoreStyle([]byte(document)) {
+		if convert.IsUnderscoreStyle(node(t, []byte(document))) {
 			t.Errorf("%s is taken for it", name)
 		}
 	}
@@ -102,16 +116,15 @@ func TestUnderscoreStyleSaysWhatIsWrongAndWhere(t *testing.T) {
 		"a key given twice":            {"spec:\n  domain:\n    name: {text: a}\n    name: {text: b}", "spec.domain.name: is given twice", 4},
 		"an alias":                     {"spec:\n  domain:\n    _type: kvm\n    name: &a {text: a}\n    title: *a", "aliases are not followed", 5},
 		"a character that XML has not": {"spec:\n  domain:\n    name: {text: \"a\\u0001\"}", "U+0001", 3},
-		"not YAML":                     {"a: b: c", "mapping values are not allowed", 0},
 	} {
-		_, err := convert.ReadUnderscoreStyle([]byte(test.document))
-		var at *convert.PositionError
+		_, err := convert.ReadUnderscoreStyle(node(t, []byte(test.document)))
+		var at *xmldoc.Error
 		if !errors.As(err, &at) || at.Line != test.line || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q at line %d", name, err, test.want, test.line)
 		}
 	}
 	deep := "spec: {domain: " + strings.Repeat("{a: ", 200) + "{_x: y}" + strings.Repeat("}", 200) + "}"
-	if _, err := convert.ReadUnderscoreStyle([]byte(deep)); err == nil || !strings.Contains(err.Error(), "64 levels") {
+	if _, err := convert.ReadUnderscoreStyle(node(t, []byte(deep))); err == nil || !strings.Contains(err.Error(), "64 levels") {
 		t.Errorf("nested 200 deep: %v", err)
 	}
 }
@@ -121,8 +134,12 @@ func FuzzReadUnderscoreStyle(f *testing.F) {
 	f.Add([]byte("spec: {domain: {_type: kvm, name: {text: '<a>&'}, devices: {disk: [{_type: file}, {}]}}}"))
 	f.Add([]byte(`{"spec": {"pool": {"_type": "dir", "x:y": {"_z": "\""}}}}`))
 	f.Fuzz(func(t *testing.T, document []byte) {
-		convert.IsUnderscoreStyle(document)
-		got, err := convert.ReadUnderscoreStyle(document)
+		var n yaml.Node
+		if yaml.Unmarshal(document, &n) != nil || len(n.Content) == 0 {
+			return
+		}
+		convert.IsUnderscoreStyle(n.Content[0])
+		got, err := convert.ReadUnderscoreStyle(n.Content[0])
 		if err != nil {
 			return
 		}
