@@ -75,11 +75,20 @@ deps-run:
 ##@ Test
 
 .PHONY: test
-test: deps test-unit test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
+test: deps test-unit corpus test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
 	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/...
+
+CORPUS := $(BIN)/corpus
+
+# Compiled first and run as root, since it asks a libvirtd of its own.
+.PHONY: corpus
+corpus: ## Fetch libvirt's own test documents, and bring each to YAML and back; needs root.
+	hack/corpus.sh $(CORPUS)
+	$(GO_TEST) -c -o $(BIN)/corpus.test ./test/corpus
+	cd test/corpus && $(SUDO) $(BIN)/corpus.test -test.v -test.timeout 10m
 
 FLEETS ?= 10000
 

@@ -136,7 +136,7 @@ func fieldsOf(spec *v1alpha1.VirtualMachineSpec, depth int) map[string]string {
 	for key, value := range resourceFields(&spec.Resources) {
 		out["resources."+key] = value
 	}
-	domain, errs := UserDomain(&v1alpha1.VirtualMachine{Spec: *spec})
+	domain, others, errs := UserDocument(&v1alpha1.VirtualMachine{Spec: *spec})
 	parts, err := tree.Parts(domain, depth)
 	if len(errs) > 0 || err != nil {
 		// Admission lets no such domain through; were there one, it is a whole.
@@ -145,6 +145,11 @@ func fieldsOf(spec *v1alpha1.VirtualMachineSpec, depth int) map[string]string {
 	}
 	for path, value := range parts {
 		out["domain."+path] = value
+	}
+	if len(others) > 0 {
+		// One record for all: they are few, and deep. Maps have sorted keys.
+		text, _ := json.Marshal(others)
+		out["domain."+tree.OtherKey] = string(text)
 	}
 	return out
 }

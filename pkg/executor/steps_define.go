@@ -126,5 +126,9 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Re
 	if rejection := checkDomainType(description.DomainTypes, domain); rejection != nil {
 		return "", rejection
 	}
-	return convert.Marshal(domain)
+	text, err := convert.XML(vm, domain)
+	if errors.As(err, &cannot) {
+		return "", invalid("%v", cannot)
+	}
+	return text, err
 }

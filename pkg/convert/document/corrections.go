@@ -3,6 +3,8 @@ package document
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -203,11 +205,11 @@ func countOthers(others tree.Others) int {
 
 // apply makes one correction; with an error it returns the key that is wrong.
 func apply(other tree.Other, e *xmldoc.Element, omit []*xmldoc.Element) (string, error) {
-	for name, value := range other.Attributes {
+	for _, name := range slices.Sorted(maps.Keys(other.Attributes)) {
 		if !isName(name) {
 			return "attributes", fmt.Errorf("%q is not the name of an attribute", name)
 		}
-		e.SetAttribute(name, value)
+		e.SetAttribute(name, other.Attributes[name])
 	}
 	for _, name := range other.Omit {
 		if strings.HasPrefix(name, "@") {

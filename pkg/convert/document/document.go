@@ -9,9 +9,8 @@
 package document
 
 import (
+	"bytes"
 	"encoding/xml"
-	"errors"
-	"fmt"
 	"strings"
 
 	"libvirt.org/go/libvirtxml"
@@ -116,8 +115,9 @@ func decodeXML[T any](doc *xmldoc.Document, limits xmldoc.Limits) (*T, error) {
 		return nil, err
 	}
 	out := new(T)
-	if err := xml.Unmarshal(text, out); err != nil {
-		return nil, unreadable(doc, err)
+	decoder := xml.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(out); err != nil {
+		return nil, unreadable(doc, text, int(decoder.InputOffset()), err)
 	}
 	return out, nil
 }
@@ -156,36 +156,3 @@ func differ(doc *xmldoc.Document, differences []xmldoc.Difference) error {
 }
 
 const mostDifferences = 20
-
-// unreadable says why libvirtxml does not take a document: the first number
-// that is none, or else the element that it had come to.
-func unreadable(doc *xmldoc.Document, cause error) error {
-	var errs xmldoc.Errors
-	doc.Root.All(func(e *xmldoc.Element) {
-		blame := func(attribute, value string) {
-			if len(errs) < mostDifferences && isNumber(e, attribute) && !wholeNumber(value) {
-				path := e.Path()
-				if attribute != "" {
-					path += "/@" + attribute
-				}
-				errs = append(errs, &xmldoc.Error{File: doc.File, Line: e.Line, Column: e.Column, Element: path,
-					Problem: fmt.Sprintf("is %q, which is not a number that libvirt takes here", value),
-					Remedy:  "write a whole number"})
-			}
-		}
-		if len(e.Children) == 0 {
-			blame("", e.Text)
-		}
-		for i := range e.Attributes {
-			blame(e.Attributes[i].Name, e.Attributes[i].Value)
-		}
-	})
-	if len(errs) > 0 {
-		return errs
-	}
-	problem := cause.Error()
-	if unmarshal := (xml.UnmarshalError)(""); errors.As(cause, &unmarshal) {
-		problem = string(unmarshal)
-	}
-	return whole(doc, "is not a document that libvirt takes: "+problem)
-}

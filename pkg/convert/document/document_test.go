@@ -2,6 +2,7 @@ package document_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -71,7 +72,7 @@ func TestWhatIsNotToBeGuessedStays(t *testing.T) {
   <metadata><app:note  kind="x"> two  blanks <!-- kept --> </app:note></metadata>
   <devices>
     <disk type='file'><source file='/x'/><target dev='vda'/><serial>000123</serial></disk>
-    <controller type='pci' index='0x0' model='pcie-root'/>
+    <controller type='pci' index='0' model='pcie-root'/>
   </devices>
   <qemu:commandline><qemu:arg value='-foo'/><qemu:env name='A' value=''/></qemu:commandline>
 </domain>`)
@@ -88,5 +89,44 @@ func TestWhatIsNotToBeGuessedStays(t *testing.T) {
 		if !strings.Contains(written, want) {
 			t.Errorf("got %s\nwant in it %s", written, want)
 		}
+	}
+}
+
+func TestWhatLibvirtDoesNotTakeIsNamedWithItsLine(t *testing.T) {
+	tests := map[string]struct{ xml, want string }{
+		"a word for a number": {
+			xml:  "<domain>\n<name>a</name>\n<memory unit='KiB'>much</memory>\n</domain>",
+			want: `x.xml:3:1: domain/memory: is "much", which is not a number that libvirt takes here: write a whole number in decimal digits`,
+		},
+		"a number that is too large": {
+			xml:  "<domain>\n<name>a</name>\n<memory unit='KiB'>99999999999999999999</memory>\n</domain>",
+			want: `x.xml:3:1: domain/memory: is "99999999999999999999", which is too large a number: write a smaller one`,
+		},
+		"a word in one of many": {
+			xml: "<domain>\n<devices>\n<controller type='usb' index='1'/>\n<controller type='usb' index='two'/>\n</devices></domain>",
+			want: `x.xml:4:1: domain/devices/controller[2]/@index: is "two", which is not a number that libvirt takes here: ` +
+				`write a whole number in decimal digits`,
+		},
+		"behind metadata that moves": {
+			xml: "<domain xmlns:a='urn:a'>\n<metadata>\n\n<a:b/>\n</metadata>\n<devices>\n<controller type='usb' index='x'/></devices></domain>",
+			want: `x.xml:7:1: domain/devices/controller/@index: is "x", which is not a number that libvirt takes here: ` +
+				`write a whole number in decimal digits`,
+		},
+		"an interface without a type": {
+			xml: "<domain>\n<devices>\n<interface><mac address='52:54:00:00:00:01'/></interface>\n</devices></domain>",
+			want: `x.xml:3:1: domain/devices/interface: is not what libvirt takes here: Missing interface type attribute: ` +
+				`see https://libvirt.org/format.html`,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := document.Read("x.xml", []byte(test.xml), xmldoc.Limits{})
+			if err == nil || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+			if errs := (xmldoc.Errors)(nil); !errors.As(err, &errs) {
+				t.Errorf("%T is not xmldoc.Errors", err)
+			}
+		})
 	}
 }

@@ -1,11 +1,6 @@
 package document
 
-import (
-	"strconv"
-	"strings"
-
-	"domus.dev/domus/pkg/convert/xmldoc"
-)
+import "domus.dev/domus/pkg/convert/xmldoc"
 
 // Rules are what libvirt's documents mean by their values, for xmldoc.Compare.
 func Rules() xmldoc.Rules {
@@ -82,12 +77,4 @@ func amountUnit(e *xmldoc.Element, attribute string) (string, bool) {
 	}
 	unit, ok := amounts[place]
 	return unit, ok
-}
-
-// wholeNumber says whether a value is a number as libvirt writes them.
-func wholeNumber(s string) bool {
-	s = strings.Trim(s, " \t\r\n")
-	_, err := strconv.ParseInt(s, 0, 64)
-	_, errUnsigned := strconv.ParseUint(s, 0, 64)
-	return s == "" || err == nil || errUnsigned == nil
 }

@@ -92,5 +92,10 @@ func unsaid[T any](value *T, others tree.Others, text []byte, at *field.Path) fi
 		return errs
 	}
 	errs = tree.LostIn(value, back, at)
+	for _, err := range errs {
+		if len(others) > 0 {
+			err.Detail += "; or what the key other says changes it, which only keys of their own may do"
+		}
+	}
 	return append(errs, tree.OthersLost(others, backOthers, at)...)
 }

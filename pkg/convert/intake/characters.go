@@ -23,7 +23,6 @@ var managersChannels = []string{"ovirt-guest-agent.0", "com.redhat.rhevm.vdsm", 
 // channels has libvirt make the sockets of the guest agent's channels, and drops
 // the channels of oVirt's own agents.
 func (s *state) channels() {
-	var rest []libvirtxml.DomainChannel
 	for i, channel := range s.domain.Devices.Channels {
 		here := at("devices", "channels").Index(i)
 		name := ""
@@ -32,18 +31,14 @@ func (s *state) channels() {
 		}
 		if slices.Contains(managersChannels, name) {
 			s.changed(here, "removed "+name, "oVirt's manager is at its other end, and is not here")
+			s.drop("channels", i)
 			continue
 		}
 		if source := channel.Source; source != nil && source.UNIX != nil && source.UNIX.Path != "" && name == agentChannel {
 			s.changed(here.Child("source", "unix", "path"), "removed "+source.UNIX.Path, "libvirt makes the socket where only it reaches it")
 			source.UNIX.Path = ""
 		}
-		rest = append(rest, channel)
 	}
-	if len(rest) == 0 && len(s.domain.Devices.Channels) > 0 {
-		rest = nil
-	}
-	s.domain.Devices.Channels = rest
 }
 
 const agentChannel = "org.qemu.guest_agent.0"

@@ -10,22 +10,20 @@ import (
 
 // hostdevs asks for PCI devices by the name under which hosts offer them.
 func (s *state) hostdevs() {
-	var rest []libvirtxml.DomainHostdev
 	for i, dev := range s.domain.Devices.Hostdevs {
 		here := at("devices", "hostdevs").Index(i)
 		address := pciAddress(dev)
 		name := s.opts.Devices[address]
 		if address == "" || name == "" {
-			rest = append(rest, dev)
 			continue
 		}
 		s.ask(name)
+		s.drop("hostdevs", i)
 		s.changed(here, fmt.Sprintf("%s became one %s of spec.resources.devices", address, name), "hosts offer devices by name; which one, the placement decides")
 		if dev.Address != nil {
 			s.changed(here.Child("address"), "removed", "libvirt chooses where in the guest the device is: it may have another name there")
 		}
 	}
-	s.domain.Devices.Hostdevs = rest
 }
 
 func pciAddress(dev libvirtxml.DomainHostdev) string {

@@ -112,6 +112,11 @@ type state struct {
 	domain  *libvirtxml.Domain
 	opts    Options
 	changes []Change
+	// others are the corrections in the domain, by the paths of their objects.
+	others tree.Others
+	// gone are the items of lists of devices that are taken out in the end, so
+	// that places in lists stay what they were until then.
+	gone map[string][]int
 }
 
 // at is a path in the domain.
@@ -121,6 +126,14 @@ func at(child string, more ...string) *field.Path {
 
 func (s *state) changed(path *field.Path, what, why string) {
 	s.changes = append(s.changes, Change{Path: path.String(), What: what, Why: why})
+}
+
+// drop takes an item out of a list of devices.
+func (s *state) drop(list string, index int) {
+	if s.gone == nil {
+		s.gone = map[string][]int{}
+	}
+	s.gone[list] = append(s.gone[list], index)
 }
 
 // restricted says whether only what stays in the guest is allowed.
@@ -135,22 +148,28 @@ func (s *state) read() field.ErrorList {
 			return field.ErrorList{field.Invalid(convert.DomainPath, field.OmitValueType{}, err.Error())}
 		}
 	}
-	domain, errs := tree.Decode[libvirtxml.Domain](raw, convert.DomainPath)
+	domain, others, errs := tree.DecodeAll[libvirtxml.Domain](raw, convert.DomainPath)
 	if len(errs) > 0 {
 		return errs
 	}
 	if domain.Devices == nil {
 		domain.Devices = &libvirtxml.DomainDeviceList{}
 	}
-	s.domain = domain
+	s.domain, s.others = domain, others
 	return nil
 }
 
 // write puts the domain back into the VM.
 func (s *state) write() *field.Error {
-	raw, err := tree.Encode(s.domain)
+	kept := tree.Others{}
+	for _, o := range tree.Objects(s.domain) {
+		if other := s.others[o.Path]; len(other) > 0 {
+			kept[o.Path] = other
+		}
+	}
+	raw, err := tree.EncodeAll(s.domain, kept)
 	if err == nil {
-		raw, err = tidy(raw)
+		raw, err = s.tidy(raw)
 	}
 	if err != nil {
 		return field.Invalid(convert.DomainPath, field.OmitValueType{}, fmt.Sprintf("cannot be written: %v", err))

@@ -35,7 +35,11 @@ func TestForeignMachinesComeOutUsable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			vm, changes, refusals := intake.Machine(read(t, name), opts)
 			var out strings.Builder
-			text, err := yaml.Marshal(vm)
+			raw, err := objects.Manifest(vm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := yaml.JSONToYAML(raw)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,6 @@
 package intake
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -40,13 +38,11 @@ func (s *state) removeRefused(refusals field.ErrorList) field.ErrorList {
 		if removed == 0 {
 			return refusals
 		}
-		var out bytes.Buffer
-		e := json.NewEncoder(&out)
-		e.SetEscapeHTML(false)
-		if err := e.Encode(domain); err != nil {
+		raw, err := writeDomain(domain)
+		if err != nil {
 			return append(refusals, field.Invalid(convert.DomainPath, field.OmitValueType{}, err.Error()))
 		}
-		s.vm.Spec.Domain = &runtime.RawExtension{Raw: bytes.TrimSpace(out.Bytes())}
+		s.vm.Spec.Domain = &runtime.RawExtension{Raw: raw}
 		refusals = policy.CheckVirtualMachine(s.vm, s.opts.Level)
 	}
 	return refusals

@@ -190,15 +190,32 @@ func readDomain(raw []byte) (map[string]any, error) {
 	return domain, nil
 }
 
-// tidy drops a list of devices that holds none.
-func tidy(raw []byte) ([]byte, error) {
+// tidy takes out of a domain the items that are gone, and a list that holds none.
+func (s *state) tidy(raw []byte) ([]byte, error) {
 	domain, err := readDomain(raw)
 	if err != nil {
 		return nil, err
 	}
-	if devices, ok := domain["devices"].(map[string]any); ok && len(devices) == 0 {
+	devices, _ := domain["devices"].(map[string]any)
+	for list, gone := range s.gone {
+		items, _ := devices[list].([]any)
+		var rest []any
+		for i, item := range items {
+			if !slices.Contains(gone, i) {
+				rest = append(rest, item)
+			}
+		}
+		if devices[list] = rest; len(rest) == 0 {
+			delete(devices, list)
+		}
+	}
+	if devices != nil && len(devices) == 0 {
 		delete(domain, "devices")
 	}
+	return writeDomain(domain)
+}
+
+func writeDomain(domain map[string]any) ([]byte, error) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)

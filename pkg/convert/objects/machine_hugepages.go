@@ -9,9 +9,9 @@ import (
 	"domus.dev/domus/pkg/convert"
 )
 
-// hugepagesPart is <memoryBacking><hugepages> with one size of page for all of
+// machineHugepages is <memoryBacking><hugepages> with one size of page for all of
 // the guest. Several, or none named, stay in spec.domain.
-var hugepagesPart = machinePart{
+var machineHugepages = machineConcern{
 	lift: func(domain *libvirtxml.Domain, vm *v1alpha1.VirtualMachine) {
 		backing := domain.MemoryBacking
 		if backing == nil || backing.MemoryHugePages == nil {

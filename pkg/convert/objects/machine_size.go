@@ -11,11 +11,11 @@ import (
 	"domus.dev/domus/pkg/convert"
 )
 
-// sizePart is <vcpu>, <memory> and <currentMemory>.
+// machineSize is <vcpu>, <memory> and <currentMemory>.
 //
 // Written out, they are what libvirt prints of any domain: vcpu with its
 // placement, both memories, in KiB.
-var sizePart = machinePart{
+var machineSize = machineConcern{
 	lift: func(domain *libvirtxml.Domain, vm *v1alpha1.VirtualMachine) {
 		liftVCPU(domain, &vm.Spec.Resources)
 		liftMemory(domain, &vm.Spec.Resources)

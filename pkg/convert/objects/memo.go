@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"domus.dev/domus/pkg/convert/document"
 )
 
 // MemoNamespace is the XML namespace of the element by which a document says of
@@ -20,78 +22,123 @@ const MemoNamespace = "https://domus.dev/v1alpha1/object"
 
 const memoElement = "object"
 
-// memoOf is the element that says how an object differs from what its document
-// tells of it; empty where it does not.
-func memoOf(told, is client.Object) (string, error) {
-	d, err := memoDelta(told, is)
-	if err != nil || len(d) == 0 {
-		return "", err
-	}
-	raw, err := marshal(d)
-	if err != nil {
-		return "", err
-	}
-	var out strings.Builder
-	out.WriteString(`<domus:` + memoElement + ` xmlns:domus="` + MemoNamespace + `">`)
-	if err := xml.EscapeText(&out, raw); err != nil {
-		return "", err
-	}
-	out.WriteString(`</domus:` + memoElement + `>`)
-	return out.String(), nil
-}
+// memoComment begins a comment that says the same, in documents in which libvirt
+// keeps no metadata.
+const memoComment = " " + MemoNamespace + " "
 
-// memoDelta is that as differences.
+// memoDelta says how an object differs from what its document tells of it.
 func memoDelta(told, is client.Object) (delta, error) {
-	from, err := document(told)
+	from, err := manifest(told)
 	if err != nil {
 		return nil, err
 	}
-	to, err := document(is)
+	to, err := manifest(is)
 	if err != nil {
 		return nil, err
 	}
 	return compare(from, to, func(string) bool { return false })
 }
 
+// withMemo writes a document again, with a memo in it.
+func (m *mapping[T, O]) withMemo(text []byte, is map[string]any, memo delta) ([]byte, error) {
+	raw, err := marshal(memo)
+	if err != nil {
+		return nil, err
+	}
+	if !m.metadata {
+		// A comment must hold no two hyphens in a row; JSON can say them otherwise.
+		body := strings.ReplaceAll(string(raw), "--", `-\u002d`)
+		return fmt.Appendf(bytes.TrimSpace(text), "\n<!--%s%s -->\n", memoComment, body), nil
+	}
+	var element strings.Builder
+	element.WriteString("<domus:" + memoElement + " xmlns:domus='" + MemoNamespace + "'>")
+	if err := xml.EscapeText(&element, raw); err != nil {
+		return nil, err
+	}
+	element.WriteString("</domus:" + memoElement + ">")
+	metadata, _ := is["metadata"].(map[string]any)
+	if metadata == nil {
+		metadata = map[string]any{}
+		is["metadata"] = metadata
+	}
+	metadata["xml"] = metadataOf(is) + element.String()
+	return m.format(is)
+}
+
 // recall gives an object what its document said of it apart from libvirt's own
 // words, where these are still what they were.
-func recall[T client.Object](told T, memo delta) (T, error) {
-	if memo == nil {
+func recall[O client.Object](told O, memo delta) (O, error) {
+	if len(memo) == 0 {
 		return told, nil
 	}
-	whole, err := document(told)
+	whole, err := manifest(told)
 	if err != nil {
 		return told, err
 	}
+	fail := func(err error) (O, error) {
+		return told, fmt.Errorf("holds what is no object of Domus: %w: remove the part in the namespace %s, or restore it", err, MemoNamespace)
+	}
 	if _, err := memo.apply(whole); err != nil {
-		return told, fmt.Errorf("reading <%s>: %w: remove the element, or restore it", memoElement, err)
+		return fail(err)
 	}
 	raw, err := marshal(whole)
 	if err != nil {
 		return told, err
 	}
-	out := reflect.New(reflect.TypeOf(told).Elem()).Interface().(T)
+	out := reflect.New(reflect.TypeOf(told).Elem()).Interface().(O)
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(out); err != nil {
-		return told, fmt.Errorf("reading <%s>: %w: remove the element, or restore it", memoElement, err)
+		return fail(err)
+	}
+	if out.GetObjectKind().GroupVersionKind() != told.GetObjectKind().GroupVersionKind() {
+		return fail(fmt.Errorf("it is of kind %s", out.GetObjectKind().GroupVersionKind().Kind))
 	}
 	return out, nil
 }
 
-// cutMemo takes the memo out of the inside of a <metadata> element. The delta is
-// nil when there is none.
-func cutMemo(inside string) (string, delta, error) {
-	var found delta
+// cutMemo takes the memo out of a document; nil where it has none.
+func (m *mapping[T, O]) cutMemo(doc *document.Document, is map[string]any) (delta, error) {
+	if !m.metadata {
+		return memoInComment(doc.XML.Source)
+	}
+	text := metadataOf(is)
+	if !strings.Contains(text, MemoNamespace) {
+		return nil, nil
+	}
+	rest, memo, err := cutElement(text)
+	if err != nil || memo == "" {
+		return nil, err
+	}
+	metadata := is["metadata"].(map[string]any)
+	if rest = strings.TrimSpace(rest); rest != "" {
+		metadata["xml"] = rest
+	} else if delete(metadata, "xml"); len(metadata) == 0 {
+		delete(is, "metadata")
+	}
+	return readMemo(memo)
+}
+
+func readMemo(text string) (delta, error) {
+	var d delta
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return nil, fmt.Errorf("holds differences that cannot be read: %w: remove the part in the namespace %s, or restore it", err, MemoNamespace)
+	}
+	return d, nil
+}
+
+// cutElement takes the memo's element out of the inside of <metadata>, and
+// returns its text.
+func cutElement(inside string) (rest, memo string, err error) {
 	d := xml.NewDecoder(strings.NewReader(inside))
 	for {
 		at := d.InputOffset()
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
-			return inside, found, nil
+			return inside, "", nil
 		}
 		if err != nil {
-			return inside, nil, err
+			return inside, "", err
 		}
 		start, ok := token.(xml.StartElement)
 		if !ok {
@@ -99,7 +146,7 @@ func cutMemo(inside string) (string, delta, error) {
 		}
 		if start.Name != (xml.Name{Space: MemoNamespace, Local: memoElement}) {
 			if err := d.Skip(); err != nil {
-				return inside, nil, err
+				return inside, "", err
 			}
 			continue
 		}
@@ -107,57 +154,35 @@ func cutMemo(inside string) (string, delta, error) {
 			JSON string `xml:",chardata"`
 		}
 		if err := d.DecodeElement(&text, &start); err != nil {
-			return inside, nil, err
+			return inside, "", err
 		}
-		if err := json.Unmarshal([]byte(text.JSON), &found); err != nil {
-			return inside, nil, fmt.Errorf("reading <%s>: %w: remove the element, or restore it", memoElement, err)
-		}
-		rest := inside[:at] + inside[d.InputOffset():]
-		if strings.TrimSpace(rest) == "" {
-			rest = ""
-		}
-		return rest, found, nil
+		return inside[:at] + inside[d.InputOffset():], text.JSON, nil
 	}
 }
 
-// wellFormed says what is wrong with the inside of an XML element.
-func wellFormed(inside string) error {
-	d := xml.NewDecoder(strings.NewReader(inside))
-	for {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
+// memoInComment finds the memo in a comment outside of the root element.
+func memoInComment(source []byte) (delta, error) {
+	if !bytes.Contains(source, []byte(MemoNamespace)) {
+		return nil, nil
 	}
-}
-
-// rootKind is the name of a document's root element.
-func rootKind(name string, text []byte) (string, error) {
-	d := xml.NewDecoder(bytes.NewReader(text))
+	d := xml.NewDecoder(bytes.NewReader(source))
 	for {
 		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return nil, nil
+		}
 		if err != nil {
-			return "", fmt.Errorf("%s: reading XML: %w", name, err)
+			return nil, err
 		}
-		if start, ok := token.(xml.StartElement); ok {
-			return start.Name.Local, nil
-		}
-	}
-}
-
-// withoutKubectl drops what kubectl notes of what it applied: it repeats the
-// object as it once was.
-func withoutKubectl(annotations map[string]string) map[string]string {
-	const applied = "kubectl.kubernetes.io/last-applied-configuration"
-	out := make(map[string]string, len(annotations))
-	for key, value := range annotations {
-		if key != applied {
-			out[key] = value
+		switch t := token.(type) {
+		case xml.StartElement:
+			if err := d.Skip(); err != nil {
+				return nil, err
+			}
+		case xml.Comment:
+			if text, ok := strings.CutPrefix(string(t), memoComment); ok {
+				return readMemo(text)
+			}
 		}
 	}
-	if len(out) == 0 {
-		return nil
-	}
-	return out
 }

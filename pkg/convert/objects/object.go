@@ -27,8 +27,18 @@ func removeAnnotation(obj client.Object, key string) {
 	obj.SetAnnotations(annotations)
 }
 
-// document is an object as JSON, without what a cluster adds to it.
-func document(obj client.Object) (map[string]any, error) {
+// Manifest is an object as JSON, as a person would write it: without its status
+// and what else a cluster adds to it, and without kubectl's note of what was
+// applied.
+func Manifest(obj client.Object) ([]byte, error) {
+	whole, err := manifest(obj)
+	if err != nil {
+		return nil, err
+	}
+	return marshal(whole)
+}
+
+func manifest(obj client.Object) (map[string]any, error) {
 	raw, err := json.Marshal(obj)
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", obj.GetName(), err)
@@ -43,6 +53,12 @@ func document(obj client.Object) (map[string]any, error) {
 	for _, key := range []string{"name", "generateName", "namespace", "labels", "annotations"} {
 		if value, ok := metadata[key]; ok {
 			kept[key] = value
+		}
+	}
+	if annotations, ok := kept["annotations"].(map[string]any); ok {
+		delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
+		if len(annotations) == 0 {
+			delete(kept, "annotations")
 		}
 	}
 	whole["metadata"] = kept

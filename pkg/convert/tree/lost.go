@@ -42,13 +42,14 @@ func OthersLost(others, back Others, at *field.Path) field.ErrorList {
 	for _, path := range slices.Sorted(maps.Keys(others)) {
 		want, err := marshal(others[path])
 		got, errBack := marshal(back[path])
-		if err != nil || errBack != nil || !bytes.Equal(want, got) {
+		all, errAll := marshal(back)
+		if err != nil || errBack != nil || errAll != nil || !bytes.Equal(want, got) {
 			here := at
 			if path != "" {
 				here = here.Child(path)
 			}
 			errs = append(errs, field.Invalid(here.Child(OtherKey), field.OmitValueType{},
-				fmt.Sprintf("must hold only what no other key says, in the shortest way; it would be read back as %s", got)))
+				fmt.Sprintf("must hold only what no other key says, of the object itself, in the shortest way; the document would be read back with %s", all)))
 		}
 	}
 	return errs

@@ -121,9 +121,13 @@ func sameName(a, b *Element) bool { return a.Local == b.Local && a.Space == b.Sp
 
 func (c *comparer) element(a, b *Element, verbatim bool) {
 	c.attributes(a, b)
-	verbatim = verbatim || c.rules.Verbatim != nil && c.rules.Verbatim(a)
-	c.text(a, b, verbatim)
-	if verbatim {
+	top := !verbatim && c.rules.Verbatim != nil && c.rules.Verbatim(a)
+	// The white space at both ends of verbatim content is formatting still, as
+	// it is around text beside elements, which no part of libvirt's documents
+	// has, but which is not dropped unseen.
+	trim := top || !verbatim && (len(a.Children) > 0 || len(b.Children) > 0)
+	c.text(a, b, trim)
+	if verbatim || top {
 		c.inOrder(a, b)
 	} else {
 		c.byName(a, b)
@@ -160,17 +164,13 @@ func (e *Element) attribute(space, local string) *Attribute {
 	return nil
 }
 
-func (c *comparer) text(a, b *Element, verbatim bool) {
+func (c *comparer) text(a, b *Element, trim bool) {
 	want, got := a.Text, b.Text
 	if blank(want) && blank(got) {
 		return // formatting, or an empty element written <a> </a>
 	}
-	if !verbatim {
-		// Text beside elements is no part of libvirt's documents, but nothing
-		// is dropped unseen: only the white space around it is formatting.
-		if len(a.Children) > 0 || len(b.Children) > 0 {
-			want, got = strings.TrimSpace(want), strings.TrimSpace(got)
-		}
+	if trim {
+		want, got = strings.TrimSpace(want), strings.TrimSpace(got)
 	}
 	if c.sameValue(a, b, "", want, got) {
 		return
