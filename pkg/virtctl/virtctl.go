@@ -13,8 +13,10 @@ import (
 	"domus.dev/domus/pkg/virtctl/convert"
 	"domus.dev/domus/pkg/virtctl/describe"
 	"domus.dev/domus/pkg/virtctl/explain"
+	"domus.dev/domus/pkg/virtctl/export"
 	"domus.dev/domus/pkg/virtctl/fit"
 	"domus.dev/domus/pkg/virtctl/get"
+	"domus.dev/domus/pkg/virtctl/importer"
 	"domus.dev/domus/pkg/virtctl/password"
 	"domus.dev/domus/pkg/virtctl/power"
 	"domus.dev/domus/pkg/virtctl/restart"
@@ -101,6 +103,8 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 	)
 	add(files,
 		convert.New(streams),
+		importer.New(config, streams),
+		export.New(config, streams),
 	)
 	add("",
 		completion.New(as.plugin, streams),

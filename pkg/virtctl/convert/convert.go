@@ -58,6 +58,7 @@ Exit codes: 0 all are converted, 1 none is, 6 some are not.`,
 		},
 	}
 	o.input.AddFlags(cmd)
+	o.input.AddKinds(cmd)
 	o.output.AddFlags(cmd, "Format: yaml, json or xml. Default: yaml for XML, and xml for YAML and JSON.")
 	return cmd
 }

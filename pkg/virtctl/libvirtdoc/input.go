@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"domus.dev/domus/pkg/convert/objects"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/documents"
 	"domus.dev/domus/pkg/virtctl/failure"
@@ -27,15 +28,20 @@ type Input struct {
 	explicit bool
 }
 
-// AddFlags adds -f, --connect and --kind.
+// AddFlags adds -f and --connect.
 func (i *Input) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&i.Files, "filename", "f", nil, "Files, folders, or - for standard input, with libvirt's XML, or objects in YAML or JSON.")
 	flags.StringVarP(&i.URI, "connect", "c", "", "URI of a libvirt to read from, such as qemu:///system or qemu+ssh://root@host/system. Nothing there is changed.")
-	flags.StringSliceVar(&i.kinds, "kind", []string{string(live.Domain)}, "With --connect: what to read: domain, network, pool, volume, domainsnapshot.")
+	i.kinds = []string{string(live.Domain)}
 	// The flag is there: it was just added.
 	_ = cmd.MarkFlagFilename("filename", "xml", "yaml", "yml", "json")
 	complete.Flag(cmd, "connect", "qemu:///system", "qemu:///session", "qemu+ssh://", "qemu+tls://")
+}
+
+// AddKinds adds --kind, without which domains are read.
+func (i *Input) AddKinds(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&i.kinds, "kind", []string{string(live.Domain)}, "With --connect: what to read: domain, network, pool, volume, domainsnapshot.")
 	var kinds []string
 	for _, k := range live.Kinds {
 		kinds = append(kinds, string(k))
@@ -96,6 +102,38 @@ func (i *Input) Read(ctx context.Context, names []string, in io.Reader) ([]docum
 	out := make([]documents.Document, len(found))
 	for n := range found {
 		out[n] = found[n].Document
+	}
+	return out, err
+}
+
+// Kinds has other kinds read than the flag says.
+func (i *Input) Kinds(kinds ...live.Kind) {
+	i.kinds = nil
+	for _, k := range kinds {
+		i.kinds = append(i.kinds, string(k))
+	}
+}
+
+// ReadFound is a document that has been read, with what a libvirt says of it
+// beside.
+type ReadFound struct {
+	Read
+	Found Found
+}
+
+// Live says whether it is of a libvirt, and not of a file.
+func (r *ReadFound) Live() bool { return r.Found.Kind != "" }
+
+// ObjectsOf reads each, as Objects does.
+func ObjectsOf(found []Found, opts objects.FromOptions) ([]ReadFound, error) {
+	all := make([]documents.Document, len(found))
+	for n := range found {
+		all[n] = found[n].Document
+	}
+	read, err := Objects(all, opts)
+	out := make([]ReadFound, len(read))
+	for n := range read {
+		out[n] = ReadFound{Read: read[n], Found: found[read[n].Index]}
 	}
 	return out, err
 }

@@ -27,6 +27,8 @@ import (
 // Read is a document that has been read.
 type Read struct {
 	documents.Document
+	// Index is the document's place among those given.
+	Index int
 	// Object has its kind set, metadata and spec.
 	Object client.Object
 	// Foreign says that the document was no object of Domus: libvirt's XML, or an
@@ -51,6 +53,7 @@ func Objects(all []documents.Document, opts objects.FromOptions) ([]Read, error)
 			errs = append(errs, err)
 			continue
 		}
+		read.Index = i
 		out = append(out, read)
 	}
 	return out, errors.Join(errs...)
