@@ -2,10 +2,9 @@ package importer
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/live"
 )
 
 // next says how the VMs are taken over from the old host.
@@ -36,8 +35,8 @@ func steps(done []arrival, uri, namespace string) []string {
 		if a.there != nil {
 			vm = a.there
 		}
-		virsh := "virsh -c " + quote(uri) + " "
-		name := quote(a.Found.Name)
+		virsh := "virsh -c " + live.Quote(uri) + " "
+		name := live.Quote(a.Found.Name)
 		if a.Found.Saved {
 			out = append(out, virsh+"start "+name+"  # its memory is saved there, and would be lost")
 		}
@@ -56,14 +55,4 @@ func steps(done []arrival, uri, namespace string) []string {
 		}
 	}
 	return out
-}
-
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
-
-// quote is text as a shell takes it for one word.
-func quote(text string) string {
-	if plain.MatchString(text) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -1,9 +1,12 @@
 package importer
 
 import (
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -11,6 +14,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/convert/intake"
+	"domus.dev/domus/pkg/virtctl/documents"
 	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/libvirtdoc"
 )
@@ -53,6 +57,9 @@ func (o *options) plan(read []libvirtdoc.ReadFound, namespace string, there *sur
 		opts := around
 		opts.Namespace, opts.Name, opts.Level, opts.RemoveRefused = namespace, o.name, there.level, o.remove
 		a.vm, a.changes, a.refusals = intake.Machine(given, opts)
+		if was := nameIn(&r); was != "" && given.Name != was && a.vm.Name == given.Name {
+			a.changes = slices.Insert(a.changes, 0, intake.Change{Path: "metadata.name", What: strconv.Quote(was) + " became " + a.vm.Name, Why: "Kubernetes' names have lower-case letters, digits, - and . only; the domain's own is kept for the way back"})
+		}
 		if given.Namespace != "" && given.Namespace != namespace && !r.Foreign {
 			a.changes = append(a.changes, intake.Change{Path: "metadata.namespace", What: given.Namespace + " became " + namespace, Why: "it is the namespace that VMs are brought into: give -n for another"})
 		}
@@ -81,6 +88,20 @@ func (o *options) plan(read []libvirtdoc.ReadFound, namespace string, there *sur
 		out = append(out, a)
 	}
 	return out, errors.Join(errs...)
+}
+
+// nameIn is the name that a domain has in its XML; empty where it is of an object.
+func nameIn(r *libvirtdoc.ReadFound) string {
+	if r.Format != documents.XML {
+		return ""
+	}
+	var domain struct {
+		Name string `xml:"name"`
+	}
+	if err := xml.Unmarshal(r.Text, &domain); err != nil {
+		return ""
+	}
+	return domain.Name
 }
 
 // settle says whether the VM shall run, and where.

@@ -49,25 +49,26 @@ func (w *writer) write(ctx context.Context, there *surroundings, all []arrival) 
 		progress.Say(fmt.Sprintf("%d of %d: %s", i+1, len(all), output.Safe(a.String())))
 		var text []byte
 		said, err := w.one(ctx, there, a)
-		if err == nil && a.vm != nil && a.there == nil && w.textFormat() != "" {
-			text, err = libvirtdoc.Text(a.vm, w.textFormat(), objects.ToOptions{})
+		// A dry run shows what is refused too, to be edited.
+		if (err == nil || dryRun(w.dryRun) == dryRunClient) && a.vm != nil && a.there == nil && w.textFormat() != "" {
+			var wrong error
+			text, wrong = libvirtdoc.Text(a.vm, w.textFormat(), objects.ToOptions{})
+			err = errors.Join(err, wrong)
 		}
+		if text != nil {
+			texts = append(texts, text)
+		}
+		_ = progress.Aside(func() error { w.tell(a); return nil })
 		if err != nil {
 			errs = append(errs, err)
-			if a.vm != nil {
-				_ = progress.Aside(func() error { w.tell(a); return nil })
-			}
 			continue
 		}
-		errs = append(errs, progress.Aside(func() error {
-			w.tell(a)
-			if text != nil {
-				texts = append(texts, text)
-				return nil
-			}
-			_, err := fmt.Fprintln(w.streams.Out, said)
-			return err
-		}))
+		if text == nil {
+			errs = append(errs, progress.Aside(func() error {
+				_, err := fmt.Fprintln(w.streams.Out, said)
+				return err
+			}))
+		}
 		done = append(done, *a)
 	}
 	progress.Stop()

@@ -69,7 +69,7 @@ func (i *Input) Check(names []string) error {
 	case i.explicit && i.All && len(names) > 0:
 		return failure.Usage("give names or --all, not both")
 	case i.explicit && i.URI != "" && !i.All && len(names) == 0:
-		return failure.Usage("name domains (see `virsh -c %s list --all`), or give --all", i.URI)
+		return failure.Usage("name domains (see `virsh -c %s list --all`), or give --all", live.Quote(i.URI))
 	}
 	for _, k := range i.kinds {
 		if !slices.Contains(live.Kinds, live.Kind(k)) {

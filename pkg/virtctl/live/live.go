@@ -54,11 +54,11 @@ func explain(ctx context.Context, uri string, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.Is(err, libvirt.ErrNotFound):
-		return failure.NotFound("%w: see `virsh -c %s list --all`", err, uri)
+		return failure.NotFound("%w: see `virsh -c %s list --all`", err, Quote(uri))
 	case strings.Contains(err.Error(), "libvirt.so.0"):
 		return fmt.Errorf("%w: install libvirt's library (libvirt0, libvirt-libs), or give files: `virsh dumpxml NAME > NAME.xml` on the host, and -f NAME.xml", err)
 	case errors.Is(err, libvirt.ErrUnavailable):
-		return fmt.Errorf("%w: try `virsh -c %s list --all`, which needs the same", err, uri)
+		return fmt.Errorf("%w: try `virsh -c %s list --all`, which needs the same", err, Quote(uri))
 	}
 	return err
 }
