@@ -119,6 +119,11 @@ func (p *controlPlane) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return p.applyFiles(ctx, files)
+}
+
+// applyFiles applies the objects in YAML files, and waits for their kinds.
+func (p *controlPlane) applyFiles(ctx context.Context, files [][]byte) error {
 	var objects []*unstructured.Unstructured
 	for _, file := range files {
 		reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(file)))
@@ -150,7 +155,13 @@ func (p *controlPlane) install(ctx context.Context) error {
 			}
 		}
 	}
-	return p.established(ctx)
+	var kinds []string
+	for _, obj := range objects {
+		if obj.GetKind() == "CustomResourceDefinition" {
+			kinds = append(kinds, obj.GetName())
+		}
+	}
+	return p.established(ctx, kinds)
 }
 
 func (p *controlPlane) apply(ctx context.Context, obj *unstructured.Unstructured) error {
@@ -189,9 +200,9 @@ func (p *controlPlane) reachByURL(obj *unstructured.Unstructured) error {
 	return unstructured.SetNestedSlice(obj.Object, webhooks, "webhooks")
 }
 
-func (p *controlPlane) established(ctx context.Context) error {
+func (p *controlPlane) established(ctx context.Context, kinds []string) error {
 	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
-		for _, name := range []string{"virtualmachines.domus.dev", "virtualmachineoperations.domus.dev", "virtualmachineclasses.domus.dev", "hypervisors.domus.dev", "placementreviews.domus.dev"} {
+		for _, name := range kinds {
 			crd := &apiextensionsv1.CustomResourceDefinition{}
 			if err := p.client.Get(ctx, types.NamespacedName{Name: name}, crd); err != nil {
 				return false, err

@@ -33,6 +33,13 @@ func (s *state) naming() *field.Error {
 			return field.Invalid(path, field.OmitValueType{}, "cannot be read as XML: "+err.Error())
 		}
 		name, why = objects.Name(display), fmt.Sprintf("OpenStack's users know it as %q", display)
+		// A broken mark says nothing of the name, and goes with the others.
+		if mark, found, err := convert.ParseOwnership(text); err == nil && found {
+			name, why = mark.Owner.Name, fmt.Sprintf("the domain was made for VirtualMachine %s/%s", mark.Owner.Namespace, mark.Owner.Name)
+			if s.vm.Namespace == "" {
+				s.vm.Namespace = mark.Owner.Namespace
+			}
+		}
 	}
 	if name != "" && name != s.vm.Name {
 		s.changed(field.NewPath("metadata", "name"), fmt.Sprintf("%s became %s", s.vm.Name, name), why)

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -30,7 +31,7 @@ func (s *state) removeRefused(refusals field.ErrorList) field.ErrorList {
 		// From the last on, so that places in lists stay what they are.
 		for i := len(refusals) - 1; i >= 0; i-- {
 			r := refusals[i]
-			if removable(r) && remove(domain, strings.TrimPrefix(r.Field, convert.DomainPath.String()+".")) {
+			if removable(r) && remove(domain, withItem(strings.TrimPrefix(r.Field, convert.DomainPath.String()+"."))) {
 				s.changes = append(s.changes, Change{Path: r.Field, What: "removed", Why: r.ErrorBody()})
 				removed++
 			}
@@ -55,6 +56,18 @@ func removable(r *field.Error) bool {
 		}
 	}
 	return r.Type != field.ErrorTypeRequired && strings.HasPrefix(r.Field, convert.DomainPath.String()+".")
+}
+
+// nothingElse are devices of which nothing is left without the part that says
+// what they are: devices.audios[0].alsa.
+var nothingElse = regexp.MustCompile(`^(devices\.(?:audios|graphics)\[\d+\])\.[^.\[]+$`)
+
+// withItem is the path of the whole device where nothing would be left of it.
+func withItem(path string) string {
+	if whole := nothingElse.FindStringSubmatch(path); whole != nil {
+		return whole[1]
+	}
+	return path
 }
 
 // remove takes away what a path such as devices.hostdevs[1].rom leads to.
