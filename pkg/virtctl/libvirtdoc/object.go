@@ -87,6 +87,7 @@ func object(scheme *runtime.Scheme, d documents.Document, opts objects.FromOptio
 		return read, placed(d, err)
 	}
 	read.Object = obj
+	read.Notes = append(read.Notes, unknownNotes(&d, obj)...)
 	return read, nil
 }
 
