@@ -90,6 +90,14 @@ corpus: ## Fetch libvirt's own test documents, and bring each to YAML and back; 
 	$(GO_TEST) -c -o $(BIN)/corpus.test ./test/corpus
 	cd test/corpus && $(SUDO) $(BIN)/corpus.test -test.v -test.timeout 10m
 
+FUZZTIME ?= 10m
+
+.PHONY: fuzz
+fuzz: ## Fuzz the conversion of XML in both directions, each for FUZZTIME (10m).
+	hack/corpus.sh $(CORPUS)
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzXML$$' -fuzztime $(FUZZTIME) ./pkg/convert/document
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzTree$$' -fuzztime $(FUZZTIME) ./pkg/convert/document
+
 FLEETS ?= 10000
 
 .PHONY: test-placement
@@ -150,6 +158,10 @@ TIMES ?= 20
 bench-startstop: build tools guest ## Start and stop a real guest TIMES (20) times through Domus and by libvirt alone; needs root and a machine at rest.
 	go build -tags $(TAGS) -o $(BIN)/bench ./test/performance/bench
 	$(SUDO) $(BIN)/bench startstop --times $(TIMES)
+
+.PHONY: bench-convert
+bench-convert: ## Time the conversion of XML to YAML's tree and back.
+	$(GO_TEST) -run '^$$' -bench . -benchtime 3s ./pkg/convert/document
 
 ##@ Change it
 

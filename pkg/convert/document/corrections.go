@@ -145,6 +145,9 @@ func (e *correctionError) Error() string { return e.key + ": " + e.problem }
 
 // correct makes the corrections in back, which is value as XML.
 func correct(value any, back *xmldoc.Document, others tree.Others) error {
+	if len(others) == 0 {
+		return nil
+	}
 	type target struct {
 		path    string
 		index   int
@@ -237,7 +240,8 @@ func apply(other tree.Other, e *xmldoc.Element, omit []*xmldoc.Element) (string,
 func isName(s string) bool {
 	for i, r := range s {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
-		if !letter && (i == 0 || !(r >= '0' && r <= '9' || r == '-' || r == '.')) {
+		later := r >= '0' && r <= '9' || r == '-' || r == '.'
+		if !letter && (i == 0 || !later) {
 			return false
 		}
 	}

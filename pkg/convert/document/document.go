@@ -110,14 +110,15 @@ func read[T any](doc *xmldoc.Document, limits xmldoc.Limits) ([]byte, error) {
 
 // decodeXML reads a document into its struct; errors have the element and line.
 func decodeXML[T any](doc *xmldoc.Document, limits xmldoc.Limits) (*T, error) {
-	text, err := doc.Standalone(Rules(), 2*max(limits.Bytes, xmldoc.DefaultBytes))
-	if err != nil {
-		return nil, err
-	}
 	out := new(T)
-	decoder := xml.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(out); err != nil {
-		return nil, unreadable(doc, text, int(decoder.InputOffset()), err)
+	if err := xml.NewTokenDecoder(doc.Tokens(Rules())).Decode(out); err != nil {
+		// Where it stopped is told by the place in the text.
+		decoder := xml.NewDecoder(bytes.NewReader(doc.Source))
+		_ = decoder.Decode(new(T))
+		return nil, unreadable(doc, int(decoder.InputOffset()), err)
+	}
+	if !fill(out, doc.Root, 2*max(limits.Bytes, xmldoc.DefaultBytes)) {
+		return nil, whole(doc, "has metadata that is too large when each element in it declares its own namespaces")
 	}
 	return out, nil
 }
@@ -129,7 +130,7 @@ func encodeXML(value any) (*xmldoc.Document, error) {
 		return nil, err
 	}
 	// It is our own text, as long as it has to be.
-	return xmldoc.Parse("", text, xmldoc.Limits{Bytes: len(text) + 1, Depth: ownDepth})
+	return xmldoc.ParseOwn(text, xmldoc.Limits{Bytes: len(text) + 1, Depth: ownDepth})
 }
 
 // ownDepth is more than the deepest document that is read: libvirtxml writes

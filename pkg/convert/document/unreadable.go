@@ -9,16 +9,10 @@ import (
 	"domus.dev/domus/pkg/convert/xmldoc"
 )
 
-// unreadable says why libvirtxml does not take a document, by where in the text
-// that it was given it stopped.
-func unreadable(doc *xmldoc.Document, text []byte, offset int, cause error) error {
-	e := doc.Root
-	if given, err := xmldoc.Parse("", text, xmldoc.Limits{Bytes: len(text) + 1, Depth: ownDepth}); err == nil {
-		// The texts differ in white space and declarations at most.
-		if same := find(doc.Root, way(stoppedAt(given.Root, offset))); same != nil {
-			e = same
-		}
-	}
+// unreadable says why libvirtxml does not take a document, by where in its text
+// it stopped.
+func unreadable(doc *xmldoc.Document, offset int, cause error) error {
+	e := stoppedAt(doc.Root, offset)
 	out := &xmldoc.Error{File: doc.File, Line: e.Line, Column: e.Column, Element: e.Path(),
 		Problem: "is not what libvirt takes here: " + cause.Error(), Remedy: "see https://libvirt.org/format.html"}
 	number := &strconv.NumError{}
@@ -46,15 +40,6 @@ func stoppedAt(e *xmldoc.Element, offset int) *xmldoc.Element {
 		}
 	}
 	return e
-}
-
-// way is the steps from the root to an element.
-func way(e *xmldoc.Element) string {
-	var steps []string
-	for ; e.Parent != nil; e = e.Parent {
-		steps = append([]string{step(e)}, steps...)
-	}
-	return strings.Join(steps, "/")
 }
 
 // attributeWith is /@name of the one attribute with the value, or nothing.

@@ -1,6 +1,8 @@
 package document
 
 import (
+	"bytes"
+	"encoding/xml"
 	"errors"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -50,11 +52,33 @@ func Marshal[T any](value *T, others tree.Others, at *field.Path) ([]byte, field
 		}
 		return nil, field.ErrorList{field.Invalid(correctionPath(at, wrong), field.OmitValueType{}, wrong.problem)}
 	}
+	if len(others) == 0 {
+		if errs, sure := unsaidPlain(value, doc, at); sure {
+			if len(errs) > 0 {
+				return nil, errs
+			}
+			return doc.Format(Rules(), Prefixes()), nil
+		}
+	}
 	text := doc.Format(Rules(), Prefixes())
 	if errs := unsaid(value, others, text, at); len(errs) > 0 {
 		return nil, errs
 	}
 	return text, nil
+}
+
+// unsaidPlain is unsaid for a document without corrections, doc its XML. It is
+// not sure where reading it might find something to correct.
+func unsaidPlain[T any](value *T, doc *xmldoc.Document, at *field.Path) (errs field.ErrorList, sure bool) {
+	back, err := decodeXML[T](doc, xmldoc.Limits{Bytes: len(doc.Source)})
+	if err != nil {
+		return nil, false
+	}
+	again, err := xml.Marshal(back)
+	if err != nil || !bytes.Equal(again, doc.Source) {
+		return nil, false
+	}
+	return tree.LostIn(value, back, at), true
 }
 
 // correctionPath is where a correction stands.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -79,9 +80,14 @@ func lost(v, back reflect.Value, at *field.Path, errs *field.ErrorList) {
 	case reflect.Struct:
 		v, back = unmirror(v), unmirror(back)
 		for _, m := range objectOf(v.Type()).members {
-			if f := v.FieldByIndex(m.index); present(f) {
-				lost(f, back.FieldByIndex(m.index), at.Child(m.key), errs)
+			f := v.FieldByIndex(m.index)
+			if !present(f) {
+				continue
 			}
+			if m.verbatim && strings.TrimSpace(f.String()) == strings.TrimSpace(back.FieldByIndex(m.index).String()) {
+				continue // white space around XML is formatting
+			}
+			lost(f, back.FieldByIndex(m.index), at.Child(m.key), errs)
 		}
 	default:
 		if !v.Equal(back) {

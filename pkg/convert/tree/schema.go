@@ -21,6 +21,8 @@ type member struct {
 	// attribute says that it is an attribute or text; inline that what it holds
 	// is written to the element of the object that it is in.
 	attribute, inline bool
+	// verbatim says that it is XML as it stands.
+	verbatim bool
 	// variant says that at most one member with this mark may be set.
 	variant bool
 }
@@ -76,6 +78,7 @@ func (o *object) collect(t reflect.Type, index []int) {
 		m := member{
 			key:       Key(f.Name),
 			attribute: strings.Contains(options, "attr") || strings.Contains(options, "chardata") || strings.Contains(options, "innerxml"),
+			verbatim:  strings.Contains(options, "innerxml"),
 			inline:    (tag == "-" || isAddress(t)) && isStructPointer(f.Type),
 			xmlName:   strings.TrimPrefix(name[strings.LastIndex(name, " ")+1:], "-"),
 			index:     at,

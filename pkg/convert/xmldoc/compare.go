@@ -149,7 +149,8 @@ func (c *comparer) attributes(a, b *Element) {
 	}
 	for i := range b.Attributes {
 		got := &b.Attributes[i]
-		if a.attribute(got.Space, got.Local) == nil && !(got.Name == "unit" && c.hasAmount(b)) {
+		spokenFor := got.Name == "unit" && c.hasAmount(b)
+		if a.attribute(got.Space, got.Local) == nil && !spokenFor {
 			c.add(Difference{What: Added, Path: b.Path() + "/@" + got.Name, Got: got.Value, First: a, Second: b, Attribute: got.Name})
 		}
 	}

@@ -152,60 +152,27 @@ var (
 	textEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#xD;")
 )
 
-// Standalone is the document's text in which each element inside a verbatim one
-// declares the prefixes that it has from outside, so that the content can be
-// taken out, and in which the white space around that content is gone. It fails
-// with Errors where the declarations make it longer than most bytes.
-func (d *Document) Standalone(rules Rules, most int) ([]byte, error) {
-	if rules.Verbatim == nil {
-		return d.Source, nil
-	}
+// Content is what is between the element's tags, as it was written but for the
+// white space at its ends, each element in it with declarations of the prefixes
+// that it has from outside: so that it can be taken out. It is false where that
+// takes more than most bytes.
+func (e *Element) Content(most int) (string, bool) {
+	inner := e.doc.Source[e.InnerStart:e.InnerEnd]
 	var out []byte
 	last := 0
-	splice := func(from, to int, with string) {
-		out = append(append(out, d.Source[last:from]...), with...)
-		last = to
-	}
-	var visit func(e *Element)
-	visit = func(e *Element) {
-		if len(out) > most {
-			return
+	for _, c := range e.Children {
+		declarations := c.borrowed()
+		if declarations == "" {
+			continue
 		}
-		if !rules.Verbatim(e) {
-			for _, c := range e.Children {
-				visit(c)
-			}
-			return
-		}
-		inner := d.Source[e.InnerStart:e.InnerEnd]
-		trimmed := bytes.TrimLeft(inner, " \t\r\n")
-		if cut := len(inner) - len(trimmed); cut > 0 {
-			splice(e.InnerStart, e.InnerStart+cut, "")
-		}
-		for _, c := range e.Children {
-			if len(out) > most {
-				return
-			}
-			if declarations := c.borrowed(); declarations != "" {
-				at := c.Start + 1 + len(c.Name)
-				splice(at, at, declarations)
-			}
-		}
-		trimmed = bytes.TrimRight(trimmed, " \t\r\n")
-		if end := e.InnerEnd - (len(inner) - len(bytes.TrimRight(inner, " \t\r\n"))); len(trimmed) > 0 && end < e.InnerEnd {
-			splice(end, e.InnerEnd, "")
+		at := c.Start + 1 + len(c.Name) - e.InnerStart
+		out = append(append(out, inner[last:at]...), declarations...)
+		if last = at; len(out) > most {
+			return "", false
 		}
 	}
-	visit(d.Root)
-	switch {
-	case out == nil:
-		return d.Source, nil
-	case len(out) > most:
-		return nil, Errors{{File: d.File, Line: d.Root.Line, Column: d.Root.Column, Element: d.Root.Path(),
-			Problem: fmt.Sprintf("becomes longer than %d bytes when each element of its metadata declares its own namespaces", most),
-			Remedy:  "declare the namespaces on fewer elements, inside the metadata"}}
-	}
-	return append(out, d.Source[last:]...), nil
+	out = bytes.Trim(append(out, inner[last:]...), " \t\r\n")
+	return string(out), len(out) <= most
 }
 
 // borrowed are declarations of the prefixes that the element and what is in it

@@ -130,33 +130,42 @@ func (p *parser) fail(at int, element, problem, remedy string) {
 
 // run reads to the end, or to the first error that nothing can be read after.
 func (p *parser) run() {
-	for {
-		start := int(p.xml.InputOffset())
-		token, err := p.xml.RawToken()
-		if err != nil {
-			p.end(start, err)
-			return
-		}
-		end := int(p.xml.InputOffset())
-		goOn := true
-		switch t := token.(type) {
-		case xml.StartElement:
-			goOn = p.startElement(t, start, end)
-		case xml.EndElement:
-			goOn = p.endElement(t, start, end)
-		case xml.CharData:
-			goOn = p.charData(t, start)
-		case xml.Directive:
-			p.fail(start, p.openPath(), "has a document type declaration (<!"+word(t)+" ...>), which is refused",
-				"remove it and write out the entities that it declares; libvirt documents need none")
-			return
-		case xml.ProcInst:
-			goOn = p.instruction(t, start)
-		}
-		if !goOn || len(p.errs) >= maxErrors {
-			return
-		}
+	for p.step() {
 	}
+}
+
+// one reads to the end of the first element, and says whether all is well.
+func (p *parser) one() bool {
+	for (p.root == nil || p.open != nil) && p.step() {
+	}
+	return p.root != nil && p.open == nil && len(p.errs) == 0 && !p.broken
+}
+
+// step reads one token, and says whether to go on.
+func (p *parser) step() bool {
+	start := int(p.xml.InputOffset())
+	token, err := p.xml.RawToken()
+	if err != nil {
+		p.end(start, err)
+		return false
+	}
+	end := int(p.xml.InputOffset())
+	goOn := true
+	switch t := token.(type) {
+	case xml.StartElement:
+		goOn = p.startElement(t, start, end)
+	case xml.EndElement:
+		goOn = p.endElement(t, start, end)
+	case xml.CharData:
+		goOn = p.charData(t, start)
+	case xml.Directive:
+		p.fail(start, p.openPath(), "has a document type declaration (<!"+word(t)+" ...>), which is refused",
+			"remove it and write out the entities that it declares; libvirt documents need none")
+		return false
+	case xml.ProcInst:
+		goOn = p.instruction(t, start)
+	}
+	return goOn && len(p.errs) < maxErrors
 }
 
 func word(d []byte) string {

@@ -17,6 +17,9 @@ import (
 // unknownNotes name what of libvirt's XML is kept as XML, for no type has it: it is
 // of a later libvirt, or misspelt.
 func unknownNotes(d *documents.Document, obj client.Object) []*documents.Problem {
+	if d.Line == 0 {
+		return nil // libvirt itself has said it
+	}
 	plain, err := Plain(obj)
 	if err != nil {
 		return nil
