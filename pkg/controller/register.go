@@ -15,6 +15,7 @@ import (
 	"domus.dev/domus/pkg/controller/exclusion"
 	"domus.dev/domus/pkg/controller/finalizer"
 	"domus.dev/domus/pkg/controller/grouping"
+	"domus.dev/domus/pkg/controller/growth"
 	"domus.dev/domus/pkg/controller/heartbeat"
 	"domus.dev/domus/pkg/controller/operation"
 	"domus.dev/domus/pkg/controller/release"
@@ -31,6 +32,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		resting.New(cached, status, clk),
 		exclusion.New(cached, status, clk),
 		finalizer.New(cached, live),
+		growth.New(cached, status, clk),
 		grouping.New(cached, status, clk, groups),
 		heartbeat.New(cached, live, clk),
 		consistency.New(cached, live, clk),

@@ -15,6 +15,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert/document"
 	"domus.dev/domus/pkg/convert/tree"
 )
@@ -106,7 +107,7 @@ func setPlacement(domain *libvirtxml.Domain, p *v1alpha1.Placement, shared Share
 		return errs
 	}
 	setGuestCells(domain, cells)
-	vcpus, emulator := pins(int(p.Granted.CPU), cells, shared)
+	vcpus, emulator := pins(int(capacity.MostCPU(p.Granted)), cells, shared)
 	setPins(domain, vcpus, emulator)
 	return nil
 }

@@ -24,7 +24,9 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	}
 	look, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	if in.Domain == nil { // a domain that is there holds its share already
+	// A domain that is there holds its share already, unless more was granted since
+	// its guest ended.
+	if in.Domain == nil || !covers(in.Domain.Ownership.Granted, vm.Status.Placement.Granted) {
 		defer func() {
 			a.registry.release(uuid) // from put on, the domain itself counts
 			wake(a.pinsChanged)

@@ -28,6 +28,9 @@ type field struct {
 	// shared fields have several writers, each for its own entries: the patch
 	// tests the whole of the old value.
 	shared bool
+	// revised fields are set once and then changed in part: a patch that changes
+	// one tests the whole of the old value.
+	revised bool
 	// value returns the field, or nil when it is unset.
 	value func(*v1alpha1.VirtualMachineStatus) any
 }
@@ -37,7 +40,7 @@ var fields = []field{
 	{name: "observedGeneration", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.ObservedGeneration) }},
 	{name: "phase", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.Phase) }},
 	{name: "epoch", value: func(s *v1alpha1.VirtualMachineStatus) any { return s.Epoch }},
-	{name: "placement", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Placement) }},
+	{name: "placement", revised: true, value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Placement) }},
 	{name: "nominatedNodeName", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.NominatedNodeName) }},
 	{name: "eviction", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Eviction) }},
 	{name: "excludedHosts", value: func(s *v1alpha1.VirtualMachineStatus) any {
@@ -104,7 +107,7 @@ func Build(old *v1alpha1.VirtualMachine, next *v1alpha1.VirtualMachineStatus, gu
 			continue
 		}
 		path := "/status/" + f.name
-		if f.shared {
+		if f.shared || f.revised && was != nil && is != nil {
 			changes = append(changes, Operation{Op: "test", Path: path, Value: wasJSON})
 		}
 		if is == nil {

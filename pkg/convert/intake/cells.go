@@ -74,7 +74,7 @@ func dedicated(pins []libvirtxml.DomainCPUTuneVCPUPin, vcpus int) bool {
 
 func (s *state) numa() {
 	resources := &s.vm.Spec.Resources
-	policy, bound := numaPolicy(s.domain.NUMATune, int(resources.CPU))
+	policy, bound := numaPolicy(s.domain.NUMATune)
 	if bound != nil {
 		what := "removed"
 		if policy != v1alpha1.NUMANone {
@@ -111,7 +111,7 @@ var numaWhy = map[v1alpha1.NUMAPolicy]string{
 
 // numaPolicy is the policy that means what a binding of memory meant, and where
 // in the domain that was; no place where memory was not bound.
-func numaPolicy(tune *libvirtxml.DomainNUMATune, vcpus int) (v1alpha1.NUMAPolicy, *field.Path) {
+func numaPolicy(tune *libvirtxml.DomainNUMATune) (v1alpha1.NUMAPolicy, *field.Path) {
 	if tune == nil {
 		return "", nil
 	}

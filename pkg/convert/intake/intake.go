@@ -92,7 +92,6 @@ func Machine(given *v1alpha1.VirtualMachine, opts Options) (*v1alpha1.VirtualMac
 var steps = []func(*state){
 	(*state).life,
 	(*state).vcpus,
-	(*state).topology,
 	(*state).memory,
 	(*state).cells,
 	(*state).hugepages,
@@ -100,6 +99,8 @@ var steps = []func(*state){
 	(*state).disks,
 	(*state).interfaces,
 	(*state).hostdevs,
+	(*state).growth,
+	(*state).topology,
 	(*state).inputs,
 	(*state).channels,
 	(*state).serials,

@@ -59,13 +59,32 @@ var rules = map[string]struct {
 	},
 	"vCPUs that are not plugged in": {
 		domain: `<vcpu current='2'>4</vcpu><cpu><topology sockets='4' cores='1' threads='1'/></cpu>`,
-		want:   `{resources: {cpu: 2}, domain: {cpu: {topology: {sockets: 2, cores: 1, threads: 1}}}}`,
-		told:   []string{"spec.domain.vcpu.current", "spec.domain.cpu.topology.sockets"},
+		want:   `{resources: {cpu: 2, maxCPU: 4}, domain: {cpu: {topology: {sockets: 4, cores: 1, threads: 1}}}}`,
+	},
+	"dedicated vCPUs do not grow, and the topology follows": {
+		domain: `<vcpu current='2'>4</vcpu><cputune><vcpupin vcpu='0' cpuset='2'/><vcpupin vcpu='1' cpuset='3'/></cputune><cpu><topology sockets='4' cores='1' threads='1'/></cpu>`,
+		want:   `{resources: {cpu: 2, cpuPolicy: dedicated}, domain: {cpu: {topology: {sockets: 2, cores: 1, threads: 1}}}}`,
+		told:   []string{"spec.domain.cpuTune.vcpuPin", "spec.resources.maxCPU", "spec.domain.cpu.topology.sockets"},
 	},
 	"a topology that does not come to so many": {
-		domain: `<vcpu current='1'>4</vcpu><cpu mode='host-model'><topology sockets='1' cores='4' threads='1'/></cpu>`,
-		want:   `{resources: {cpu: 1}, domain: {cpu: {mode: host-model}}}`,
-		told:   []string{"spec.domain.vcpu.current", "spec.domain.cpu.topology"},
+		domain: `<vcpu current='1'>4</vcpu><numatune><memory mode='strict' nodeset='0'/></numatune><cpu mode='host-model'><topology sockets='1' cores='4' threads='1'/></cpu>`,
+		want:   `{resources: {cpu: 1, numa: single-cell}, domain: {cpu: {mode: host-model}}}`,
+		told:   []string{"spec.domain.numaTune", "spec.resources.maxCPU", "spec.domain.cpu.topology"},
+	},
+	"a balloon that has taken half, restricted": {
+		domain: `<currentMemory unit='GiB'>2</currentMemory>`,
+		told:   []string{"spec.resources.maxMemory"},
+	},
+	"a balloon that has taken half, privileged": {
+		domain: `<currentMemory unit='GiB'>2</currentMemory>`,
+		want:   `resources: {memory: 2Gi, maxMemory: 4Gi}`,
+		opts:   intake.Options{Level: v1alpha1.PolicyPrivileged},
+	},
+	"a balloon of a guest in hugepages": {
+		domain: `<currentMemory unit='GiB'>2</currentMemory><memoryBacking><hugepages><page size='2' unit='MiB'/></hugepages></memoryBacking>`,
+		want:   `resources: {hugepages: {pageSize: 2Mi}}`,
+		told:   []string{"spec.resources.maxMemory"},
+		opts:   intake.Options{Level: v1alpha1.PolicyPrivileged},
 	},
 	"a guest that restarts when it crashes": {
 		domain: `<on_crash>restart</on_crash>`,
@@ -116,7 +135,7 @@ var rules = map[string]struct {
 		told:   []string{"spec.domain.devices.graphics[0].vnc.listeners[0]", "spec.domain.devices.graphics[0].vnc.port"},
 	},
 	"memory that may be plugged in": {
-		domain: `<maxMemory slots='2' unit='GiB'>8</maxMemory><currentMemory unit='GiB'>2</currentMemory><memtune><hard_limit unit='GiB'>5</hard_limit></memtune>`,
+		domain: `<maxMemory slots='2' unit='GiB'>8</maxMemory><currentMemory unit='GiB'>5</currentMemory><memtune><hard_limit unit='GiB'>5</hard_limit></memtune>`,
 		told:   []string{"spec.domain.maximumMemory", "spec.domain.currentMemory", "spec.domain.memoryTune"},
 	},
 }

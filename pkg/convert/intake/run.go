@@ -18,35 +18,35 @@ import (
 // for any place in a list and * for any key.
 var ofOneRun = []struct {
 	pattern string
-	// where says of which values; nil of all.
-	where func(value any, parent map[string]any) bool
-	why   string
+	// where says of which values; nil of all. when says that to a person.
+	where     func(value any, parent map[string]any) bool
+	when, why string
 }{
-	{"id", nil, "libvirt numbers running domains"},
-	{"devices.*[].alias", machineMade, "libvirt names devices; a name of your own begins with ua-"},
-	{"devices.*.alias", machineMade, "libvirt names devices; a name of your own begins with ua-"},
-	{"devices.disks[].source.index", nil, "libvirt numbers the images of a running guest"},
-	{"devices.disks[].source.*.secLabel", nil, "labels are those of a run on one host"},
-	{"devices.disks[].backingStore", nil, "libvirt reads what an image is based on from the image"},
-	{"devices.disks[].mirror", nil, "it is of a job that was running"},
-	{"devices.interfaces[].target", automaticTarget, "libvirt names the host's end of the cable"},
-	{"devices.interfaces[].source.network.portID", nil, "it is a port of one run"},
-	{"devices.interfaces[].source.network.bridge", nil, "the network says which bridge it has"},
-	{"devices.interfaces[].backend", emptyObject, "nothing is said in it"},
-	{"devices.serials[].source.pty.path", nil, "the terminal is one of a run"},
-	{"devices.consoles[].source.pty.path", nil, "the terminal is one of a run"},
-	{"devices.consoles[].tty", nil, "the terminal is one of a run"},
-	{"devices.parallels[].source.pty.path", nil, "the terminal is one of a run"},
-	{"devices.channels[].source.pty.path", nil, "the terminal is one of a run"},
-	{"devices.channels[].target.virtIO.state", nil, "it says whether the guest's agent was there"},
-	{"devices.graphics[].vnc.port", automaticPort, "libvirt chose it for a run"},
-	{"devices.graphics[].vnc.webSocket", automaticPort, "libvirt chose it for a run"},
-	{"devices.graphics[].spice.port", automaticPort, "libvirt chose it for a run"},
-	{"devices.graphics[].spice.tlsPort", automaticPort, "libvirt chose it for a run"},
-	{"devices.vSock.cid.address", automaticAddress, "libvirt chose it for a run"},
-	{"devices.emulator", nil, "each host has its own"},
-	{"secLabel", dynamicLabels, "labels are those of a run on one host"},
-	{"resource", defaultPartition, "it is where libvirt puts every domain"},
+	{"id", nil, "", "libvirt numbers running domains"},
+	{"devices.*[].alias", machineMade, "that libvirt gave", "libvirt names devices; a name of your own begins with ua-"},
+	{"devices.*.alias", machineMade, "that libvirt gave", "libvirt names devices; a name of your own begins with ua-"},
+	{"devices.disks[].source.index", nil, "", "libvirt numbers the images of a running guest"},
+	{"devices.disks[].source.*.secLabel", nil, "", "labels are those of a run on one host"},
+	{"devices.disks[].backingStore", ofARun, "with an index, or empty", "libvirt reads what an image is based on from the image"},
+	{"devices.disks[].mirror", nil, "", "it is of a job that was running"},
+	{"devices.interfaces[].target", automaticTarget, "that libvirt named", "libvirt names the host's end of the cable"},
+	{"devices.interfaces[].source.network.portID", nil, "", "it is a port of one run"},
+	{"devices.interfaces[].source.network.bridge", nil, "", "the network says which bridge it has"},
+	{"devices.interfaces[].backend", emptyObject, "with nothing in it", "nothing is said in it"},
+	{"devices.serials[].source.pty.path", nil, "", "the terminal is one of a run"},
+	{"devices.consoles[].source.pty.path", nil, "", "the terminal is one of a run"},
+	{"devices.consoles[].tty", nil, "", "the terminal is one of a run"},
+	{"devices.parallels[].source.pty.path", nil, "", "the terminal is one of a run"},
+	{"devices.channels[].source.pty.path", nil, "", "the terminal is one of a run"},
+	{"devices.channels[].target.virtIO.state", nil, "", "it says whether the guest's agent was there"},
+	{"devices.graphics[].vnc.port", automaticPort, "with `autoPort: \"yes\"`", "libvirt chose it for a run"},
+	{"devices.graphics[].vnc.webSocket", automaticPort, "with `autoPort: \"yes\"`", "libvirt chose it for a run"},
+	{"devices.graphics[].spice.port", automaticPort, "with `autoPort: \"yes\"`", "libvirt chose it for a run"},
+	{"devices.graphics[].spice.tlsPort", automaticPort, "with `autoPort: \"yes\"`", "libvirt chose it for a run"},
+	{"devices.vSock.cid.address", automaticAddress, "with `auto: \"yes\"`", "libvirt chose it for a run"},
+	{"devices.emulator", nil, "", "each host has its own"},
+	{"secLabel", dynamicLabels, "that are all dynamic", "labels are those of a run on one host"},
+	{"resource", defaultPartition, "that is /machine", "it is where libvirt puts every domain"},
 }
 
 func machineMade(value any, _ map[string]any) bool {
@@ -72,6 +72,14 @@ func automaticPort(value any, graphics map[string]any) bool {
 }
 
 func automaticAddress(_ any, cid map[string]any) bool { return cid["auto"] == "yes" }
+
+// ofARun knows the chains that libvirt prints of a running guest. One that
+// somebody wrote has no numbers, and libvirt takes it at its word.
+func ofARun(value any, _ map[string]any) bool {
+	chain, _ := value.(map[string]any)
+	source, _ := chain["source"].(map[string]any)
+	return chain["index"] != nil || chain["format"] == nil && len(source) == 0
+}
 
 func emptyObject(value any, _ map[string]any) bool {
 	o, ok := value.(map[string]any)
@@ -145,7 +153,9 @@ func times(n int, of string) string {
 	return fmt.Sprintf("%d %ss", n, of)
 }
 
-func isPort(key string) bool { return key == "port" || key == "tlsPort" || key == "webSocket" }
+// isPort says which ports are asked for by -1. A port for TLS is not: hosts
+// without TLS would refuse the guest, and the others give it one where it needs it.
+func isPort(key string) bool { return key == "port" || key == "webSocket" }
 
 // visit calls for each key that a pattern leads to, in the order of the
 // document's keys as text.

@@ -3,23 +3,20 @@ package intake
 import (
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 // vcpus leaves of the virtual CPUs their number.
 func (s *state) vcpus() {
-	resources := &s.vm.Spec.Resources
 	if v := s.domain.VCPU; v != nil {
 		if v.CPUSet != "" {
 			s.changed(at("vcpu", "cpuSet"), "removed "+v.CPUSet, "the placement decides on host CPUs")
 		}
 		if v.Placement == "auto" {
 			s.changed(at("vcpu", "placement"), "removed auto", "the placement decides on host CPUs")
-		}
-		if v.Current != 0 && int64(v.Current) < int64(resources.CPU) {
-			s.changed(at("vcpu", "current"), fmt.Sprintf("spec.resources.cpu became %d of at most %d", v.Current, resources.CPU),
-				"so many the guest has")
-			resources.CPU = int32(v.Current)
 		}
 		s.domain.VCPU = nil
 	}
@@ -29,40 +26,14 @@ func (s *state) vcpus() {
 	}
 }
 
-// topology keeps sockets, cores and threads at as many as there are vCPUs, which
-// libvirt insists on.
-func (s *state) topology() {
-	cpu, vcpus := s.domain.CPU, int(s.vm.Spec.Resources.CPU)
-	if cpu == nil || cpu.Topology == nil {
-		return
-	}
-	t := cpu.Topology
-	inSocket := 1
-	for _, n := range []int{t.Dies, t.Clusters, t.Cores, t.Threads} {
-		inSocket *= max(n, 1)
-	}
-	if inSocket*max(t.Sockets, 1) == vcpus {
-		return
-	}
-	path := at("cpu", "topology")
-	if vcpus%inSocket == 0 {
-		s.changed(path.Child("sockets"), fmt.Sprintf("%d became %d", t.Sockets, vcpus/inSocket), "sockets, cores and threads must come to the number of vCPUs")
-		t.Sockets = vcpus / inSocket
-		return
-	}
-	s.changed(path, "removed", "sockets, cores and threads must come to the number of vCPUs")
-	cpu.Topology = nil
-}
-
-// memory leaves of the guest's memory its amount.
+// memory leaves of the guest's memory its amount, and how far it may grow.
 func (s *state) memory() {
 	if m := s.domain.MaximumMemory; m != nil {
 		s.changed(at("maximumMemory"), fmt.Sprintf("removed %d %s", m.Value, unit(m.Unit)), "memory beyond what is granted cannot be plugged in")
 		s.domain.MaximumMemory = nil
 	}
 	if c := s.domain.CurrentMemory; c != nil {
-		s.changed(at("currentMemory"), fmt.Sprintf("removed %d %s", c.Value, unit(c.Unit)),
-			"the guest has all of its memory: set spec.resources.memory if it shall have less")
+		s.changed(at("currentMemory"), fmt.Sprintf("removed %d %s", c.Value, unit(c.Unit)), "the guest has all of its memory")
 		s.domain.CurrentMemory = nil
 	}
 	if t := s.domain.MemoryTune; t != nil {
@@ -80,4 +51,56 @@ func unit(u string) string {
 		return "KiB"
 	}
 	return u
+}
+
+// growth leaves out how far the guest may grow where that cannot be had: then it
+// has the vCPUs that are plugged in, and all of its memory, as it had when its
+// balloon took none.
+func (s *state) growth() {
+	r := &s.vm.Spec.Resources
+	placed := r.NUMA != "" && r.NUMA != v1alpha1.NUMANone
+	if r.MaxCPU != 0 && (placed || r.CPUPolicy == v1alpha1.CPUDedicated) {
+		s.changed(field.NewPath("spec", "resources", "maxCPU"), fmt.Sprintf("removed %d", r.MaxCPU),
+			"a guest with CPUs of its own or a NUMA policy does not grow while it runs")
+		r.MaxCPU = 0
+	}
+	if r.MaxMemory == nil {
+		return
+	}
+	why := ""
+	switch {
+	case s.restricted():
+		why = "only the guest's own balloon driver would keep it from that, which is for privileged namespaces"
+	case placed || r.Hugepages != nil || len(r.Devices) > 0:
+		why = "a guest with hugepages, host devices or a NUMA policy does not grow while it runs"
+	default:
+		return
+	}
+	s.changed(field.NewPath("spec", "resources", "maxMemory"), fmt.Sprintf("became spec.resources.memory, which was %s", r.Memory.String()), why)
+	r.Memory, r.MaxMemory = *r.MaxMemory, nil
+}
+
+// topology keeps sockets, cores and threads at as many as there can be vCPUs,
+// which libvirt insists on.
+func (s *state) topology() {
+	cpu, resources := s.domain.CPU, &s.vm.Spec.Resources
+	if cpu == nil || cpu.Topology == nil {
+		return
+	}
+	t, vcpus := cpu.Topology, int(max(resources.CPU, resources.MaxCPU))
+	inSocket := 1
+	for _, n := range []int{t.Dies, t.Clusters, t.Cores, t.Threads} {
+		inSocket *= max(n, 1)
+	}
+	if inSocket*max(t.Sockets, 1) == vcpus {
+		return
+	}
+	path := at("cpu", "topology")
+	if vcpus%inSocket == 0 {
+		s.changed(path.Child("sockets"), fmt.Sprintf("%d became %d", t.Sockets, vcpus/inSocket), "sockets, cores and threads must come to the number of vCPUs")
+		t.Sockets = vcpus / inSocket
+		return
+	}
+	s.changed(path, "removed", "sockets, cores and threads must come to the number of vCPUs")
+	cpu.Topology = nil
 }

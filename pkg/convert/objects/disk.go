@@ -1,6 +1,8 @@
 package objects
 
 import (
+	"reflect"
+
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
@@ -76,6 +78,9 @@ var diskFormat = diskConcern{
 		case v1alpha1.DiskQCOW2, v1alpha1.DiskRaw:
 			disk.Spec.Format = format
 			target.Format = nil
+		}
+		if reflect.ValueOf(*target).IsZero() {
+			volume.Target = nil
 		}
 	},
 	lower: func(disk *v1alpha1.VirtualDisk, volume *libvirtxml.StorageVolume) field.ErrorList {

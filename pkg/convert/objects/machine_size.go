@@ -11,7 +11,9 @@ import (
 	"domus.dev/domus/pkg/convert"
 )
 
-// machineSize is <vcpu>, <memory> and <currentMemory>.
+// machineSize is <vcpu>, <memory> and <currentMemory>: what the guest has, and
+// how far it may grow. Of the most that it may have, libvirt's current is what it
+// has.
 //
 // Written out, they are what libvirt prints of any domain: vcpu with its
 // placement, both memories, in KiB.
@@ -36,12 +38,16 @@ func liftVCPU(domain *libvirtxml.Domain, to *v1alpha1.VirtualMachineResources) {
 		return
 	}
 	to.CPU = int32(min(v.Value, math.MaxInt32))
+	if v.Current > 0 && v.Current < v.Value && v.Value <= math.MaxInt32 {
+		to.CPU, to.MaxCPU = int32(v.Current), int32(v.Value)
+		v.Current = 0
+	}
+	if v.Current == v.Value {
+		v.Current = 0
+	}
 	v.Value = 0
 	if v.Placement == staticPlacement && v.CPUSet == "" {
 		v.Placement = ""
-	}
-	if v.Current == uint(to.CPU) {
-		v.Current = 0
 	}
 	if *v == (libvirtxml.DomainVCPU{}) {
 		domain.VCPU = nil
@@ -52,11 +58,18 @@ func lowerVCPU(from *v1alpha1.VirtualMachineResources, domain *libvirtxml.Domain
 	if domain.VCPU == nil {
 		domain.VCPU = &libvirtxml.DomainVCPU{}
 	}
-	v := domain.VCPU
-	if v.Value != 0 && v.Value != uint(from.CPU) {
-		return field.ErrorList{givenTwice(convert.DomainPath.Child("vcpu", "value"), v.Value, "spec.resources.cpu")}
+	v, at := domain.VCPU, convert.DomainPath.Child("vcpu")
+	most := uint(max(from.CPU, from.MaxCPU, 0))
+	if v.Value != 0 && v.Value != most {
+		return field.ErrorList{givenTwice(at.Child("value"), v.Value, "spec.resources.cpu or maxCPU")}
 	}
-	v.Value = uint(max(from.CPU, 0))
+	v.Value = most
+	if from.MaxCPU > from.CPU {
+		if now := uint(max(from.CPU, 0)); v.Current != 0 && v.Current != now {
+			return field.ErrorList{givenTwice(at.Child("current"), v.Current, "spec.resources.cpu")}
+		}
+		v.Current = uint(max(from.CPU, 0))
+	}
 	if v.Placement == "" {
 		v.Placement = staticPlacement
 	}
@@ -67,7 +80,7 @@ func liftMemory(domain *libvirtxml.Domain, to *v1alpha1.VirtualMachineResources)
 	m := domain.Memory
 	if m == nil {
 		to.Memory = cellMemory(domain)
-		liftCurrentMemory(domain, to.Memory)
+		liftCurrentMemory(domain, to)
 		return
 	}
 	memory, ok := amount(uint64(m.Value), m.Unit, "KiB")
@@ -79,7 +92,7 @@ func liftMemory(domain *libvirtxml.Domain, to *v1alpha1.VirtualMachineResources)
 	if *m == (libvirtxml.DomainMemory{}) {
 		domain.Memory = nil
 	}
-	liftCurrentMemory(domain, memory)
+	liftCurrentMemory(domain, to)
 }
 
 // cellMemory is what a domain has that leaves <memory> to its NUMA cells.
@@ -98,40 +111,58 @@ func cellMemory(domain *libvirtxml.Domain) resource.Quantity {
 	return total
 }
 
-// liftCurrentMemory drops what says no more than that the guest has all of its
-// memory.
-func liftCurrentMemory(domain *libvirtxml.Domain, memory resource.Quantity) {
+// liftCurrentMemory takes what is left of the guest's memory when its balloon has
+// taken the rest. A guest that has all is said by nothing.
+func liftCurrentMemory(domain *libvirtxml.Domain, to *v1alpha1.VirtualMachineResources) {
 	c := domain.CurrentMemory
 	if c == nil {
 		return
 	}
-	if current, ok := amount(uint64(c.Value), c.Unit, "KiB"); ok && current.Cmp(memory) == 0 {
+	current, ok := amount(uint64(c.Value), c.Unit, "KiB")
+	if !ok {
+		return
+	}
+	switch current.Cmp(to.Memory) {
+	case 0:
 		domain.CurrentMemory = nil
+	case -1:
+		if !current.IsZero() {
+			most := to.Memory
+			to.Memory, to.MaxMemory = current, &most
+			domain.CurrentMemory = nil
+		}
 	}
 }
 
 func lowerMemory(from *v1alpha1.VirtualMachineResources, domain *libvirtxml.Domain) field.ErrorList {
-	m := domain.Memory
-	if m != nil && (m.Value != 0 || m.Unit != "") {
-		given, ok := amount(uint64(m.Value), m.Unit, "KiB")
-		if from.Memory.IsZero() {
-			return nil
-		}
-		if !ok || given.Cmp(from.Memory) != 0 {
-			return field.ErrorList{givenTwice(convert.DomainPath.Child("memory"), m.Value, "spec.resources.memory")}
-		}
+	most := from.Memory
+	if from.MaxMemory != nil && from.MaxMemory.Cmp(most) > 0 {
+		most = *from.MaxMemory
 	}
-	if from.Memory.IsZero() {
+	if most.IsZero() {
 		return nil
 	}
+	m := domain.Memory
 	if m == nil {
 		m = &libvirtxml.DomainMemory{}
 		domain.Memory = m
 	}
-	value, unit := inUnits(from.Memory)
+	if m.Value != 0 || m.Unit != "" {
+		if given, ok := amount(uint64(m.Value), m.Unit, "KiB"); !ok || given.Cmp(most) != 0 {
+			return field.ErrorList{givenTwice(convert.DomainPath.Child("memory"), m.Value, "spec.resources.memory or maxMemory")}
+		}
+	}
+	value, unit := inUnits(most)
 	m.Value, m.Unit = uint(value), unit
-	if domain.CurrentMemory == nil {
-		domain.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: m.Value, Unit: m.Unit}
+	c := domain.CurrentMemory
+	if c != nil && most.Cmp(from.Memory) > 0 {
+		if given, ok := amount(uint64(c.Value), c.Unit, "KiB"); !ok || given.Cmp(from.Memory) != 0 {
+			return field.ErrorList{givenTwice(convert.DomainPath.Child("currentMemory"), c.Value, "spec.resources.memory")}
+		}
+	}
+	if c == nil {
+		value, unit = inUnits(from.Memory)
+		domain.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: uint(value), Unit: unit}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package objects_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -190,6 +191,7 @@ func TestWhoEditsTheDocumentWins(t *testing.T) {
 	vm := parse(t, objectsOfPeople["a machine of Domus' own"])
 	document := write(t, vm)
 	edited := strings.Replace(document, "<memory unit='bytes'>1000000000</memory>", "<memory unit='GiB'>3</memory>", 1)
+	edited = strings.Replace(edited, "<currentMemory unit='bytes'>1000000000</currentMemory>", "<currentMemory unit='GiB'>3</currentMemory>", 1)
 	edited = strings.Replace(edited, "<vcpu placement='static'>2</vcpu>", "<vcpu placement='static'>6</vcpu>", 1)
 	edited = strings.Replace(edited, "<name>web</name>", "<name>other</name>", 1)
 	got := read(t, edited).(*v1alpha1.VirtualMachine)
@@ -307,7 +309,7 @@ func TestDocumentsThatCannotBeReadNameTheirLine(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("%v\nwant %s", err, test.want)
 			}
-			if _, ok := err.(xmldoc.Errors); !ok {
+			if errs := (xmldoc.Errors{}); !errors.As(err, &errs) {
 				t.Errorf("%T", err)
 			}
 		})
