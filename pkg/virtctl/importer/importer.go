@@ -84,7 +84,7 @@ Exit codes: 0 all are there, 1 none is, 5 refused, 6 some are not.`,
 			if err := errors.Join(o.input.Check(names), o.check(names)); err != nil {
 				return err
 			}
-			return o.run(cmd.Context(), config, names, streams)
+			return o.run(cmd, config, names, streams)
 		},
 	}
 	o.input.AddFlags(cmd)
@@ -134,7 +134,8 @@ func (o *options) check(names []string) error {
 	return nil
 }
 
-func (o *options) run(ctx context.Context, config *genericclioptions.ConfigFlags, names []string, streams genericiooptions.IOStreams) error {
+func (o *options) run(cmd *cobra.Command, config *genericclioptions.ConfigFlags, names []string, streams genericiooptions.IOStreams) error {
+	ctx := cmd.Context()
 	namespace, err := cluster.NamespaceOf(config)
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (o *options) run(ctx context.Context, config *genericclioptions.ConfigFlags
 	errs := []error{err}
 	read, err := libvirtdoc.ObjectsOf(found, objects.FromOptions{})
 	errs = append(errs, err)
-	w := &writer{options: o, streams: streams, namespace: namespace.Name}
+	w := &writer{options: o, streams: streams, namespace: namespace.Name, program: cmd.Root().CommandPath()}
 	w.others(read)
 	there, err := o.ask(ctx, config, namespace.Name, w)
 	if err != nil {

@@ -12,7 +12,7 @@ func (w *writer) next(done []arrival) {
 	if w.quiet || dryRun(w.dryRun) == dryRunServer {
 		return
 	}
-	lines := steps(done, w.input.URI, w.namespace)
+	lines := steps(done, w.input.URI, w.program, w.namespace)
 	if len(lines) == 0 {
 		return
 	}
@@ -24,7 +24,7 @@ func (w *writer) next(done []arrival) {
 
 // steps are the commands that take VMs over, each with what it is for. A guest is
 // ended by its old host before Domus may start it.
-func steps(done []arrival, uri, namespace string) []string {
+func steps(done []arrival, uri, program, namespace string) []string {
 	var out []string
 	for i := range done {
 		a := &done[i]
@@ -51,7 +51,7 @@ func steps(done []arrival, uri, namespace string) []string {
 			out = append(out, undefine)
 		}
 		if vm.Spec.PowerState == v1alpha1.PowerStopped {
-			out = append(out, fmt.Sprintf("virtctl start -n %s %s", namespace, vm.Name))
+			out = append(out, fmt.Sprintf("%s start -n %s %s", program, namespace, vm.Name))
 		}
 	}
 	return out

@@ -107,12 +107,11 @@ func TestWhatIsThereAlreadyIsLeftAsItIs(t *testing.T) {
 		there     []v1alpha1.VirtualMachine
 		want, err string
 	}{
-		"nothing":                            {},
-		"the same":                           {there: []v1alpha1.VirtualMachine{vm("web", uuid1)}, want: "web"},
-		"the same under another name":        {there: []v1alpha1.VirtualMachine{vm("shop", uuid1)}, want: "shop"},
-		"the same, and another of its name":  {there: []v1alpha1.VirtualMachine{vm("web", uuid2), vm("shop", uuid1)}, want: "shop"},
-		"another of its name":                {there: []v1alpha1.VirtualMachine{vm("web", uuid2)}, err: `domain web: virtualmachine "web" is another one, of UUID ` + uuid2},
-		"one that has its UUID from its own": {there: []v1alpha1.VirtualMachine{{}}, want: ""},
+		"nothing":                           {},
+		"the same":                          {there: []v1alpha1.VirtualMachine{vm("web", uuid1)}, want: "web"},
+		"the same under another name":       {there: []v1alpha1.VirtualMachine{vm("shop", uuid1)}, want: "shop"},
+		"the same, and another of its name": {there: []v1alpha1.VirtualMachine{vm("web", uuid2), vm("shop", uuid1)}, want: "shop"},
+		"another of its name":               {there: []v1alpha1.VirtualMachine{vm("web", uuid2)}, err: `domain web: virtualmachine "web" is another one, of UUID ` + uuid2},
 	} {
 		all, err := planned(t, &options{}, &surroundings{vms: test.there}, domain("web", uuid1, ""))
 		if (err != nil) != (test.err != "") || err != nil && (!strings.Contains(err.Error(), test.err) || failure.CodeOf(err) != failure.Denied) {
@@ -232,7 +231,7 @@ func TestTheStepsEndAGuestBeforeItIsStartedAnew(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(test.want, steps(all, "qemu:///system", "demo")); diff != "" {
+		if diff := cmp.Diff(test.want, steps(all, "qemu:///system", "virtctl", "demo")); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}

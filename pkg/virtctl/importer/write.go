@@ -23,6 +23,8 @@ type writer struct {
 	*options
 	streams   genericiooptions.IOStreams
 	namespace string
+	// program is what virtctl was called as.
+	program string
 }
 
 // note tells something that is no result and no error.
@@ -63,7 +65,7 @@ func (w *writer) write(ctx context.Context, there *surroundings, all []arrival) 
 			errs = append(errs, err)
 			continue
 		}
-		if text == nil {
+		if text == nil && said != "" {
 			errs = append(errs, progress.Aside(func() error {
 				_, err := fmt.Fprintln(w.streams.Out, said)
 				return err
@@ -95,7 +97,7 @@ func (w *writer) one(ctx context.Context, there *surroundings, a *arrival) (stri
 	switch {
 	case a.managed != "":
 		w.note("%s is left out: it is the domain of %s", a.String(), a.managed)
-		return fmt.Sprintf("%s is managed already", a.String()), nil
+		return "", nil
 	case a.there != nil:
 		return w.line(a.there.Name, "is there already"), nil
 	}
