@@ -125,7 +125,7 @@ func TestPlan(t *testing.T) {
 				Quarantine: "it belongs to a VirtualMachine of another cluster",
 				Report: &Report{
 					State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-					Message: "the host has another domain with this UUID: choose another spec.uuid",
+					Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 				},
 			},
 		},
@@ -133,14 +133,14 @@ func TestPlan(t *testing.T) {
 			vm: placed(), domain: domain(libvirt.StateRunning, foreign),
 			want: Decision{Report: &Report{
 				State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-				Message: "the host has another domain with this UUID: choose another spec.uuid",
+				Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 			}},
 		},
 		"a VM that claims the UUID of another VM's domain is rejected, the domain not judged": {
 			vm: placed(), domain: domain(libvirt.StateRunning, ofAnother),
 			want: Decision{Report: &Report{
 				State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-				Message: "the host has another domain with this UUID: choose another spec.uuid",
+				Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 			}},
 		},
 		"a VM bound elsewhere that claims the UUID of another VM's domain changes nothing": {

@@ -57,6 +57,27 @@ func names(ctx context.Context, config *genericclioptions.ConfigFlags, given []s
 	return choices(list.Items, given), cobra.ShellCompDirectiveNoFileComp
 }
 
+// Nodes completes the names of hosts.
+func Nodes(config *genericclioptions.ConfigFlags) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		c, err := cluster.Connect(config)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+		defer cancel()
+		list := &v1alpha1.HypervisorList{}
+		if err := c.List(ctx, list); err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // choices are names with what a shell shows beside them.
 func choices(vms []v1alpha1.VirtualMachine, given []string) []string {
 	all := make([]string, 0, len(vms))
