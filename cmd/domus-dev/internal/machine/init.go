@@ -17,10 +17,10 @@ import (
 const (
 	// steady is how long libvirtd must have run for its next end to be met
 	// with the shortest pause again.
-	steady = 30 * time.Second
+	steady = 10 * time.Second
 	// firstPause and longestPause bound the wait before libvirtd is started again.
 	firstPause   = 500 * time.Millisecond
-	longestPause = 15 * time.Second
+	longestPause = 2 * time.Second
 	// stopGrace is how long libvirtd may take to end when the host is switched off.
 	stopGrace = 3 * time.Second
 )
