@@ -55,6 +55,23 @@ func ask(pid int, timeout time.Duration) (word, error) {
 	return w, err
 }
 
+// count asks the guest how many lines of one of its files have the text.
+func count(pid int, text, file string, timeout time.Duration) (int, error) {
+	lines := 0
+	number := questions.Add(1)
+	found := regexp.MustCompile(fmt.Sprintf(`LINES-%d ([0-9]+) END`, number))
+	ask := fmt.Sprintf("\necho LINES-%d $(grep -cF '%s' %s) END\n", number, text, file)
+	err := converse(pid, ask, timeout, func(said string) bool {
+		parts := found.FindStringSubmatch(said)
+		if parts == nil {
+			return false
+		}
+		lines, _ = strconv.Atoi(parts[1])
+		return true
+	})
+	return lines, err
+}
+
 // converse types a line on the guest's console, again and again, until enough
 // has been said.
 func converse(pid int, line string, timeout time.Duration, enough func(said string) bool) error {
@@ -89,6 +106,23 @@ func converse(pid int, line string, timeout time.Duration, enough func(said stri
 		}
 	}
 	return fmt.Errorf("the guest of process %d does not answer on its console within %s; it said: %q", pid, timeout, said.String())
+}
+
+// typed types a line on the guest's console, once.
+func typed(pid int, line string) error {
+	path, err := terminal(pid)
+	if err != nil {
+		return err
+	}
+	tty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return fmt.Errorf("opening the console of process %d: %w", pid, err)
+	}
+	defer func() { _ = tty.Close() }()
+	if _, err := tty.WriteString(line); err != nil {
+		return fmt.Errorf("typing on the console of process %d: %w", pid, err)
+	}
+	return nil
 }
 
 // terminal is the other end of the pseudo-terminal that QEMU has open.

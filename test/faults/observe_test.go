@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -82,8 +83,11 @@ func (s *subject) observe(ctx context.Context) (observation, error) {
 	}
 	o.domain = strings.Contains(domains, s.uuid)
 	if s.operation != "" {
-		o.operation = &v1alpha1.VirtualMachineOperation{}
-		if err := env.Get(ctx, client.ObjectKey{Namespace: live.Namespace, Name: s.operation}, o.operation); err != nil {
+		op := &v1alpha1.VirtualMachineOperation{}
+		switch err := env.Get(ctx, client.ObjectKey{Namespace: live.Namespace, Name: s.operation}, op); {
+		case err == nil:
+			o.operation = op
+		case !apierrors.IsNotFound(err):
 			return o, err
 		}
 	}
