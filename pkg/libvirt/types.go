@@ -84,7 +84,7 @@ type Domain struct {
 	// Reason is a word for how the domain came into its state.
 	Reason string
 	// Saved is true when the guest is ended and its memory is saved on the host:
-	// Start goes on from there.
+	// Start goes on from there. A save that never came to its end is none.
 	Saved bool
 	// Metadata is the XML inside <metadata>; it holds the ownership mark.
 	Metadata string

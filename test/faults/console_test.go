@@ -108,23 +108,6 @@ func converse(pid int, line string, timeout time.Duration, enough func(said stri
 	return fmt.Errorf("the guest of process %d does not answer on its console within %s; it said: %q", pid, timeout, said.String())
 }
 
-// typed types a line on the guest's console, once.
-func typed(pid int, line string) error {
-	path, err := terminal(pid)
-	if err != nil {
-		return err
-	}
-	tty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		return fmt.Errorf("opening the console of process %d: %w", pid, err)
-	}
-	defer func() { _ = tty.Close() }()
-	if _, err := tty.WriteString(line); err != nil {
-		return fmt.Errorf("typing on the console of process %d: %w", pid, err)
-	}
-	return nil
-}
-
 // terminal is the other end of the pseudo-terminal that QEMU has open.
 func terminal(pid int) (string, error) {
 	descriptors, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))

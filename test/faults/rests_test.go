@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -109,7 +110,7 @@ func powerOff(t *testing.T, name string) *subject {
 	s := &subject{name: name, uuid: vm.DomainUUID()}
 	if vm.Status.Phase != v1alpha1.PhaseEnded {
 		s = runIt(t, name)
-		must(t, typed(s.process().pid, "\npoweroff -f\n"))
+		must(t, converse(s.process().pid, "poweroff -f\n", bootTime, func(said string) bool { return strings.Contains(said, "poweroff") }))
 		reaches(t, s, ended)
 	}
 	return s
