@@ -129,7 +129,7 @@ func within(t *testing.T, timeout time.Duration, what string, holds func() strin
 
 // await is within for who goes on after a failure.
 func await(timeout time.Duration, holds func() string) string {
-	for deadline := time.Now().Add(timeout); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(200 * time.Millisecond) {
 		why := holds()
 		if why == "" || time.Now().After(deadline) {
 			return why
