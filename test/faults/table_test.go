@@ -216,7 +216,10 @@ type trial struct {
 func TestFaults(t *testing.T) {
 	wanted, err := regexp.Compile(*states)
 	must(t, err)
-	for _, rows := range strikes(table) {
+	number, of, err := partOf(*part)
+	must(t, err)
+	all := strikes(table)
+	for _, rows := range all[begin(all, number-1, of):begin(all, number, of)] {
 		var chosen []*trial
 		for _, r := range rows {
 			if (!testing.Short() || r.fault.short && r.state.short) && wanted.MatchString(r.state.name) {
@@ -240,6 +243,39 @@ func strikes(table []row) [][]*trial {
 		out[last] = append(out[last], &trial{row: r, number: i})
 	}
 	return out
+}
+
+// partOf reads K/N.
+func partOf(s string) (number, of int, err error) {
+	if _, err := fmt.Sscanf(s, "%d/%d", &number, &of); err != nil || number < 1 || number > of {
+		return 0, 0, fmt.Errorf("-part is %q: give K/N, such as 1/3", s)
+	}
+	return number, of, nil
+}
+
+// begin is the strike with which a part of the table begins, the first being 0, so
+// that parts take about the same time.
+func begin(all [][]*trial, part, of int) int {
+	// A fault that strikes many VMs takes this much longer than one of one VM.
+	const many = 3
+	weight := func(rows []*trial) int {
+		if rows[0].fault.alone {
+			return 1
+		}
+		return many
+	}
+	total := 0
+	for _, rows := range all {
+		total += weight(rows)
+	}
+	before := 0
+	for i, rows := range all {
+		if before*of >= total*part {
+			return i
+		}
+		before += weight(rows)
+	}
+	return len(all)
 }
 
 // try lets the fault strike, and holds what becomes of each VM.
