@@ -57,6 +57,10 @@ const (
 	ReasonWatchdog = "its watchdog expired"
 	// ReasonBetween: libvirt is at work on it and lets it go on by itself.
 	ReasonBetween = "libvirt is at work on it"
+	// ReasonStarting: libvirt is about to run it. That lasts for good where libvirtd
+	// was killed before it had a process for the guest: libvirt 9.0 then neither
+	// starts nor ends it.
+	ReasonStarting = "libvirt is starting it"
 	// ReasonUnknown: libvirt does not know.
 	ReasonUnknown = "libvirt does not say why"
 )

@@ -79,6 +79,13 @@ type daemon struct {
 }
 
 func (d *daemon) start() error {
+	forgotten, err := forgetBegunStarts(runLibvirt + "/qemu")
+	for _, name := range forgotten {
+		fmt.Fprintf(os.Stderr, "host-init: libvirtd ended while it was about to start a guest, which is forgotten: %s\n", name)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "host-init: %v\n", err) // libvirtd may start all the same
+	}
 	// Not os/exec: it would compete with reap for the exit status.
 	pid, err := syscall.ForkExec(d.path,
 		[]string{d.path, "-f", "/etc/libvirt/libvirtd.conf", "-p", runLibvirt + "/libvirtd.pid"},
