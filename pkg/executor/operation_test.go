@@ -511,6 +511,7 @@ func TestWhatAnErrorMeansForAnOperation(t *testing.T) {
 		"a reset of which nothing is known": {v1alpha1.OperationReset, &libvirtError{libvirt.ErrTimeout, "x"},
 			v1alpha1.ReasonTimedOut, "whether it took effect is not known"},
 		"libvirt dies under a reset":     {v1alpha1.OperationReset, libvirt.ErrUnavailable, v1alpha1.ReasonInterrupted, "whether it took effect is not known"},
+		"an agent that does not answer":  {v1alpha1.OperationSetPassword, libvirt.ErrAgentUnanswered, v1alpha1.ReasonAgentUnavailable, "may yet do it when it goes on"},
 		"no agent":                       {v1alpha1.OperationSetPassword, libvirt.ErrAgentUnavailable, v1alpha1.ReasonAgentUnavailable, "org.qemu.guest_agent.0"},
 		"a guest that ended":             {v1alpha1.OperationReset, libvirt.ErrWrongState, v1alpha1.ReasonWrongState, "not in a state"},
 		"no screen":                      {v1alpha1.OperationScreenshot, libvirt.ErrNoScreen, v1alpha1.ReasonOperationRefused, "give it a video device, spec.domain.devices.videos"},

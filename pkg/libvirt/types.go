@@ -57,6 +57,10 @@ const (
 	ReasonWatchdog = "its watchdog expired"
 	// ReasonBetween: libvirt is at work on it and lets it go on by itself.
 	ReasonBetween = "libvirt is at work on it"
+	// ReasonStarting: libvirt is about to run it. That lasts for good where libvirtd
+	// was killed before it had a process for the guest: libvirt 9.0 then neither
+	// starts nor ends it.
+	ReasonStarting = "libvirt is starting it"
 	// ReasonUnknown: libvirt does not know.
 	ReasonUnknown = "libvirt does not say why"
 )
@@ -84,7 +88,7 @@ type Domain struct {
 	// Reason is a word for how the domain came into its state.
 	Reason string
 	// Saved is true when the guest is ended and its memory is saved on the host:
-	// Start goes on from there.
+	// Start goes on from there. A save that never came to its end is none.
 	Saved bool
 	// Metadata is the XML inside <metadata>; it holds the ownership mark.
 	Metadata string

@@ -217,18 +217,32 @@ func restart(t *testing.T, w *watched) {
 	g.Expect(after.Status.Placement).To(Equal(before.Status.Placement))
 }
 
-// sendKey presses what the guest takes for its power button: any key.
+// sendKey presses keys that the guest tells of, and those that make its kernel
+// boot anew.
 func sendKey(t *testing.T, w *watched) {
 	g := NewWithT(t)
-	op := request(t, w.name, "key", v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
-		op.Spec.SendKey = &v1alpha1.SendKey{Keys: []string{"KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_DELETE"}}
-	})
-	g.Expect(op).To(success(), op.Status.Message)
-	g.Eventually(w.saidGoodbye).WithTimeout(settleTime).Should(BeTrue(), "it did not hear the keys")
-	w.boots() // as runPolicy says
-	g.Eventually(get(t, w.name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
+	process := w.process()
+	press := func(name string, keys ...string) {
+		t.Helper()
+		op := request(t, w.name, name, v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
+			op.Spec.SendKey = &v1alpha1.SendKey{Keys: keys}
+		})
+		g.Expect(op).To(success(), op.Status.Message)
+	}
+	console := func() string { return env.console(w.name) }
+	press("keys", "KEY_LEFTSHIFT", "KEY_A")
+	for _, code := range []int{42, 30} {
+		g.Eventually(console).WithTimeout(settleTime).Should(ContainSubstring(fmt.Sprintf("DOMUS-GUEST-KEY %d\r\n", code)), "it did not hear the key")
+	}
+	press("power-key", "KEY_POWER")
+	g.Eventually(console).WithTimeout(settleTime).Should(ContainSubstring("DOMUS-GUEST-KEY 116\r\n"), "it did not hear the key")
+	g.Expect(w.saidGoodbye()).To(BeFalse(), "it takes its keyboard for its power button")
+	press("control-alt-delete", "KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_DELETE")
+	w.boots()
+	g.Expect(w.saidGoodbye()).To(BeFalse(), "it was asked to shut down")
+	g.Expect(w.process()).To(Equal(process), "its QEMU is another one")
 
-	op = request(t, w.name, "no-key", v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
+	op := request(t, w.name, "no-key", v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
 		op.Spec.SendKey = &v1alpha1.SendKey{Keys: []string{"KEY_ANY"}}
 	})
 	g.Expect(op.Status.Reason).To(Equal(v1alpha1.ReasonOperationRefused))
