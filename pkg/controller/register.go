@@ -19,6 +19,7 @@ import (
 	"domus.dev/domus/pkg/controller/operation"
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
+	"domus.dev/domus/pkg/controller/secretgrant"
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
@@ -35,6 +36,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		heartbeat.New(cached, live, clk),
 		consistency.New(cached, live, clk),
 		operation.New(cached, live, clk),
+		secretgrant.New(cached, live),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

@@ -34,11 +34,14 @@ func markRestart(status *v1alpha1.VirtualMachineStatus, in Situation) {
 // with.
 func pending(in Situation) []string {
 	d := in.Domain
-	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != in.VM.Owner() || d.Ownership.Generation == in.VM.Generation {
+	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != in.VM.Owner() {
 		return nil
 	}
-	changed, _ := d.Ownership.Spec.Changed(&in.VM.Spec)
-	return changed
+	var changed []string
+	if d.Ownership.Generation != in.VM.Generation {
+		changed, _ = d.Ownership.Spec.Changed(&in.VM.Spec)
+	}
+	return withSeed(changed, in.SeedDiffers)
 }
 
 // atNextStart says when changed fields take effect.
