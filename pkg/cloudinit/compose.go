@@ -2,12 +2,16 @@ package cloudinit
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
+
+// ErrNoEntry is what a Lookup returns of a Secret that has no such entry.
+var ErrNoEntry = errors.New("there is no such entry: add it, or name another")
 
 // Lookup returns an entry of a Secret in the VM's namespace.
 type Lookup func(entry v1alpha1.SecretEntry) ([]byte, error)
@@ -72,6 +76,9 @@ func (e *ContentError) Unwrap() error { return e.Why }
 
 func read(at *field.Path, entry v1alpha1.SecretEntry, lookup Lookup, check func([]byte) error) ([]byte, error) {
 	data, err := lookup(entry)
+	if errors.Is(err, ErrNoEntry) {
+		return nil, &ContentError{at, entry, err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}

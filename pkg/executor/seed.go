@@ -43,7 +43,7 @@ func (a *Agent) seedPath(vm *v1alpha1.VirtualMachine) string {
 	if vm.Spec.CloudInit == nil {
 		return ""
 	}
-	return a.seeds.path(vm.DomainUUID())
+	return a.seeds.path(vm.UID)
 }
 
 // makeSeed makes what the VM's guest is told now; nil when it is told nothing.
@@ -71,7 +71,7 @@ func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) ([]by
 		}
 		data, found := secret.Data[e.Key]
 		if !found {
-			return nil, &cloudinit.ContentError{Path: cloudinit.Path, Entry: e, Why: errNoEntry}
+			return nil, cloudinit.ErrNoEntry
 		}
 		return data, nil
 	})
@@ -81,19 +81,16 @@ func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) ([]by
 	return content.Seed(string(vm.UID))
 }
 
-var errNoEntry = errors.New("there is no such entry: add it, or name another")
-
 // storeSeed writes the seed that the guest is about to be started with, or takes
 // an earlier one away. A seed that cannot be made is a failure to start, noted to
 // be tried again: who can mend it need not change the VM for that.
 func (a *Agent) storeSeed(w *work, vm *v1alpha1.VirtualMachine, seed []byte) error {
-	uuid := vm.DomainUUID()
 	if seed == nil {
-		return a.seeds.remove(uuid)
+		return a.seeds.remove(vm.UID)
 	}
-	w.seed = seedWork{}
+	w.seed = seedWork{lookedAt: a.clock.Now()}
 	description, _ := a.registry.described()
-	if err := a.seeds.write(uuid, seed, description.QEMU); err != nil {
+	if err := a.seeds.write(vm.UID, seed, description.QEMU); err != nil {
 		return a.noteSeed(w, vm, "what cloud-init is told could not be written on the host, and is tried again: "+err.Error())
 	}
 	return nil
@@ -155,7 +152,7 @@ func (a *Agent) seedDiffers(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 	w.seed.lookedAt = now
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	told, err := a.seeds.read(vm.DomainUUID())
+	told, err := a.seeds.read(vm.UID)
 	if err == nil && told != nil {
 		var seed []byte
 		if seed, err = a.makeSeed(ctx, vm); err == nil {
@@ -194,10 +191,7 @@ func withSeed(changed []string, differs bool) []string {
 // sweepSeeds removes seeds that no domain has. It is for the time before turns
 // are given: none is being written then.
 func (a *Agent) sweepSeeds(ctx context.Context) {
-	removed, err := a.seeds.sweep(func(uuid string) bool {
-		_, known := a.registry.get(uuid)
-		return known
-	})
+	removed, err := a.seeds.sweep(a.registry.has)
 	logger := klog.FromContext(ctx)
 	if removed > 0 {
 		logger.Info("Removed seeds of domains that are gone", keyCount, removed)

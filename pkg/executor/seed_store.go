@@ -9,11 +9,13 @@ import (
 	"regexp"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"domus.dev/domus/pkg/libvirt"
 )
 
 const (
-	// seedSuffix follows the domain's UUID in the name of a seed.
+	// seedSuffix follows the UID of the VirtualMachine in the name of a seed.
 	seedSuffix = ".iso"
 	// seedTemporary begins the name of a seed that is being written.
 	seedTemporary = ".writing-"
@@ -23,19 +25,20 @@ const (
 	seedFileMode   = 0o400
 )
 
-// seedStore keeps what guests' cloud-init reads, a file for each domain, in a
-// folder of the host's own. It holds secrets.
+// seedStore keeps what guests' cloud-init reads, a file for each VirtualMachine, in
+// a folder of the host's own. It holds secrets: files are named by UIDs, which
+// nobody chooses, as users do a domain's UUID.
 type seedStore struct{ dir string }
 
-// path is where the domain's seed is, or would be.
-func (s seedStore) path(uuid string) string { return filepath.Join(s.dir, uuid+seedSuffix) }
+// path is where the VM's seed is, or would be.
+func (s seedStore) path(uid types.UID) string { return filepath.Join(s.dir, string(uid)+seedSuffix) }
 
 // write puts the seed in place of an earlier one: whatever happens, one of the
 // two is there as a whole. user is QEMU's; nil where that is our own.
-func (s seedStore) write(uuid string, seed []byte, user *libvirt.User) (err error) {
+func (s seedStore) write(uid types.UID, seed []byte, user *libvirt.User) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("writing the seed of domain %s: %w", uuid, err)
+			err = fmt.Errorf("writing the seed of VirtualMachine %s: %w", uid, err)
 		}
 	}()
 	if s.dir == "" {
@@ -66,7 +69,7 @@ func (s seedStore) write(uuid string, seed []byte, user *libvirt.User) (err erro
 	if err = errors.Join(file.Chmod(seedFileMode), file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err = os.Rename(file.Name(), s.path(uuid)); err != nil {
+	if err = os.Rename(file.Name(), s.path(uid)); err != nil {
 		return err
 	}
 	return syncFolder(s.dir)
@@ -98,24 +101,24 @@ func syncFolder(dir string) error {
 }
 
 // read returns the seed; nil when there is none.
-func (s seedStore) read(uuid string) ([]byte, error) {
-	seed, err := os.ReadFile(s.path(uuid))
+func (s seedStore) read(uid types.UID) ([]byte, error) {
+	seed, err := os.ReadFile(s.path(uid))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the seed of domain %s: %w", uuid, err)
+		return nil, fmt.Errorf("reading the seed of VirtualMachine %s: %w", uid, err)
 	}
 	return seed, nil
 }
 
 // remove removes the seed, if there is one.
-func (s seedStore) remove(uuid string) error {
+func (s seedStore) remove(uid types.UID) error {
 	if s.dir == "" {
 		return nil
 	}
-	if err := os.Remove(s.path(uuid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing the seed of domain %s: %w", uuid, err)
+	if err := os.Remove(s.path(uid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing the seed of VirtualMachine %s: %w", uid, err)
 	}
 	return nil
 }
@@ -123,9 +126,9 @@ func (s seedStore) remove(uuid string) error {
 // seedName is what a seed is called: nothing else is ever removed.
 var seedName = regexp.MustCompile(`^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.iso$`)
 
-// sweep removes the seeds of domains that are not there, and what a crash left of
+// sweep removes the seeds of VMs that have no domain here, and what a crash left of
 // one that was being written. It is for when none is.
-func (s seedStore) sweep(there func(uuid string) bool) (removed int, err error) {
+func (s seedStore) sweep(there func(uid types.UID) bool) (removed int, err error) {
 	if s.dir == "" {
 		return 0, nil
 	}
@@ -139,7 +142,7 @@ func (s seedStore) sweep(there func(uuid string) bool) (removed int, err error) 
 	var errs []error
 	for _, e := range entries {
 		name := seedName.FindStringSubmatch(e.Name())
-		if !strings.HasPrefix(e.Name(), seedTemporary) && (name == nil || there(name[1])) {
+		if !strings.HasPrefix(e.Name(), seedTemporary) && (name == nil || there(types.UID(name[1]))) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(s.dir, e.Name())); err != nil {

@@ -74,7 +74,7 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		a.tell.firmwareLost(vm, kept)
 		return nil
 	case StepRemoveFinalizer:
-		if err := errors.Join(a.removeConsoleLog(vm), a.seeds.remove(uuid)); err != nil {
+		if err := errors.Join(a.removeConsoleLog(vm), a.seeds.remove(vm.UID)); err != nil {
 			return err
 		}
 		patch, err := removeFinalizer(vm)
@@ -103,7 +103,7 @@ func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
 	a.registry.remove(uuid)
 	wake(a.pinsChanged)
 	in.Domain, w.memory = nil, Memory{}
-	return a.seeds.remove(uuid)
+	return a.seeds.remove(in.VM.UID)
 }
 
 // start starts the domain, once no other guest of ours runs on CPUs that it has
