@@ -8,7 +8,7 @@
 # and gives a root shell; it powers off when asked to by ACPI. Its host name
 # comes from the machine's UUID, since the image may be shared and read-only.
 #
-# Where a CD-ROM has a NoCloud seed it takes its host name from there, keeps the
+# Where a CD-ROM on virtio-scsi has a NoCloud seed it takes its host name from there, keeps the
 # public keys in /etc/authorized_keys, and says so before:
 #   DOMUS-GUEST-SEED <host name> <instance id> keys=<number> user-data=<MD5> network=<MD5>
 #
@@ -40,9 +40,9 @@ for tool in apt-get dpkg-deb objdump cpio modprobe depmod sfdisk mformat mcopy s
 done
 
 # Modules to load, in this order; what is built into the kernel is passed over.
-# A seed of cloud-init's is on a CD-ROM, on virtio-scsi or IDE. DHCP needs packet
-# sockets; pvpanic tells the host of a panic.
-modules="virtio_pci virtio_blk virtio_net virtio_console virtio_scsi ata_piix sr_mod isofs button evdev${agent:+ af_packet pvpanic-mmio}"
+# A seed of cloud-init's is on a CD-ROM on virtio-scsi. DHCP needs packet sockets;
+# pvpanic tells the host of a panic.
+modules="virtio_pci virtio_blk virtio_net virtio_console virtio_scsi sr_mod isofs button evdev${agent:+ af_packet pvpanic-mmio}"
 
 mkdir -p "$(dirname "$out")"
 out=$(readlink -f "$(dirname "$out")")/$(basename "$out")
