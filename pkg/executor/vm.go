@@ -259,13 +259,14 @@ func (a *Agent) reportStopFailure(ctx context.Context, w *work, in Situation, st
 }
 
 // reject leaves nothing of the VM on the host, and then says so: the scheduler
-// may place it elsewhere from then on.
+// may place it elsewhere from then on. A VM that would lose its firmware's state
+// with its place is not given back: it has failed to start.
 func (a *Agent) reject(ctx context.Context, w *work, in *Situation, r *Rejection) error {
 	if holdsPlace(*in) && ran(in.VM) {
 		f := Failure{Reason: r.Reason, Message: r.Message + "; " + keptForFirmware(*in)}
 		w.memory.note(f, in.Now)
 		a.tell.failed(in.VM, f)
-		return a.report(ctx, w, *in, Report{State: v1alpha1.HostFailed, Reason: f.Reason, Message: f.Message})
+		return nil // the next look reports it
 	}
 	if in.Domain != nil && !in.Domain.State.Active() {
 		if err := a.undefine(ctx, w, in); err != nil {
