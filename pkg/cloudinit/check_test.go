@@ -82,7 +82,13 @@ func TestCompose(t *testing.T) {
 		"user": "#cloud-config\npassword: " + secret, "network": "{version: 1}",
 		"keys": "# of the team\n" + other + "\n\n" + keyLine + "\n",
 	}
-	lookup := func(e v1alpha1.SecretEntry) ([]byte, error) { return []byte(secrets[e.Key]), nil }
+	lookup := func(e v1alpha1.SecretEntry) ([]byte, error) {
+		data, found := secrets[e.Key]
+		if !found {
+			return nil, ErrNoEntry
+		}
+		return []byte(data), nil
+	}
 	for name, test := range map[string]struct {
 		c    v1alpha1.CloudInit
 		want Content
@@ -125,6 +131,7 @@ func TestWhatCannotBeComposedIsSaidWithoutItsContent(t *testing.T) {
 			"spec.cloudInit.sshAuthorizedKeysFrom[0]: entry k of Secret s: line 2 is no public key"},
 		"too many keys": {v1alpha1.CloudInit{SSHAuthorizedKeysFrom: []v1alpha1.CloudInitSource{*entry("k")}}, strings.Repeat(keyLine+"\n", 257), nil,
 			"spec.cloudInit.sshAuthorizedKeysFrom[0]: entry k of Secret s: there are 257 public keys, and at most 256 are taken"},
+		"no such entry":               {v1alpha1.CloudInit{UserDataFrom: entry("k")}, "", ErrNoEntry, "spec.cloudInit.userDataFrom: entry k of Secret s: there is no such entry: add it, or name another"},
 		"a Secret that cannot be had": {v1alpha1.CloudInit{UserDataFrom: entry("k")}, "", away, "spec.cloudInit.userDataFrom: the API server is away"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +140,7 @@ func TestWhatCannotBeComposedIsSaidWithoutItsContent(t *testing.T) {
 				t.Fatalf("got %v, want %s", err, test.want)
 			}
 			var content *ContentError
-			if errors.As(err, &content) == (test.err != nil) || test.err != nil && !errors.Is(err, away) {
+			if errors.As(err, &content) == errors.Is(err, away) {
 				t.Errorf("%T", err)
 			}
 			if strings.Contains(fmt.Sprintf("%v %+v", err, content), secret) {
