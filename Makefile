@@ -79,11 +79,28 @@ deps-run:
 ##@ Test
 
 .PHONY: test
-test: deps test-unit test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
+test: deps test-unit corpus test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
 	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/...
+
+CORPUS := $(BIN)/corpus
+
+# Compiled first and run as root, since it asks a libvirtd of its own.
+.PHONY: corpus
+corpus: ## Fetch libvirt's own test documents, and bring each to YAML and back; needs root.
+	hack/corpus.sh $(CORPUS)
+	$(GO_TEST) -c -o $(BIN)/corpus.test ./test/corpus
+	cd test/corpus && $(SUDO) $(BIN)/corpus.test -test.v -test.timeout 10m
+
+FUZZTIME ?= 10m
+
+.PHONY: fuzz
+fuzz: ## Fuzz the conversion of XML in both directions, each for FUZZTIME (10m).
+	hack/corpus.sh $(CORPUS)
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzXML$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./pkg/convert/document
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzTree$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./pkg/convert/document
 
 FLEETS ?= 10000
 
@@ -145,6 +162,10 @@ TIMES ?= 20
 bench-startstop: build tools guest ## Start and stop a real guest TIMES (20) times through Domus and by libvirt alone; needs root and a machine at rest.
 	go build -tags $(TAGS) -o $(BIN)/bench ./test/performance/bench
 	$(SUDO) $(BIN)/bench startstop --times $(TIMES)
+
+.PHONY: bench-convert
+bench-convert: ## Time the conversion of XML to YAML's tree and back.
+	$(GO_TEST) -run '^$$' -bench . -benchtime 3s ./pkg/convert/document
 
 ##@ Change it
 

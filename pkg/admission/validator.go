@@ -95,6 +95,7 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 	}
 	errs = append(errs, checkResources(&vm.Spec.Resources, field.NewPath("spec", "resources"))...)
 	errs = append(errs, cloudinit.Validate(vm.Spec.CloudInit, cloudinit.Path)...)
+	errs = append(errs, checkBalloon(&vm.Spec)...)
 	placement, err := checkPlacement(vm)
 	if err != nil {
 		return nil, err

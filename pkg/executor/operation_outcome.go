@@ -91,6 +91,9 @@ func outcomeOf(op *v1alpha1.VirtualMachineOperation, err error) (Outcome, error)
 	case errors.Is(err, libvirt.ErrNoScreen):
 		return failed(v1alpha1.ReasonOperationRefused, "the guest has no screen: %s: give it a video device, spec.domain.devices.videos such as [{model: {type: vga}}], which it has from its next start", message), nil
 	case errors.Is(err, libvirt.ErrUnsupported):
+		if answer != nil && answer.Message != "" {
+			message = discreet(op, answer.Message) // what was being done to which domain the operation says
+		}
 		return failed(v1alpha1.ReasonOperationRefused, "the host or the guest's devices do not support it: %s", message), nil
 	}
 	return failed(v1alpha1.ReasonOperationRefused, "%s", message), nil

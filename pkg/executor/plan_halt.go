@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -20,7 +21,7 @@ const (
 func saveTime(vm *v1alpha1.VirtualMachine) time.Duration {
 	var memory int64
 	if p := vm.Status.Placement; p != nil {
-		memory = p.Granted.Memory
+		memory = capacity.MostMemory(p.Granted)
 	}
 	return saveGrace + time.Duration(memory/saveRate)*time.Second
 }

@@ -181,9 +181,17 @@ func observe(d *lv.Domain) (Domain, error) {
 	}
 	if x.VCPU != nil {
 		out.CPU = int64(x.VCPU.Value)
+		out.VCPUs = out.CPU
+		if x.VCPU.Current != 0 {
+			out.VCPUs = int64(x.VCPU.Current)
+		}
 	}
 	if x.Memory != nil {
 		out.Memory = int64(x.Memory.Value) * unitBytes(x.Memory.Unit)
+	}
+	out.CurrentMemory = out.Memory
+	if x.CurrentMemory != nil {
+		out.CurrentMemory = int64(x.CurrentMemory.Value) * unitBytes(x.CurrentMemory.Unit)
 	}
 	if b := x.MemoryBacking; b != nil && b.MemoryHugePages != nil {
 		for _, page := range b.MemoryHugePages.Hugepages {

@@ -90,8 +90,13 @@ type Domain struct {
 	Metadata string
 	// CPU is the maximum number of virtual CPUs.
 	CPU int64
+	// VCPUs is how many of them are plugged in.
+	VCPUs int64
 	// Memory is the guest's maximum memory in bytes.
 	Memory int64
+	// CurrentMemory is what the balloon leaves the guest of it, in bytes, as the
+	// guest last said; what it is defined with while it does not run.
+	CurrentMemory int64
 	// PageSize is the size in bytes of the hugepages the guest's memory lies
 	// in, and 0 for ordinary memory.
 	PageSize int64
@@ -215,6 +220,8 @@ const (
 	// EventRebooted: the guest was reset, by itself or by somebody; its domain
 	// runs on.
 	EventRebooted EventKind = "Rebooted"
+	// EventBalloon: the guest's balloon has taken memory from it or given some back.
+	EventBalloon EventKind = "Balloon"
 	// EventAgent: the guest agent's channel was opened or closed.
 	EventAgent EventKind = "Agent"
 	// EventWatchdog: the guest's watchdog has fired.

@@ -126,7 +126,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Second,
 	}, a.nodes, podless.Parts{
-		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts), Reasons: waiting.New(hosts),
+		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts), Growth: plugins.Growth(), Reasons: waiting.New(hosts),
 		PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter(),
 	})
 	if err != nil {

@@ -75,7 +75,7 @@ func Run(ctx context.Context, opts *Options) error {
 	hosts := fleet.New(hypervisors)
 	cfg.DynInformerFactory = hosts.Factory(cfg.DynInformerFactory)
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{
-		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
+		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
 	})
 	if err != nil {
 		return err

@@ -31,6 +31,10 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&PlacementReview{}, &PlacementReviewList{},
 		&VirtualMachineOperation{}, &VirtualMachineOperationList{},
 		&VirtualMachineClass{}, &VirtualMachineClassList{},
+		&VirtualDisk{}, &VirtualDiskList{},
+		&VirtualNetwork{}, &VirtualNetworkList{},
+		&VirtualMachineSnapshot{}, &VirtualMachineSnapshotList{},
+		&StoragePool{}, &StoragePoolList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
