@@ -8,8 +8,8 @@
 # and gives a root shell; it powers off when asked to by ACPI. Its host name
 # comes from the machine's UUID, since the image may be shared and read-only.
 #
-# Where a CD-ROM on virtio-scsi has a NoCloud seed it takes its host name from there, keeps the
-# public keys in /etc/authorized_keys, and says so before:
+# Where a CD-ROM on virtio-scsi has a NoCloud seed it takes its host name from
+# there, keeps the public keys in /etc/authorized_keys, and says so before:
 #   DOMUS-GUEST-SEED <host name> <instance id> keys=<number> user-data=<MD5> network=<MD5>
 #
 # With --agent it also runs the distribution's QEMU guest agent, asks for an
