@@ -50,6 +50,10 @@ guest: ## Build the tiny guest images of the demo and the tests, without and wit
 	hack/guest-image.sh $(BIN)/guest/tiny.qcow2
 	hack/guest-image.sh --agent $(BIN)/guest/agent.qcow2
 
+.PHONY: guest-cloud
+guest-cloud: ## Build the guest in which Debian's own cloud-init runs, for the tests.
+	hack/guest-cloud-image.sh $(BIN)/guest/cloud.qcow2
+
 .PHONY: tools
 tools: $(TOOLS)/etcd $(TOOLS)/kube-apiserver $(if $(shell command -v kubectl),,$(TOOLS)/kubectl) ## Build etcd, kube-apiserver and, if there is none, kubectl (10 minutes the first time).
 
@@ -115,7 +119,7 @@ test-integration: tools ## Run the tests against a real API server.
 
 # Compiled first and run as root, since it brings up a host with real guests.
 .PHONY: test-e2e
-test-e2e: build tools guest ## Run the tests with real guests; needs root.
+test-e2e: build tools guest guest-cloud ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 40m
 

@@ -11,6 +11,10 @@
 # while it runs are used within a second, without an agent. Its host name comes
 # from the machine's UUID, since the image may be shared and read-only.
 #
+# Where a CD-ROM on virtio-scsi has a NoCloud seed it takes its host name from
+# there, keeps the public keys in /etc/authorized_keys, and says so before:
+#   DOMUS-GUEST-SEED <host name> <instance id> keys=<number> user-data=<MD5> network=<MD5>
+#
 # With --agent it also runs the distribution's QEMU guest agent, asks for an
 # address by DHCP on eth0, and has a user, guest, with a password to be set and a
 # home for SSH keys, and uses CPUs that are plugged in. That image is some 2 MB
@@ -27,7 +31,8 @@ fi
 out=${1:?usage: guest-image.sh [--agent] OUT.qcow2}
 self=$(readlink -f "${BASH_SOURCE[0]}")
 stamp=$out.made-by
-sum="$(sha256sum <"$self")$agent"
+common=$(dirname "$self")/guest-common.sh
+sum="$(cat "$self" "$common" | sha256sum)$agent"
 if [ -s "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ]; then
 	echo "guest image: $out is up to date"
 	exit 0
@@ -39,43 +44,20 @@ for tool in apt-get dpkg-deb objdump cpio modprobe depmod sfdisk mformat mcopy s
 done
 
 # Modules to load, in this order; what is built into the kernel is passed over.
-# The balloon gives memory back; DHCP needs packet sockets; pvpanic tells the host
-# of a panic.
-modules="virtio_pci virtio_blk virtio_net virtio_console virtio_balloon button evdev${agent:+ af_packet pvpanic-mmio}"
+# A seed of cloud-init's is on a CD-ROM on virtio-scsi. The balloon gives memory
+# back; DHCP needs packet sockets; pvpanic tells the host of a panic.
+modules="virtio_pci virtio_blk virtio_net virtio_console virtio_balloon virtio_scsi sr_mod isofs button evdev${agent:+ af_packet pvpanic-mmio}"
 
 mkdir -p "$(dirname "$out")"
 out=$(readlink -f "$(dirname "$out")")/$(basename "$out")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/kernel" "$work/busybox" "$work/root" "$work/agent"
-# apt passes over what is there already.
 debs=$(dirname "$out")/debs
 mkdir -p "$debs"
-
-# kernel_package prints the newest kernel image package that apt offers: the
-# small one for clouds where there is one.
-kernel_package() {
-	local meta package
-	for meta in linux-image-cloud-amd64 linux-image-virtual linux-image-amd64; do
-		package=$(apt-cache depends "$meta" 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-		if [ -n "$package" ]; then
-			echo "$package"
-			return
-		fi
-	done
-	return 1
-}
-
-# refresh brings the package lists up to date, which only root may do.
-refresh() {
-	local as_root=()
-	[ "$(id -u)" -eq 0 ] || as_root=(sudo)
-	"${as_root[@]}" apt-get update -qq
-}
-
-# Downloading as the current user is enough; apt warns about its sandbox user
-# when the folder is private.
-fetch() { (cd "$debs" && apt-get download -qq -o APT::Sandbox::User=root "$@"); }
+kernel_version=
+# shellcheck disable=SC1090,SC1091 # it is checked by itself
+. "$common"
 
 kernel=$(kernel_package) || { refresh; kernel=$(kernel_package); } || {
 	echo "guest image: apt offers no kernel package; is a standard Debian or Ubuntu source configured?" >&2
@@ -96,12 +78,6 @@ fi
 echo "guest image: fetching ${packages[*]}"
 fetch "${packages[@]}" || { refresh; kernel=$(kernel_package); packages[0]=$kernel; fetch "${packages[@]}"; }
 
-# unpack PACKAGE INTO; of several versions that were downloaded it takes the newest.
-unpack() {
-	local deb
-	deb=$(find "$debs" -name "$1_*.deb" | sort -V | tail -n 1)
-	dpkg-deb -x "$deb" "$2"
-}
 for package in "${packages[@]}"; do
 	case $package in
 	linux-*) unpack "$package" "$work/kernel" ;;
@@ -114,7 +90,7 @@ done
 root=$work/root
 mkdir -p "$root"/{bin,dev,etc,modules,proc,run,sys,tmp}
 cp "$(find "$work/busybox" -type f -path "*bin/busybox" | head -n 1)" "$root/bin/busybox"
-for applet in sh mount insmod ip hostname cat cut head echo sleep ls ps free getty poweroff reboot sed grep vi ping uptime dmesg dd od mkfifo; do
+for applet in sh mount insmod ip hostname cat cut head echo sleep ls ps free getty poweroff reboot sed grep vi ping uptime dmesg dd od mkdir mkfifo md5sum umount; do
 	ln -s busybox "$root/bin/$applet"
 done
 
@@ -132,7 +108,7 @@ bring() {
 }
 
 if [ -n "$agent" ]; then
-	for applet in killall udhcpc kill mkdir readlink id chown mkpasswd; do ln -s busybox "$root/bin/$applet"; done
+	for applet in killall udhcpc kill readlink id chown mkpasswd; do ln -s busybox "$root/bin/$applet"; done
 	mkdir -p "$root"/{lib,lib64,sbin,home/guest,var/run}
 	cp "$work/agent/usr/sbin/qemu-ga" "$root/bin/qemu-ga"
 	for library in $(needs "$root/bin/qemu-ga"); do bring "$library"; done
@@ -206,25 +182,8 @@ if [ -n "$agent" ]; then
 	chmod 755 "$root/sbin/shutdown" "$root/bin/chpasswd" "$root/etc/dhcp" "$root/etc/agent"
 fi
 
-tree=$work/kernel
-[ -d "$tree/lib/modules" ] || tree=$work/kernel/usr # merged /usr
-version=$(basename "$(find "$tree/lib/modules" -mindepth 1 -maxdepth 1 -type d | head -n 1)")
-depmod -b "$tree" "$version"
-for module in $modules; do
-	# 'insmod PATH' lines, a module's dependencies before it; 'builtin NAME' otherwise.
-	modprobe -d "$tree" -S "$version" --show-depends "$module" 2>/dev/null || true
-done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' >"$work/order"
-while read -r path; do
-	name=$(basename "$path")
-	case $name in
-	*.zst) name=${name%.zst}; zstd -q -d -c "$path" >"$root/modules/$name" ;;
-	*.xz) name=${name%.xz}; xz -d -c "$path" >"$root/modules/$name" ;;
-	*.gz) name=${name%.gz}; gzip -d -c "$path" >"$root/modules/$name" ;;
-	*) cp "$path" "$root/modules/$name" ;;
-	esac
-	echo "$name" >>"$root/modules/order"
-done <"$work/order"
-touch "$root/modules/order"
+# shellcheck disable=SC2086 # the names are words
+copy_modules $modules
 
 cat >"$root/init" <<'INIT'
 #!/bin/sh
@@ -236,6 +195,25 @@ while read -r module; do insmod "/modules/$module"; done </modules/order
 uuid=$(cat /sys/class/dmi/id/product_uuid 2>/dev/null)
 hostname "guest-$(echo "${uuid:-unknown}" | cut -d- -f1)"
 ip link set lo up
+
+# What cloud-init would do, of what these guests can. JSON is as Domus writes it.
+seeded() {
+	mkdir -p /seed
+	mount -t iso9660 -o ro /dev/sr0 /seed 2>/dev/null || return 1
+	meta=$(cat /seed/meta-data)
+	value() { echo "$meta" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
+	sum() { [ ! -e "$1" ] || md5sum "$1" | cut -d' ' -f1; }
+	hostname "$(value local-hostname)"
+	echo "$meta" | grep -o '"\(ssh\|ecdsa\)-[^"]*"' | sed 's/"//g' >/etc/authorized_keys
+	echo "DOMUS-GUEST-SEED $(hostname) $(value instance-id) keys=$(grep -c . /etc/authorized_keys) user-data=$(sum /seed/user-data) network=$(sum /seed/network-config)"
+	umount /seed
+}
+# A controller looks for its drives beside everything else.
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	[ -e /sys/class/scsi_host/host0 ] || break
+	[ ! -e /dev/sr0 ] || { seeded; break; }
+	sleep 0.3
+done
 
 # Where input comes from tells what it means: KEY_POWER (116) of an ACPI button is
 # the power button, and what the keyboard says is told and no more.
@@ -279,31 +257,16 @@ echo "DOMUS-GUEST-UP $(hostname) $(cut -d' ' -f1 /proc/uptime)"
 while :; do getty -n -l /bin/sh 115200 ttyS0; sleep 1; done
 INIT
 chmod +x "$root/init"
-(cd "$root" && find . -print0 | LC_ALL=C sort -z | cpio -o -0 -H newc --quiet -R 0:0 | gzip -9) >"$work/initrd.gz"
+pack_initramfs "$work/initrd.gz"
 
 # --- a disk with one bootable FAT partition, 1 MiB in ------------------------
 sectors=$((47 * 2048))
 raw=$work/guest.raw
 truncate -s 48M "$raw"
-dd if=/usr/lib/syslinux/mbr/mbr.bin of="$raw" bs=440 count=1 conv=notrunc status=none
 echo "2048,$sectors,c,*" | sfdisk -q "$raw"
-export MTOOLS_SKIP_CHECK=1
-mformat -i "$raw@@1M" -T "$sectors" -h 64 -s 32 -H 2048 ::
-syslinux --install -t 1048576 "$raw"
-cat >"$work/syslinux.cfg" <<'CFG'
-SERIAL 0 115200
-DEFAULT guest
-PROMPT 0
-TIMEOUT 1
-LABEL guest
- KERNEL vmlinuz
- APPEND initrd=initrd.gz console=ttyS0,115200 net.ifnames=0 quiet panic=5
-CFG
-mcopy -i "$raw@@1M" "$(find "$work/kernel" -path '*boot/vmlinuz-*' | head -n 1)" ::vmlinuz
-mcopy -i "$raw@@1M" "$work/initrd.gz" ::initrd.gz
-mcopy -i "$raw@@1M" "$work/syslinux.cfg" ::syslinux.cfg
+boot_partition "$raw" "$sectors"
 
 qemu-img convert -c -O qcow2 -o compat=1.1 "$raw" "$work/guest.qcow2"
 mv "$work/guest.qcow2" "$out"
 echo "$sum" >"$stamp"
-echo "guest image: made $out ($(du -h "$out" | cut -f1), kernel $version)"
+echo "guest image: made $out ($(du -h "$out" | cut -f1), kernel $kernel_version)"

@@ -33,6 +33,10 @@ run_packages() {
 test_packages() {
 	cat <<-'LIST'
 		libxml2-utils	xmllint, by which virt-xml-validate holds domains against libvirt's schema
+		e2fsprogs	makes the file system of the guest with cloud-init
+		ovmf	UEFI firmware for guests
+		swtpm	an emulated TPM for guests
+		swtpm-tools	makes that TPM's first state
 		shellcheck	checks the shell scripts
 		yamllint	checks the YAML files
 	LIST

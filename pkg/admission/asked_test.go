@@ -12,7 +12,7 @@ import (
 // TestTheWebhookIsAskedOfEveryFieldThatCanBeWrong: the others can be written
 // while vm-scheduler is away.
 func TestTheWebhookIsAskedOfEveryFieldThatCanBeWrong(t *testing.T) {
-	never := map[string]bool{"powerState": true, "runPolicy": true, "whenStopped": true, "terminationGracePeriodSeconds": true}
+	never := map[string]bool{"powerState": true, "runPolicy": true, "whenStopped": true, "firmwareState": true, "terminationGracePeriodSeconds": true}
 	files, err := manifests.Base()
 	if err != nil {
 		t.Fatal(err)

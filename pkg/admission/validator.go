@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/cloudinit"
 	"domus.dev/domus/pkg/policy"
 )
 
@@ -93,6 +94,7 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 			"nobody has taken the class over: the API server must ask vm-scheduler about VirtualMachines that name a class (kubectl apply -f manifests/base/webhook/webhook.yaml)"))
 	}
 	errs = append(errs, checkResources(&vm.Spec.Resources, field.NewPath("spec", "resources"))...)
+	errs = append(errs, cloudinit.Validate(vm.Spec.CloudInit, cloudinit.Path)...)
 	errs = append(errs, checkBalloon(&vm.Spec)...)
 	placement, err := checkPlacement(vm)
 	if err != nil {

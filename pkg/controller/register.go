@@ -21,6 +21,7 @@ import (
 	"domus.dev/domus/pkg/controller/reachability"
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
+	"domus.dev/domus/pkg/controller/secretgrant"
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
@@ -39,6 +40,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		reachability.New(cached, live, status, clk),
 		consistency.New(cached, live, clk),
 		operation.New(cached, live, clk),
+		secretgrant.New(cached, live),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

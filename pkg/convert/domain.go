@@ -63,6 +63,9 @@ type Input struct {
 	// Operation is the UID of the VirtualMachineOperation that the guest is to be
 	// started for; none when empty.
 	Operation types.UID
+	// Seed is the path of the file that the guest's cloud-init reads; none when
+	// empty.
+	Seed string
 }
 
 // Domain makes the libvirt domain of a placed VM. It fails with ErrNotPlaced,
@@ -95,6 +98,9 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 	}
 	setConsoleLog(domain.Devices, in.Host.ConsoleLog)
 	setAgentChannel(domain)
+	if c := in.VM.Spec.CloudInit; c != nil {
+		setSeed(domain, c.Bus, in.Seed)
+	}
 	return domain, nil
 }
 

@@ -153,6 +153,9 @@ func fieldsOf(spec *v1alpha1.VirtualMachineSpec, depth int) map[string]string {
 	for key, value := range resourceFields(&spec.Resources) {
 		out["resources."+key] = value
 	}
+	for key, value := range cloudInitFields(spec.CloudInit) {
+		out[strings.TrimSuffix("cloudInit."+key, ".")] = value
+	}
 	domain, others, errs := UserDocument(&v1alpha1.VirtualMachine{Spec: *spec})
 	parts, err := tree.Parts(domain, depth)
 	if len(errs) > 0 || err != nil {

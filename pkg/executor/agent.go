@@ -81,8 +81,12 @@ type Agent struct {
 	// hostChanged, libvirtChanged and pinsChanged hold a token while there is
 	// something to do.
 	hostChanged, libvirtChanged, pinsChanged chan struct{}
-	// saveGlance is how long a turn waits for a save.
-	saveGlance time.Duration
+	// saveGlance is how long a turn waits for a save, and grantWait for a Secret
+	// that this host may read.
+	saveGlance, grantWait time.Duration
+	// seeds are what guests' cloud-init reads; swept once, before the first turn.
+	seeds seedStore
+	swept sync.Once
 	// pinning is held while guests are pinned.
 	pinning sync.Mutex
 
@@ -106,7 +110,7 @@ func NewAgent(o Options) *Agent {
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
 		guests:      newGuests(o.Config.NodeName, o.Clock),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
-		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, telling: map[told]*rate.Limiter{},
+		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/json"
@@ -12,6 +13,9 @@ import (
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
+
+// DefaultSeedDir is beside what libvirt has in /var/lib.
+const DefaultSeedDir = "/var/lib/vm-executor/seeds"
 
 // DefaultLibvirtURI is the libvirt of the machine itself.
 const DefaultLibvirtURI = "qemu:///system"
@@ -53,6 +57,9 @@ type HostConfiguration struct {
 	// consoleLogDir is where the guests' first serial consoles are logged, in
 	// <namespace>_<name>.log; not logged when empty.
 	ConsoleLogDir string `json:"consoleLogDir,omitempty"`
+	// seedDir is where what guests' cloud-init is told is kept, in a folder of the
+	// host's own, for QEMU's user to read; default /var/lib/vm-executor/seeds.
+	SeedDir string `json:"seedDir,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`
@@ -101,6 +108,9 @@ func (c *Configuration) Default() {
 		if h.LibvirtURI == "" && h.Simulated == nil {
 			h.LibvirtURI = DefaultLibvirtURI
 		}
+		if h.SeedDir == "" && h.Simulated == nil {
+			h.SeedDir = DefaultSeedDir
+		}
 		if h.DomainType == "" {
 			h.DomainType = libvirt.DomainTypeAuto
 		}
@@ -111,6 +121,15 @@ func (c *Configuration) Default() {
 			h.CPUOvercommit = resource.MustParse("1")
 		}
 	}
+}
+
+// seedFolder is the host's own part of seedDir, for hosts share a process and its
+// configuration; "" when there is none.
+func (h *HostConfiguration) seedFolder() string {
+	if h.SeedDir == "" {
+		return ""
+	}
+	return filepath.Join(h.SeedDir, h.NodeName)
 }
 
 // Settings are the host's, as the capacity arithmetic takes them. A share has

@@ -31,6 +31,7 @@ const (
 	eventGuestPanicked    = "GuestPanicked"
 	eventWatchdogFired    = "WatchdogFired"
 	eventDiskError        = "DiskError"
+	eventFirmwareLost     = "FirmwareStateLost"
 )
 
 // eventsOfOperations are the reasons of events about operations that succeeded.
@@ -76,6 +77,14 @@ func (t teller) removed(vm *v1alpha1.VirtualMachine, saved bool) {
 		with = ", and with it the guest's saved memory"
 	}
 	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Undefine", "Removed the domain from %s%s", t.node, with)
+}
+
+// firmwareLost is told when what was lost went with a VM's domain, and the VM lives
+// on; "" for nothing.
+func (t teller) firmwareLost(vm *v1alpha1.VirtualMachine, what string) {
+	if what != "" {
+		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventFirmwareLost, "Undefine", "The VM gave up its place on %s, and with it %s", t.node, what)
+	}
 }
 
 func (t teller) discarded(vm *v1alpha1.VirtualMachine) {

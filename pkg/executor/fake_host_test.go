@@ -27,6 +27,8 @@ type fakeHost struct {
 	done        []string
 	step        func(what string) (before, after error)
 	events      chan libvirt.Event
+	// documents are what was defined, in order.
+	documents []string
 	// destroyErr is what destroying fails with, stuck keeps requests to shut
 	// down unanswered.
 	destroyErr error
@@ -177,7 +179,9 @@ func (h *fakeHost) Define(_ context.Context, xml string) error {
 		h.domains[d.UUID] = libvirt.Domain{
 			Name: d.Name, UUID: d.UUID, State: libvirt.StateShutOff, Reason: was.Reason, Saved: was.Saved,
 			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), VCPUs: vcpus, Memory: int64(d.Memory.Value) << 10, CurrentMemory: current, Binding: bindingOf(&d),
+			Firmware: libvirt.FirmwareState{UEFI: d.OS.Firmware == "efi", TPM: len(d.Devices.TPMs) > 0},
 		}
+		h.documents = append(h.documents, xml)
 		return nil
 	})
 }

@@ -133,6 +133,7 @@ func (a *Agent) refresh(ctx context.Context) error {
 	}
 	a.registry.describe(description)
 	a.registry.replace(mark, domains)
+	a.swept.Do(func() { a.sweepSeeds(ctx) })
 	a.mu.Lock()
 	a.ready = a.connected
 	a.mu.Unlock()

@@ -13,4 +13,5 @@ const (
 	keyLibvirt  = "libvirtURI"
 	keyEvent    = "event"
 	keyQueueing = "retryIn"
+	keyCount    = "count"
 )

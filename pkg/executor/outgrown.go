@@ -28,6 +28,12 @@ func begin(in Situation) Decision {
 	if len(fields) == 0 {
 		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
 	}
+	if holdsPlace(in) {
+		return Decision{Report: &Report{
+			State: v1alpha1.HostFailed, Reason: v1alpha1.ReasonResizeNeedsPlacement,
+			Message: "another place is needed for the " + strings.Join(fields, ", ") + " that the VM has now, and the guest is not started: " + keptForFirmware(in) + ", or take the change back",
+		}}
+	}
 	decision := Decision{Report: &Report{
 		State: v1alpha1.HostGone, Reason: v1alpha1.ReasonResizeNeedsPlacement,
 		Message: "another place is needed for the " + strings.Join(fields, ", ") + " that the VM has now",

@@ -16,9 +16,12 @@ const (
 )
 
 // off has no guest, nor saved memory, and with spec.whenStopped Release nothing of
-// the VM on the host.
+// the VM on the host, unless that has to be kept.
 func off(in Situation) Decision {
-	d, release := in.Domain, in.VM.Spec.WhenStopped == v1alpha1.SlotRelease
+	d, release, held := in.Domain, in.VM.Spec.WhenStopped == v1alpha1.SlotRelease, ""
+	if release && holdsPlace(in) {
+		release, held = false, keptForFirmware(in)
+	}
 	switch {
 	case d != nil && (d.State.Active() || release):
 		return stop(in, release)
@@ -29,7 +32,7 @@ func off(in Situation) Decision {
 			State: v1alpha1.HostGone, Reason: v1alpha1.ReasonReleased, Message: "the VM is stopped, and nothing of it is left on the host",
 		}}
 	}
-	return Decision{Report: &Report{State: v1alpha1.HostStopped}}
+	return Decision{Report: &Report{State: v1alpha1.HostStopped, Message: held}}
 }
 
 // stop ends the guest gracefully, one look at a time, and removes its domain

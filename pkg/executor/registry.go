@@ -107,6 +107,18 @@ func (r *registry) replace(mark uint64, all []libvirt.Domain) {
 	}
 }
 
+// has says whether there is a domain of the VM.
+func (r *registry) has(vm types.UID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.domains {
+		if d.Owned && d.Ownership.Owner.UID == vm {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *registry) touch(uuid string) {
 	r.clock++
 	r.touched[uuid] = r.clock

@@ -37,12 +37,16 @@ func markRestart(status *v1alpha1.VirtualMachineStatus, in Situation) {
 // with.
 func pending(in Situation) []string {
 	d := in.Domain
-	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != in.VM.Owner() || d.Ownership.Generation == in.VM.Generation {
+	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != in.VM.Owner() {
 		return nil
 	}
-	changed, _ := d.Ownership.Spec.Changed(&in.VM.Spec)
-	now := live(in)
-	return slices.DeleteFunc(changed, func(field string) bool { return slices.Contains(now, field) })
+	var changed []string
+	if d.Ownership.Generation != in.VM.Generation {
+		changed, _ = d.Ownership.Spec.Changed(&in.VM.Spec)
+		now := live(in)
+		changed = slices.DeleteFunc(changed, func(field string) bool { return slices.Contains(now, field) })
+	}
+	return withSeed(changed, in.SeedDiffers)
 }
 
 // live lists the fields that take effect while the guest runs, or have.

@@ -117,6 +117,12 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 			return nil, fmt.Errorf("making the folder of console logs: %w", err)
 		}
 	}
+	if config.SeedDir == "" {
+		config.SeedDir = filepath.Join(stateDir, "seeds") // a simulated host's
+	}
+	if config.SeedDir, err = filepath.Abs(config.SeedDir); err != nil {
+		return nil, fmt.Errorf("finding the folder of seeds: %w", err)
+	}
 	var host libvirt.Host
 	if config.Simulated != nil {
 		host, err = libvirt.Simulate(stateDir, config.NodeName, config.Simulated.Simulation())

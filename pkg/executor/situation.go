@@ -116,8 +116,10 @@ type Situation struct {
 	Guest guestView
 	// Operation is what is asked of the guest; nil when nothing is.
 	Operation *Request
-	Memory    Memory
-	Now       time.Time
+	// SeedDiffers says that a Secret of the running guest's seed has changed.
+	SeedDiffers bool
+	Memory      Memory
+	Now         time.Time
 }
 
 // Step is one thing to do to a domain or its VM. Every step may be repeated.

@@ -65,14 +65,18 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		defer cancel()
 		return a.host.Destroy(destroy, uuid)
 	case StepUndefine:
-		saved := in.Domain != nil && in.Domain.Saved
+		saved, kept := in.Domain != nil && in.Domain.Saved, ""
+		if in.Domain != nil && vm.DeletionTimestamp == nil {
+			kept = lostWith(in.Domain.Firmware)
+		}
 		if err := a.undefine(change, w, in); err != nil {
 			return err
 		}
 		a.tell.removed(vm, saved)
+		a.tell.firmwareLost(vm, kept)
 		return nil
 	case StepRemoveFinalizer:
-		if err := a.removeConsoleLog(vm); err != nil {
+		if err := errors.Join(a.removeConsoleLog(vm), a.seeds.remove(vm.UID)); err != nil {
 			return err
 		}
 		patch, err := removeFinalizer(vm)
@@ -101,7 +105,7 @@ func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
 	a.registry.remove(uuid)
 	wake(a.pinsChanged)
 	in.Domain, w.memory = nil, Memory{}
-	return nil
+	return a.seeds.remove(in.VM.UID)
 }
 
 // start starts the domain, once no other guest of ours runs on CPUs that it has

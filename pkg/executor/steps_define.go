@@ -22,6 +22,10 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	if err != nil {
 		return err
 	}
+	seed, err := a.prepareSeed(ctx, w, vm)
+	if err != nil {
+		return err
+	}
 	look, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	// A domain that is there holds its share already, unless more was granted since
@@ -46,6 +50,9 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 		}
 		in.VM = stored
 		w.keep(stored, a.clock.Now())
+	}
+	if err := a.storeSeed(w, vm, seed); err != nil {
+		return err
 	}
 	if err := a.host.Define(look, xml); err != nil {
 		rejection, failure := defineFailure(err, w.memory.Failures+1, ran(vm))
@@ -114,6 +121,7 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Re
 		defaults.ConsoleLog = a.consoleLog(vm)
 	}
 	input := convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults, SharedCPUs: a.registry.sharedCPUs()}
+	input.Seed = a.seedPath(vm)
 	if op != nil {
 		input.Operation = op.UID
 	}

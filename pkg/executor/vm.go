@@ -46,6 +46,7 @@ type work struct {
 	keptAt time.Time
 	// save is one that has not been taken over, if any.
 	save *save
+	seed seedWork
 }
 
 // keep remembers an object that the watch may not have heard of. One that is
@@ -112,7 +113,7 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 				a.forget(key)
 				return decision.RequeueAfter, nil
 			}
-			return w.again(decision.RequeueAfter), nil
+			return w.seedAgain(w.again(decision.RequeueAfter)), nil
 		}
 		// What follows may use the object for a report, which is guarded by the
 		// epoch, but not for another start or stop.
@@ -151,6 +152,7 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		a.registry.end(in.Domain.UUID)
 	}
 	in.Guest = a.observeGuest(vm, in.Domain, in.Now)
+	in.SeedDiffers = a.seedDiffers(ctx, w, vm, in.Domain, in.Now)
 	return in, nil
 }
 
@@ -260,8 +262,15 @@ func (a *Agent) reportStopFailure(ctx context.Context, w *work, in Situation, st
 }
 
 // reject leaves nothing of the VM on the host, and then says so: the scheduler
-// may place it elsewhere from then on.
+// may place it elsewhere from then on. A VM that would lose its firmware's state
+// with its place is not given back: it has failed to start.
 func (a *Agent) reject(ctx context.Context, w *work, in *Situation, r *Rejection) error {
+	if holdsPlace(*in) && ran(in.VM) {
+		f := Failure{Reason: r.Reason, Message: r.Message + "; " + keptForFirmware(*in)}
+		w.memory.note(f, in.Now)
+		a.tell.failed(in.VM, f)
+		return nil // the next look reports it
+	}
 	if in.Domain != nil && !in.Domain.State.Active() {
 		if err := a.undefine(ctx, w, in); err != nil {
 			return err

@@ -30,6 +30,7 @@ func parseCapabilities(doc string) (Description, error) {
 		}
 	}
 	out.DomainTypes = domainTypes(caps.Guests, out.Arch)
+	out.QEMU = qemuUser(caps.Host.SecModel)
 	return out, nil
 }
 

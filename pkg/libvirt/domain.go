@@ -109,10 +109,15 @@ func (c *connection) Destroy(ctx context.Context, uuid string) error {
 // Undefine implements Host.
 func (c *connection) Undefine(ctx context.Context, uuid string) error {
 	err := c.change(ctx, altering, uuid, "undefining domain "+uuid, func(d *lv.Domain) error {
+		// Without flags for them, libvirt refuses a domain with NVRAM, and keeps a
+		// TPM's state where the domain says persistent_state.
 		all := lv.DOMAIN_UNDEFINE_MANAGED_SAVE | lv.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
 			lv.DOMAIN_UNDEFINE_NVRAM | lv.DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-		err := d.UndefineFlags(all)
+		err := d.UndefineFlags(all | lv.DOMAIN_UNDEFINE_TPM)
 		var e lv.Error
+		if errors.As(err, &e) && e.Code == lv.ERR_INVALID_ARG {
+			err = d.UndefineFlags(all) // before libvirt 8.9
+		}
 		if errors.As(err, &e) && e.Code == lv.ERR_INVALID_ARG {
 			// Drivers that keep neither NVRAM nor checkpoints.
 			err = d.UndefineFlags(lv.DOMAIN_UNDEFINE_MANAGED_SAVE | lv.DOMAIN_UNDEFINE_SNAPSHOTS_METADATA)
@@ -194,6 +199,7 @@ func observe(d *lv.Domain) (Domain, error) {
 			out.PageSize = 2 << 20 // libvirt's default on most hosts; none is named
 		}
 	}
+	out.Firmware = firmwareOf(&x)
 	out.Binding = bindingOf(&x, out.Memory, max(out.PageSize, 1<<10))
 	return out, nil
 }

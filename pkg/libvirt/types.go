@@ -108,7 +108,21 @@ type Domain struct {
 	Binding Binding
 	// Agent is the state of the guest agent's channel.
 	Agent AgentState
+	// Firmware is what the guest's firmware keeps on the host.
+	Firmware FirmwareState
 }
+
+// FirmwareState says which parts of a guest's firmware have a state that libvirt
+// keeps in files, from its first start until its domain is undefined.
+type FirmwareState struct {
+	// UEFI variables, Secure Boot's among them.
+	UEFI bool
+	// TPM is the state of an emulated one.
+	TPM bool
+}
+
+// User is a user of the host.
+type User struct{ UID, GID int }
 
 // Pages counts hugepages.
 type Pages struct {
@@ -185,6 +199,8 @@ type Description struct {
 	// Devices are the PCI devices, by address; none where libvirt has no driver
 	// for the host's devices.
 	Devices []Device
+	// QEMU is the user as whom guests run; nil where libvirt does not say.
+	QEMU *User
 	// LibvirtVersion and HypervisorVersion are such as 9.0.0.
 	LibvirtVersion, HypervisorVersion string
 }

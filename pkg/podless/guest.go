@@ -52,6 +52,7 @@ func Trim(vm *v1alpha1.VirtualMachine) {
 	guest.DeviceOverhead = capacity.DeviceOverhead(&vm.Spec)
 	had := vm.Spec.Domain != nil
 	vm.ManagedFields, vm.Annotations, vm.Spec.Domain = nil, nil, nil
+	vm.Spec.CloudInit = vm.Spec.CloudInit.References()
 	if !had && guest == (Guest{}) {
 		return
 	}

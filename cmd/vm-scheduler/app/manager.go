@@ -8,10 +8,13 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,6 +27,7 @@ import (
 	"domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/controller/secretgrant"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
@@ -33,7 +37,7 @@ func newScheme() (*runtime.Scheme, error) {
 	for _, add := range []func(*runtime.Scheme) error{
 		v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme,
 		schedulingv1.AddToScheme, schedulingv1beta1.AddToScheme, admissionregistrationv1.AddToScheme,
-		authorizationv1.AddToScheme,
+		authorizationv1.AddToScheme, rbacv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering API types: %w", err)
@@ -61,6 +65,12 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 		return nil, nil, fmt.Errorf("making the controllers' client: %w", err)
 	}
 	serving := certificate(live)
+	// Of what the cluster has of them, those that vm-scheduler makes.
+	ours, err := labels.NewRequirement(secretgrant.Label, selection.Exists, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("selecting Roles: %w", err)
+	}
+	grants := labels.NewSelector().Add(*ours)
 	m, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme:  scheme,
 		Metrics: metricsserver.Options{BindAddress: "0"},
@@ -79,6 +89,8 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 				&v1alpha1.Hypervisor{}:              {Transform: fleet.Share()},
 				&coordinationv1.Lease{}:             {Namespaces: map[string]cache.Config{v1alpha1.LeaseNamespace: {}}},
 				&corev1.Node{}:                      {Transform: onlyHost},
+				&rbacv1.Role{}:                      {Label: grants},
+				&rbacv1.RoleBinding{}:               {Label: grants},
 			},
 		},
 	})

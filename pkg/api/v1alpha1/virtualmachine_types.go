@@ -239,6 +239,16 @@ type VirtualMachineSpec struct {
 	// +optional
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 
+	// cloudInit is what the guest's cloud-init is told when it starts.
+	// +optional
+	CloudInit *CloudInit `json:"cloudInit,omitempty"`
+
+	// firmwareState says whether UEFI variables and TPM state may be lost when the
+	// VM gives its place up: stopped with whenStopped Release, or for another size.
+	// An eviction takes them in any case. Default Keep.
+	// +optional
+	FirmwareState FirmwareStatePolicy `json:"firmwareState,omitempty"`
+
 	// domain is libvirt's own domain for everything Kubernetes need not know:
 	// devices, firmware, clock, features, ... What the fields above and the
 	// placement decide (name, uuid, metadata, vcpu, memory, tuning) must not

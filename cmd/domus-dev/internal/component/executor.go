@@ -36,6 +36,7 @@ type executorHost struct {
 	CPUOvercommit string            `json:"cpuOvercommit,omitempty"`
 	DomainType    string            `json:"domainType,omitempty"`
 	ConsoleLogDir string            `json:"consoleLogDir,omitempty"`
+	SeedDir       string            `json:"seedDir,omitempty"`
 	Devices       []offeredDevice   `json:"devices,omitempty"`
 	Simulated     *simulatedHost    `json:"simulated,omitempty"`
 }
@@ -50,7 +51,7 @@ func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, er
 			Labels: hostLabels(KindReal, 0),
 			// The machine's other work, the control plane included, needs its part.
 			Reserve: map[string]string{"memory": "2Gi"}, CPUOvercommit: "4",
-			DomainType: domainType, ConsoleLogDir: l.Consoles(),
+			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(),
 		}},
 		StateDir: l.Data(ExecutorReal), HealthBindAddress: Address(p.RealHealth), MetricsBindAddress: Address(p.RealMetrics),
 	})

@@ -67,6 +67,9 @@ func (l Layout) Console(namespace, name string) string {
 	return filepath.Join(l.Consoles(), namespace+"_"+name+".log")
 }
 
+// Seeds holds what the real host's guests are told when they start.
+func (l Layout) Seeds() string { return filepath.Join(l.Dir, "seeds") }
+
 // Host is what the private host sees as /etc/libvirt and its like.
 func (l Layout) Host(part string) string { return filepath.Join(l.Dir, "host", part) }
 
