@@ -193,7 +193,11 @@ func TestAnExecutorWritesItsOwnHostOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, name := range names {
-		create(t, newVM(ns, fmt.Sprintf("vm-%d", i), 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.NodeSelector[corev1.LabelHostname] = name }))
+		create(t, newVM(ns, fmt.Sprintf("vm-%d", i), 1, 1, func(vm *v1alpha1.VirtualMachine) {
+			vm.Spec.NodeSelector[corev1.LabelHostname] = name
+			// So that the schema lets its grant grow, and the policy has to refuse it.
+			vm.Spec.Resources.MaxCPU = 2
+		}))
 	}
 	mine := waitVM(t, ns, "vm-0", boundTo(names[0]))
 	other := waitVM(t, ns, "vm-1", boundTo(names[1]))
