@@ -60,6 +60,8 @@ type Input struct {
 	// Operation is the UID of the VirtualMachineOperation that the guest is to be
 	// started for; none when empty.
 	Operation types.UID
+	// Volumes are those of the VirtualDisks in spec.disks, by their names.
+	Volumes map[string]Volume
 }
 
 // Domain makes the libvirt domain of a placed VM. It fails with ErrNotPlaced,
@@ -76,6 +78,9 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 		domain.Devices = &libvirtxml.DomainDeviceList{}
 	}
 	if errs := setPlacement(domain, in.VM.Status.Placement, in.SharedCPUs); len(errs) > 0 {
+		return nil, &InvalidError{List: errs}
+	}
+	if errs := setDisks(domain, in.VM.Spec.Disks, in.Volumes); len(errs) > 0 {
 		return nil, &InvalidError{List: errs}
 	}
 	setIdentity(domain, in)

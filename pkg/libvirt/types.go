@@ -205,6 +205,9 @@ const (
 	EventWatchdog EventKind = "Watchdog"
 	// EventDiskError: a disk of the guest could not be read or written.
 	EventDiskError EventKind = "DiskError"
+	// EventPool: the storage pool Name was started, stopped or undefined. It is
+	// about no domain.
+	EventPool EventKind = "Pool"
 )
 
 // Event is something that happened to a domain or to the connection.

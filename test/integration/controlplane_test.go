@@ -191,7 +191,7 @@ func (p *controlPlane) reachByURL(obj *unstructured.Unstructured) error {
 
 func (p *controlPlane) established(ctx context.Context) error {
 	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
-		for _, name := range []string{"virtualmachines.domus.dev", "virtualmachineoperations.domus.dev", "virtualmachineclasses.domus.dev", "hypervisors.domus.dev", "placementreviews.domus.dev"} {
+		for _, name := range []string{"virtualmachines.domus.dev", "virtualmachineoperations.domus.dev", "virtualmachineclasses.domus.dev", "virtualdisks.domus.dev", "hypervisors.domus.dev", "placementreviews.domus.dev"} {
 			crd := &apiextensionsv1.CustomResourceDefinition{}
 			if err := p.client.Get(ctx, types.NamespacedName{Name: name}, crd); err != nil {
 				return false, err

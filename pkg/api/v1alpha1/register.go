@@ -31,6 +31,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&PlacementReview{}, &PlacementReviewList{},
 		&VirtualMachineOperation{}, &VirtualMachineOperationList{},
 		&VirtualMachineClass{}, &VirtualMachineClassList{},
+		&VirtualDisk{}, &VirtualDiskList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil
