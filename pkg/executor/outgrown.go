@@ -24,13 +24,20 @@ func begin(in Situation) Decision {
 	if in.Domain != nil && in.Domain.Saved {
 		return Decision{Steps: []Step{StepStart}, Again: true}
 	}
-	fields := outgrown(in)
-	if len(fields) == 0 {
-		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+	if fields := outgrown(in); len(fields) > 0 {
+		return giveUpPlace(in, strings.Join(fields, ", "))
 	}
+	if decision, waits := awaitDisks(in); waits {
+		return decision
+	}
+	return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+}
+
+// giveUpPlace ends the binding, so that the VM is placed anew for what it has now.
+func giveUpPlace(in Situation, what string) Decision {
 	decision := Decision{Report: &Report{
 		State: v1alpha1.HostGone, Reason: v1alpha1.ReasonResizeNeedsPlacement,
-		Message: "another place is needed for the " + strings.Join(fields, ", ") + " that the VM has now",
+		Message: "another place is needed for the " + what + " that the VM has now",
 	}}
 	if in.Domain != nil {
 		decision.Steps = []Step{StepUndefine}

@@ -274,3 +274,20 @@ func (s simulatedStorage) Upload(context.Context, string, string, io.Reader, int
 func (s simulatedStorage) Download(context.Context, string, string, io.Writer) error {
 	return &Error{Doing: "downloading a volume", Message: "a simulated host keeps no content of volumes", kind: ErrUnsupported}
 }
+
+// SimulateStorage returns pools without a host around them: GrowDisk resizes,
+// whichever domain it is asked of. See Simulate.
+func SimulateStorage(file string, pools ...Pool) (Storage, error) {
+	s, err := simulateStorage(file, pools)
+	if err != nil {
+		return nil, err
+	}
+	return hostless{s}, nil
+}
+
+type hostless struct{ simulatedStorage }
+
+// GrowDisk implements Storage.
+func (h hostless) GrowDisk(ctx context.Context, _, pool, name string, capacity int64) error {
+	return h.ResizeVolume(ctx, pool, name, capacity)
+}

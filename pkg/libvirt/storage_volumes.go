@@ -300,3 +300,16 @@ func streamed(conn *lv.Connect, fn func(*lv.Stream) error) error {
 	}
 	return s.Finish()
 }
+
+// volumesOf lists a domain's disks that are volumes.
+func volumesOf(d *libvirtxml.Domain) (out []VolumeRef) {
+	if d.Devices == nil {
+		return nil
+	}
+	for _, disk := range d.Devices.Disks {
+		if s := disk.Source; s != nil && s.Volume != nil {
+			out = append(out, VolumeRef{Pool: s.Volume.Pool, Name: s.Volume.Volume})
+		}
+	}
+	return out
+}

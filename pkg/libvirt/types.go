@@ -99,7 +99,13 @@ type Domain struct {
 	Binding Binding
 	// Agent is the state of the guest agent's channel.
 	Agent AgentState
+	// Volumes are the disks that are volumes of storage pools: those of the guest
+	// while there is one.
+	Volumes []VolumeRef
 }
+
+// VolumeRef names a volume of a storage pool.
+type VolumeRef struct{ Pool, Name string }
 
 // Pages counts hugepages.
 type Pages struct {
