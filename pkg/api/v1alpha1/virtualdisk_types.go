@@ -311,14 +311,16 @@ func (d *VirtualDisk) VolumeName() string {
 	return d.Namespace + "." + d.Name + VolumeMark + string(digits)
 }
 
-// Claim is what the disk takes of its pool at most, in bytes: all that it has or
-// shall have. Space is promised by it, whatever has been written. It is 0 for a
-// copy that has not been made and is to be as large as what it copies.
+// Claim is what the disk takes of its pool at most, in bytes, whatever has been
+// written: all that its volume has, and before there is one all that it shall
+// have. What it is to grow by is no claim before its host has granted it: anybody
+// may wish for more than there is. It is 0 for a copy that has not been made and
+// is to be as large as what it copies.
 func (d *VirtualDisk) Claim() int64 {
-	if d.Spec.Size == nil {
+	if d.Status.Capacity > 0 || d.Spec.Size == nil {
 		return d.Status.Capacity
 	}
-	return max(d.Spec.Size.Value(), d.Status.Capacity)
+	return d.Spec.Size.Value()
 }
 
 // Exclusive says that one VM at a time has the disk.

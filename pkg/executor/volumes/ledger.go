@@ -17,15 +17,6 @@ type ledger struct {
 	granted map[types.UID]int64
 }
 
-// held is what the disk takes of its pool as far as it was ever granted: what it
-// has, or before it has anything what the scheduler has counted.
-func held(d *v1alpha1.VirtualDisk) int64 {
-	if d.Status.Capacity > 0 {
-		return d.Status.Capacity
-	}
-	return d.Claim()
-}
-
 // room is what the pool has beside all disks but the one, of all that VirtualDisks
 // may have of it.
 func (l *ledger) room(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allocatable int64) int64 {
@@ -38,7 +29,7 @@ func (l *ledger) room(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allo
 func (l *ledger) left(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allocatable int64) int64 {
 	for _, other := range all {
 		if other.UID != d.UID && other.Pool() == d.Pool() {
-			allocatable -= max(held(other), l.granted[other.UID])
+			allocatable -= max(other.Claim(), l.granted[other.UID])
 		}
 	}
 	return allocatable

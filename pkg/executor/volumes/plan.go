@@ -142,13 +142,15 @@ func produce(in Situation) Decision {
 	if !hasFinalizer(d) {
 		return Decision{Steps: []Step{StepHold}, Again: true}
 	}
-	if wait, tried := in.Memory.left(in.Now); tried {
+	wait, tried := in.Memory.left(in.Now)
+	if in.Marked && !(tried && in.Memory.Step == StepRemove) {
+		// What is left of an attempt does not lie about while another is not due.
+		return Decision{Steps: []Step{StepRemove, StepUnmark}, Again: true}
+	}
+	if tried {
 		decision := pending(v1alpha1.DiskPending, in.Memory.Reason, "%s", in.Memory.Message)
 		decision.RequeueAfter = wait
 		return decision
-	}
-	if in.Volume != nil { // and marked: what is left of an attempt
-		return Decision{Steps: []Step{StepRemove}, Again: true}
 	}
 	if why := unfit(d, in.Pool.Type); why != "" {
 		return pending(v1alpha1.DiskFailed, v1alpha1.ReasonInvalidVolume, "%s", why)
@@ -219,10 +221,10 @@ func unfit(d *v1alpha1.VirtualDisk, pool string) string {
 }
 
 // note remembers a failure and when to try again.
-func (m *Memory) note(reason, message string, now time.Time) {
+func (m *Memory) note(step Step, reason, message string, now time.Time) {
 	wait := firstBackoff << min(m.Failures, 10)
 	m.Failures++
-	m.RetryAt, m.Reason, m.Message = now.Add(min(wait, lastBackoff)), reason, message
+	m.RetryAt, m.Step, m.Reason, m.Message = now.Add(min(wait, lastBackoff)), step, reason, message
 }
 
 // left says how long to wait before the next try; false when it is due.

@@ -29,10 +29,11 @@ type User struct {
 // Memory is what is remembered of a disk between two looks; it is lost with the
 // process.
 type Memory struct {
-	// Failures counts those in a row, RetryAt is when to try again, and Reason and
-	// Message say what happened last.
+	// Failures counts those in a row, RetryAt is when to try again, and Step, Reason
+	// and Message say what happened last.
 	Failures        int
 	RetryAt         time.Time
+	Step            Step
 	Reason, Message string
 }
 

@@ -51,7 +51,9 @@ func (k *Keeper) carryOut(ctx context.Context, w *work, in *Situation, decision 
 		}
 	}
 	if len(decision.Steps) > 0 {
-		w.memory = Memory{}
+		if decision.Steps[0] != StepRemove {
+			w.memory = Memory{} // what was to be done is done
+		}
 		k.Look()
 	}
 	return nil
@@ -72,7 +74,10 @@ func (k *Keeper) failed(w *work, in *Situation, step Step, err error) error {
 	if w.memory.Reason != reason {
 		k.Recorder.Eventf(in.Disk, nil, corev1.EventTypeWarning, reason, string(step), "%s: %s", k.Node, shortened(message))
 	}
-	w.memory.note(reason, message, k.Clock.Now())
+	if step == StepUnmark {
+		step = StepRemove
+	}
+	w.memory.note(step, reason, message, k.Clock.Now())
 	k.ledger.forget(in.Disk.UID)
 	k.Enqueue(client.ObjectKeyFromObject(in.Disk)) // to report it
 	k.Look()
