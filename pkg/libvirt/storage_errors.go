@@ -34,6 +34,7 @@ var storageKinds = map[lv.ErrorNumber]error{
 var (
 	noSpaceWords  = []string{"No space left on device", "insufficient free space", "Disk quota exceeded", "Not enough free space"}
 	busyWords     = []string{"has asynchronous jobs running", "is still being allocated", "is still in use", "is still being built"}
+	existsWords   = []string{"storage vol already exists"}
 	inactiveWords = []string{"is not active", "storage pool is not active"}
 )
 
@@ -52,6 +53,8 @@ func explainStorage(doing string, err error) error {
 	switch {
 	case known:
 		out.kind = kind
+	case contains(e.Message, existsWords):
+		out.kind = ErrVolumeExists
 	case contains(e.Message, noSpaceWords):
 		out.kind = ErrNoSpace
 	case contains(e.Message, busyWords):

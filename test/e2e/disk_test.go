@@ -53,6 +53,7 @@ func withDisk(vm *v1alpha1.VirtualMachine, name string) *v1alpha1.VirtualMachine
 // removed.
 func createDisk(t *testing.T, d *v1alpha1.VirtualDisk) {
 	t.Helper()
+	ensureNamespace(t, namespace)
 	if err := env.Create(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,13 @@ const (
 	lookJitter = 0.2
 	// maxPools is the bound in the API's schema.
 	maxPools = 64
+	// lookRetry is when a look that failed is repeated.
+	lookRetry = 5 * time.Second
 )
+
+// errNotRead says that the watch has yet to read the VirtualDisks; who has them
+// read asks for another look.
+var errNotRead = errors.New("the VirtualDisks have not been read yet")
 
 // pools is what was last seen of the host's pools.
 type pools struct {
@@ -96,10 +102,12 @@ func (k *Keeper) followPools(ctx context.Context) {
 				swept = true
 			}
 		}
-		if err != nil && !errors.Is(err, libvirt.ErrUnavailable) && ctx.Err() == nil {
+		pause := wait.Jitter(lookEvery, lookJitter)
+		if err != nil && !errors.Is(err, errNotRead) && !errors.Is(err, libvirt.ErrUnavailable) && ctx.Err() == nil {
+			pause = lookRetry
 			klog.FromContext(ctx).Info("Looking at the storage pools failed and is repeated", keyError, err.Error())
 		}
-		next.Reset(wait.Jitter(lookEvery, lookJitter))
+		next.Reset(pause)
 	}
 }
 
@@ -110,7 +118,7 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 	defer cancel()
 	disks, all := k.Disks.Disks(ctx)
 	if !all {
-		return errors.New("the VirtualDisks have not been read yet")
+		return errNotRead
 	}
 	named, err := k.Storage.Pools(ctx)
 	if err != nil {
