@@ -32,9 +32,9 @@ type embeddedHost struct {
 	stop func()
 }
 
-func newEmbeddedHost(t *testing.T, ns, name string) *embeddedHost {
+func newEmbeddedHost(t *testing.T, ns, name string, pools ...libvirt.Pool) *embeddedHost {
 	t.Helper()
-	host, err := libvirt.Simulate(t.TempDir(), name, libvirt.Simulation{CPUs: 8, Memory: 16 << 30})
+	host, err := libvirt.Simulate(t.TempDir(), name, libvirt.Simulation{CPUs: 8, Memory: 16 << 30, Pools: pools})
 	if err != nil {
 		t.Fatal(err)
 	}
