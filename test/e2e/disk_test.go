@@ -314,14 +314,17 @@ func TestDiskPoolIsFull(t *testing.T) {
 	out, err := exec.Command("qemu-img", "convert", "-n", "-f", "raw", "-O", "qcow2", content, image).CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), string(out))
 
-	// Somebody fills the pool, which nobody tells: the copy finds out.
-	inside("dd", "if=/dev/zero", "of="+small+"/foreign", "bs=1M", "count=60")
+	// Somebody fills the pool as soon as the copy has begun.
+	filler := exec.CommandContext(t.Context(), "nsenter", "-t", fmt.Sprint(env.libvirtd(t)), "-m", "sh", "-c",
+		"until ls "+small+" | grep -q 'vd-[0-9a-f]*$'; do :; done; exec fallocate -l 60M "+small+"/foreign")
+	g.Expect(filler.Start()).To(Succeed())
 	createDisk(t, newDisk("squeezed", "64Mi", inPool("small"), copyOf("source")))
 	atHome(t, "squeezed", "small")
-	g.Eventually(getDisk(t, "squeezed")).WithTimeout(settleTime).Should(WithTransform(says("Ready"), ContainSubstring("False PoolFull: storage pool small of host")))
+	g.Eventually(getDisk(t, "squeezed")).WithTimeout(settleTime).Should(WithTransform(says("Ready"), ContainSubstring("became full: free some there")))
 	d, err := getDisk(t, "squeezed")()
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Log(says("Ready")(d))
+	g.Expect(filler.Wait()).To(Succeed())
 	g.Eventually(func() []string { return diskVolumes(t, "small") }).WithTimeout(settleTime).Should(BeEmpty(), "something half-made is left")
 	inside("rm", small+"/foreign")
 	g.Eventually(getDisk(t, "squeezed")).WithTimeout(2 * time.Minute).Should(WithTransform(isReady, BeTrue()))
