@@ -316,11 +316,11 @@ func TestDiskPoolIsFull(t *testing.T) {
 
 	// Somebody fills the pool as soon as the copy has begun.
 	filler := exec.CommandContext(t.Context(), "nsenter", "-t", fmt.Sprint(env.libvirtd(t)), "-m", "sh", "-c",
-		"until ls "+small+" | grep -q 'vd-[0-9a-f]*$'; do :; done; exec fallocate -l 60M "+small+"/foreign")
+		"until ls "+small+" | grep -q 'vd-[0-9a-f]*$'; do :; done; dd if=/dev/zero of="+small+"/foreign bs=1M count=96; true")
 	g.Expect(filler.Start()).To(Succeed())
 	createDisk(t, newDisk("squeezed", "64Mi", inPool("small"), copyOf("source")))
 	atHome(t, "squeezed", "small")
-	g.Eventually(getDisk(t, "squeezed")).WithTimeout(settleTime).Should(WithTransform(says("Ready"), ContainSubstring("became full: free some there")))
+	g.Eventually(getDisk(t, "squeezed")).WithTimeout(settleTime).Should(WithTransform(says("Ready"), ContainSubstring("became full, and what was begun was undone: free some there")))
 	d, err := getDisk(t, "squeezed")()
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Log(says("Ready")(d))

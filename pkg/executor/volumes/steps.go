@@ -47,7 +47,7 @@ func (k *Keeper) carryOut(ctx context.Context, w *work, in *Situation, decision 
 	for _, step := range decision.Steps {
 		klog.FromContext(ctx).V(2).Info("Carrying out a step", keyStep, step)
 		if err := k.do(ctx, step, w, in); err != nil {
-			return k.failed(w, in, step, err)
+			return k.failed(ctx, w, in, step, err)
 		}
 	}
 	if len(decision.Steps) > 0 {
@@ -61,7 +61,7 @@ func (k *Keeper) carryOut(ctx context.Context, w *work, in *Situation, decision 
 
 // failed remembers a step that libvirt refused; what says nothing of the volume is
 // returned, and the turn repeated.
-func (k *Keeper) failed(w *work, in *Situation, step Step, err error) error {
+func (k *Keeper) failed(ctx context.Context, w *work, in *Situation, step Step, err error) error {
 	var own *libvirt.Error
 	if !errors.As(err, &own) || errors.Is(err, libvirt.ErrUnavailable) || errors.Is(err, libvirt.ErrTimeout) || errors.Is(err, libvirt.ErrPoolBusy) || step == StepLetGo || step == StepHold {
 		return err
@@ -69,8 +69,10 @@ func (k *Keeper) failed(w *work, in *Situation, step Step, err error) error {
 	reason, message := v1alpha1.ReasonVolumeFailed, err.Error()+"; it is tried again"
 	if errors.Is(err, libvirt.ErrNoSpace) {
 		reason = v1alpha1.ReasonPoolFull
-		message = fmt.Sprintf("storage pool %s of host %s became full: free some there; it is tried again (%v)", in.Disk.Pool(), k.Node, err)
+		// libvirt's own words name paths of the host: they are for its log.
+		message = fmt.Sprintf("storage pool %s of host %s became full, and what was begun was undone: free some there; it is tried again", in.Disk.Pool(), k.Node)
 	}
+	klog.FromContext(ctx).Info("A step failed and is repeated", keyStep, step, keyError, err.Error())
 	if w.memory.Reason != reason {
 		k.Recorder.Eventf(in.Disk, nil, corev1.EventTypeWarning, reason, string(step), "%s: %s", k.Node, shortened(message))
 	}
