@@ -75,11 +75,28 @@ deps-run:
 ##@ Test
 
 .PHONY: test
-test: deps test-unit test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
+test: deps test-unit corpus test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
 	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/...
+
+CORPUS := $(BIN)/corpus
+
+# Compiled first and run as root, since it asks a libvirtd of its own.
+.PHONY: corpus
+corpus: ## Fetch libvirt's own test documents, and bring each to YAML and back; needs root.
+	hack/corpus.sh $(CORPUS)
+	$(GO_TEST) -c -o $(BIN)/corpus.test ./test/corpus
+	cd test/corpus && $(SUDO) $(BIN)/corpus.test -test.v -test.timeout 10m
+
+FUZZTIME ?= 10m
+
+.PHONY: fuzz
+fuzz: ## Fuzz the conversion of XML in both directions, each for FUZZTIME (10m).
+	hack/corpus.sh $(CORPUS)
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzXML$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./pkg/convert/document
+	$(GO_TEST) -run '^$$' -fuzz '^FuzzTree$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 5s ./pkg/convert/document
 
 FLEETS ?= 10000
 
@@ -105,11 +122,14 @@ test-e2e: build tools guest ## Run the tests with real guests; needs root.
 FAULTS ?= 200
 SEED ?= 0
 TABLE ?= .run/faults.md
+# Parts of the table are held at the same time, each in a cluster of its own, which
+# takes up to 2 GiB.
+PARTS ?= 3
 
 .PHONY: test-faults
-test-faults: build tools guest ## Hurt real guests in every known way, then kill FAULTS (200) processes at random; half an hour, needs root.
+test-faults: build tools guest ## Hurt real guests in every known way, and kill FAULTS (200) processes at random; needs root.
 	$(GO_TEST) -c -o $(BIN)/faults.test ./test/faults
-	cd test/faults && $(SUDO) $(BIN)/faults.test -test.v -test.timeout 90m -faults $(FAULTS) -seed $(SEED) -table "$(abspath $(TABLE))"
+	$(SUDO) hack/test-faults.sh $(BIN)/faults.test $(PARTS) $(FAULTS) $(SEED) "$(abspath $(TABLE))"
 
 .PHONY: test-faults-quick
 test-faults-quick: build tools guest ## The part of it that make test runs: QEMU, libvirtd and vm-executor are killed.
@@ -141,6 +161,10 @@ TIMES ?= 20
 bench-startstop: build tools guest ## Start and stop a real guest TIMES (20) times through Domus and by libvirt alone; needs root and a machine at rest.
 	go build -tags $(TAGS) -o $(BIN)/bench ./test/performance/bench
 	$(SUDO) $(BIN)/bench startstop --times $(TIMES)
+
+.PHONY: bench-convert
+bench-convert: ## Time the conversion of XML to YAML's tree and back.
+	$(GO_TEST) -run '^$$' -bench . -benchtime 3s ./pkg/convert/document
 
 ##@ Change it
 

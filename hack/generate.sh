@@ -3,8 +3,14 @@
 # DIR is the project itself, or a folder that is compared with it.
 set -euo pipefail
 
+# Kinds on which nothing acts yet: they are not part of the installation.
+preview=(storagepools virtualmachinesnapshots virtualnetworks)
+
 into=$(readlink -f "${1:?usage: generate.sh DIR}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-mkdir -p "$into/pkg/api/v1alpha1" "$into/manifests/base/crd"
+mkdir -p "$into/pkg/api/v1alpha1" "$into/manifests/base/crd" "$into/manifests/preview/crd"
 bin/tools/controller-gen object paths=./pkg/api/v1alpha1 output:object:dir="$into/pkg/api/v1alpha1"
 bin/tools/controller-gen crd paths=./pkg/api/v1alpha1 output:crd:dir="$into/manifests/base/crd"
+for plural in "${preview[@]}"; do
+	mv "$into/manifests/base/crd/domus.dev_$plural.yaml" "$into/manifests/preview/crd/"
+done

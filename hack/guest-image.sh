@@ -5,12 +5,16 @@
 # lines, in a bootable image of about 15 MB. It is made without mounts, loop
 # devices or root. On the serial console (ttyS0, 115200) it prints
 #   DOMUS-GUEST-UP <hostname> <uptime>
-# and gives a root shell; it powers off when asked to by ACPI. Its host name
-# comes from the machine's UUID, since the image may be shared and read-only.
+# and gives a root shell; it powers off when its ACPI power button is pressed. A
+# key of its keyboard is told as DOMUS-GUEST-KEY <code>, the code being Linux's,
+# and Ctrl-Alt-Del makes the kernel boot anew. CPUs and memory that are added
+# while it runs are used within a second, without an agent. Its host name comes
+# from the machine's UUID, since the image may be shared and read-only.
 #
 # With --agent it also runs the distribution's QEMU guest agent, asks for an
 # address by DHCP on eth0, and has a user, guest, with a password to be set and a
-# home for SSH keys. That image is some 2 MB larger.
+# home for SSH keys, and uses CPUs that are plugged in. That image is some 2 MB
+# larger.
 #
 # The result is kept until this script changes, and what was downloaded beside it.
 set -euo pipefail
@@ -35,8 +39,9 @@ for tool in apt-get dpkg-deb objdump cpio modprobe depmod sfdisk mformat mcopy s
 done
 
 # Modules to load, in this order; what is built into the kernel is passed over.
-# DHCP needs packet sockets; pvpanic tells the host of a panic.
-modules="virtio_pci virtio_blk virtio_net virtio_console button evdev${agent:+ af_packet pvpanic-mmio}"
+# The balloon gives memory back; DHCP needs packet sockets; pvpanic tells the host
+# of a panic.
+modules="virtio_pci virtio_blk virtio_net virtio_console virtio_balloon button evdev${agent:+ af_packet pvpanic-mmio}"
 
 mkdir -p "$(dirname "$out")"
 out=$(readlink -f "$(dirname "$out")")/$(basename "$out")
@@ -109,7 +114,7 @@ done
 root=$work/root
 mkdir -p "$root"/{bin,dev,etc,modules,proc,run,sys,tmp}
 cp "$(find "$work/busybox" -type f -path "*bin/busybox" | head -n 1)" "$root/bin/busybox"
-for applet in sh mount insmod ip hostname cat cut head echo sleep ls ps free getty poweroff reboot sed grep vi ping uptime dmesg dd; do
+for applet in sh mount insmod ip hostname cat cut head echo sleep ls ps free getty poweroff reboot sed grep vi ping uptime dmesg dd od mkfifo; do
 	ln -s busybox "$root/bin/$applet"
 done
 
@@ -181,7 +186,13 @@ if [ -n "$agent" ]; then
 			ip link set eth0 up
 			udhcpc -b -S -i eth0 -s /etc/dhcp >/dev/null 2>&1
 		fi
-		# There is no udev to name ports. A port has its name a moment after it is there.
+		# There is no udev to have CPUs used that are plugged in.
+		while sleep 1; do
+			for cpu in /sys/devices/system/cpu/cpu*/online; do
+				read -r online <"$cpu" && [ "$online" = 1 ] || echo 1 >"$cpu"
+			done
+		done 2>/dev/null &
+		# Nor to name ports. A port has its name a moment after it is there.
 		mkdir -p /dev/virtio-ports
 		for _ in 1 2 3 4 5 6 7 8 9 10; do
 			for port in /sys/class/virtio-ports/*; do
@@ -226,11 +237,40 @@ uuid=$(cat /sys/class/dmi/id/product_uuid 2>/dev/null)
 hostname "guest-$(echo "${uuid:-unknown}" | cut -d- -f1)"
 ip link set lo up
 
-# The power button is the only input device; whatever it says means 'off'.
+# Where input comes from tells what it means: KEY_POWER (116) of an ACPI button is
+# the power button, and what the keyboard says is told and no more.
+listen() {
+	exec 3<"$2"
+	# struct input_event: 16 bytes of time, then type, code and value, of which EV_KEY
+	# is 1 and a press 1.
+	while set -- "$1" $(dd bs=24 count=1 <&3 2>/dev/null | od -An -v -tu2 -j16) && [ $# = 5 ]; do
+		case "$1 $2 $3 $4" in
+		"Power Button 1 116 1")
+			echo "DOMUS-GUEST-OFF $(hostname)" >/dev/ttyS0
+			exec poweroff -f
+			;;
+		*" Keyboard"*" 1 $3 1" | *" keyboard 1 $3 1") echo "DOMUS-GUEST-KEY $3" >/dev/ttyS0 ;;
+		esac
+	done
+}
 for device in /dev/input/event*; do
 	[ -c "$device" ] || continue
-	(head -c 1 "$device" >/dev/null && echo "DOMUS-GUEST-OFF $(hostname)" >/dev/ttyS0 && poweroff -f) &
+	listen "$(cat "/sys/class/input/${device##*/}/device/name")" "$device" &
 done
+
+# Nobody else has added memory and CPUs used. The loop starts no process: it waits
+# for a line that never comes.
+echo online >/sys/devices/system/memory/auto_online_blocks 2>/dev/null
+mkfifo /tmp/never
+(
+	exec 3<>/tmp/never
+	while :; do
+		for online in /sys/devices/system/cpu/cpu[0-9]*/online; do
+			{ read -r is <"$online"; } 2>/dev/null && [ "$is" = 0 ] && echo 1 >"$online"
+		done
+		read -r -t 1 _ <&3
+	done
+) 2>/dev/null &
 
 [ ! -x /etc/agent ] || /etc/agent &
 

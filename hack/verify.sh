@@ -24,6 +24,7 @@ generated() {
 	hack/generate.sh "$dir" || code=1
 	diff -u "$dir/pkg/api/v1alpha1/zz_generated.deepcopy.go" pkg/api/v1alpha1/zz_generated.deepcopy.go || code=1
 	diff -ru "$dir/manifests/base/crd" manifests/base/crd || code=1
+	diff -ru "$dir/manifests/preview/crd" manifests/preview/crd || code=1
 	rm -rf "$dir"
 	[ $code -eq 0 ] || { echo "run make generate"; return 1; }
 }

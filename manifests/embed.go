@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-//go:embed base samples
+//go:embed base preview samples
 var files embed.FS
 
 // SchedulerConfig is the KubeSchedulerConfiguration that vm-scheduler uses when
@@ -27,9 +27,15 @@ var PlacementReviewCRD []byte
 // Base returns the Kubernetes objects of the base installation: a YAML document
 // or several a file, ordered by path. Files that are no objects of the cluster
 // (kustomizations, component configuration) are left out.
-func Base() ([][]byte, error) {
+func Base() ([][]byte, error) { return objectsIn("base") }
+
+// Preview returns, likewise, what is not installed: kinds on which nothing acts
+// yet, and who may use them.
+func Preview() ([][]byte, error) { return objectsIn("preview") }
+
+func objectsIn(folder string) ([][]byte, error) {
 	var names []string
-	err := fs.WalkDir(files, "base", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, folder, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -63,6 +63,7 @@ func checkClass(class *v1alpha1.VirtualMachineClass) field.ErrorList {
 			fmt.Sprintf("a VirtualMachineClass may be at most %d bytes (32 KiB) as JSON: move what is large into the VirtualMachines", v1alpha1.MaxClassBytes))}
 	}
 	errs := checkResources(&class.Spec.Resources, field.NewPath("spec", "resources"))
+	errs = append(errs, checkBalloon(&machineOf(class).Spec)...)
 	return append(errs, policy.CheckVirtualMachine(machineOf(class), v1alpha1.PolicyPrivileged)...)
 }
 

@@ -30,6 +30,7 @@ func checkResources(r *v1alpha1.VirtualMachineResources, at *field.Path) field.E
 		errs = append(errs, field.Invalid(at.Child("memory"), r.Memory.String(),
 			fmt.Sprintf("must be a multiple of hugepages.pageSize (%s): round memory up to whole pages, or choose a smaller page size", r.Hugepages.PageSize)))
 	}
+	errs = append(errs, checkGrowth(r, at)...)
 	if r.Threads != "" && r.CPUPolicy != v1alpha1.CPUDedicated {
 		errs = append(errs, field.Invalid(at.Child("threads"), r.Threads, "is only for dedicated CPUs: set cpuPolicy to dedicated, or leave threads out"))
 	}

@@ -93,6 +93,7 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 			"nobody has taken the class over: the API server must ask vm-scheduler about VirtualMachines that name a class (kubectl apply -f manifests/base/webhook/webhook.yaml)"))
 	}
 	errs = append(errs, checkResources(&vm.Spec.Resources, field.NewPath("spec", "resources"))...)
+	errs = append(errs, checkBalloon(&vm.Spec)...)
 	placement, err := checkPlacement(vm)
 	if err != nil {
 		return nil, err

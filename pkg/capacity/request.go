@@ -14,24 +14,35 @@ func Desired(spec *v1alpha1.VirtualMachineSpec) v1alpha1.GrantedResources {
 // the user says of the overhead goes before what is computed.
 func DesiredWith(spec *v1alpha1.VirtualMachineSpec, deviceOverhead int64) v1alpha1.GrantedResources {
 	r := &spec.Resources
-	g := v1alpha1.GrantedResources{CPU: r.CPU, Memory: r.Memory.Value(), PageSize: pagesOf(spec)}
+	g := v1alpha1.GrantedResources{CPU: r.CPU, Memory: r.Memory.Value(), PageSize: pagesOf(spec), MaxCPU: r.MaxCPU}
+	if r.MaxMemory != nil {
+		g.MaxMemory = r.MaxMemory.Value()
+	}
 	if r.Overhead != nil {
 		g.Overhead = r.Overhead.Value()
 	} else {
-		g.Overhead = Overhead(g.CPU, g.Memory, g.PageSize, Devices{}) + deviceOverhead
+		g.Overhead = Overhead(MostCPU(g), MostMemory(g), g.PageSize, Devices{}) + deviceOverhead
 	}
 	return g
 }
 
+// MostCPU and MostMemory are how far a guest with this grant may grow. QEMU is
+// started for that, so that its overhead does not grow along.
+func MostCPU(g v1alpha1.GrantedResources) int32 { return max(g.CPU, g.MaxCPU) }
+
+// MostMemory is in bytes; see MostCPU.
+func MostMemory(g v1alpha1.GrantedResources) int64 { return max(g.Memory, g.MaxMemory) }
+
 // ComputedOverhead is what a VM of this spec is granted for QEMU, in bytes,
 // where the user says nothing of it.
 func ComputedOverhead(spec *v1alpha1.VirtualMachineSpec) int64 {
-	return Overhead(spec.Resources.CPU, spec.Resources.Memory.Value(), pagesOf(spec), DevicesOf(spec))
+	g := DesiredWith(spec, 0)
+	return Overhead(MostCPU(g), MostMemory(g), g.PageSize, DevicesOf(spec))
 }
 
 // DeviceOverhead is the devices' part of ComputedOverhead.
 func DeviceOverhead(spec *v1alpha1.VirtualMachineSpec) int64 {
-	return DevicesOf(spec).Overhead(spec.Resources.Memory.Value(), pagesOf(spec))
+	return DevicesOf(spec).Overhead(MostMemory(DesiredWith(spec, 0)), pagesOf(spec))
 }
 
 func pagesOf(spec *v1alpha1.VirtualMachineSpec) v1alpha1.PageSize {
@@ -57,8 +68,8 @@ func FromGranted(g v1alpha1.GrantedResources) Resources {
 }
 
 // Request is what a VM counts for: what it was granted while it is placed, else
-// what it desires. An edit of a placed VM's resources counts once the VM is
-// placed anew: no guest is started with more than it was granted.
+// what it desires. An edit of a placed VM's resources counts once it has been
+// granted: no guest has more than that.
 func Request(desired v1alpha1.GrantedResources, placement *v1alpha1.Placement) Resources {
 	if placement != nil {
 		return FromGranted(placement.Granted)

@@ -24,6 +24,8 @@ type sole struct {
 var soles = []sole{
 	{"cpu", func(r *v1alpha1.VirtualMachineResources) any { return &r.CPU }},
 	{"memory", func(r *v1alpha1.VirtualMachineResources) any { return &r.Memory }},
+	{"maxCPU", func(r *v1alpha1.VirtualMachineResources) any { return &r.MaxCPU }},
+	{"maxMemory", func(r *v1alpha1.VirtualMachineResources) any { return &r.MaxMemory }},
 	{"hugepages", func(r *v1alpha1.VirtualMachineResources) any { return &r.Hugepages }},
 	{"numa", func(r *v1alpha1.VirtualMachineResources) any { return &r.NUMA }},
 	{"cpuPolicy", func(r *v1alpha1.VirtualMachineResources) any { return &r.CPUPolicy }},

@@ -15,8 +15,10 @@ import (
 	"domus.dev/domus/pkg/controller/exclusion"
 	"domus.dev/domus/pkg/controller/finalizer"
 	"domus.dev/domus/pkg/controller/grouping"
+	"domus.dev/domus/pkg/controller/growth"
 	"domus.dev/domus/pkg/controller/heartbeat"
 	"domus.dev/domus/pkg/controller/operation"
+	"domus.dev/domus/pkg/controller/reachability"
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
 )
@@ -31,8 +33,10 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		resting.New(cached, status, clk),
 		exclusion.New(cached, status, clk),
 		finalizer.New(cached, live),
+		growth.New(cached, status, clk),
 		grouping.New(cached, status, clk, groups),
 		heartbeat.New(cached, live, clk),
+		reachability.New(cached, live, status, clk),
 		consistency.New(cached, live, clk),
 		operation.New(cached, live, clk),
 	} {

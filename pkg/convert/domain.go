@@ -1,9 +1,10 @@
 // Package convert turns a VirtualMachine into the libvirt domain that runs it.
 //
 // Typed fields and the placement decide what they own (name, UUID, metadata,
-// virtual CPUs, memory, where both lie on the host, host devices); spec.domain says the rest in the style of package
-// tree; and a default is set only where the user said nothing. It is pure and
-// does not judge: what spec.domain may contain is package policy's to say.
+// virtual CPUs, memory, where both lie on the host, host devices); spec.domain
+// says the rest in the style of package tree; and a default is set only where the
+// user said nothing. It is pure and does not judge: what spec.domain may contain
+// is package policy's to say.
 package convert
 
 import (
@@ -15,6 +16,8 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/convert/document"
 	"domus.dev/domus/pkg/convert/tree"
 )
 
@@ -110,18 +113,26 @@ func setPlacement(domain *libvirtxml.Domain, p *v1alpha1.Placement, shared Share
 		return errs
 	}
 	setGuestCells(domain, cells)
-	vcpus, emulator := pins(int(p.Granted.CPU), cells, shared)
+	vcpus, emulator := pins(int(capacity.MostCPU(p.Granted)), cells, shared)
 	setPins(domain, vcpus, emulator)
 	return nil
 }
 
 // UserDomain reads spec.domain, errors with paths below it. A VM that has none
-// yields an empty domain.
+// yields an empty domain. What its objects say by tree.OtherKey is left out: see
+// UserDocument.
 func UserDomain(vm *v1alpha1.VirtualMachine) (*libvirtxml.Domain, field.ErrorList) {
+	domain, _, errs := UserDocument(vm)
+	return domain, errs
+}
+
+// UserDocument is UserDomain with the corrections that the objects of spec.domain
+// hold by tree.OtherKey: what libvirt knows and libvirtxml does not.
+func UserDocument(vm *v1alpha1.VirtualMachine) (*libvirtxml.Domain, tree.Others, field.ErrorList) {
 	if vm.Spec.Domain == nil || len(vm.Spec.Domain.Raw) == 0 {
-		return &libvirtxml.Domain{}, nil
+		return &libvirtxml.Domain{}, nil, nil
 	}
-	return tree.Decode[libvirtxml.Domain](vm.Spec.Domain.Raw, DomainPath)
+	return tree.DecodeAll[libvirtxml.Domain](vm.Spec.Domain.Raw, DomainPath)
 }
 
 // DomainPath is where a VirtualMachine holds its libvirt domain.
@@ -134,4 +145,25 @@ func Marshal(domain *libvirtxml.Domain) (string, error) {
 		return "", fmt.Errorf("writing the XML of domain %s: %w", domain.Name, err)
 	}
 	return doc, nil
+}
+
+// XML is Marshal for the domain that Domain made of a VM, with what its
+// spec.domain says by tree.OtherKey. It fails with an *InvalidError where that
+// cannot be said, or would change what the domain says: typed fields and the
+// placement have the last word.
+func XML(vm *v1alpha1.VirtualMachine, domain *libvirtxml.Domain) (string, error) {
+	_, others, errs := UserDocument(vm)
+	if len(errs) > 0 {
+		return "", &InvalidError{List: errs}
+	}
+	if len(others) == 0 {
+		return Marshal(domain)
+	}
+	// Domain adds to the ends of lists only, so the paths of what the user's
+	// objects say are those of the same objects still.
+	text, errs := document.Marshal(domain, others, DomainPath)
+	if len(errs) > 0 {
+		return "", &InvalidError{List: errs}
+	}
+	return string(text), nil
 }

@@ -7,6 +7,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 const kib = 1024
@@ -18,7 +19,9 @@ var pageKiB = map[v1alpha1.PageSize]uint{
 }
 
 // setResources gives the domain what the placement granted, no more and no
-// less. Guest memory is what is granted rounded up to KiB, libvirt's own grain;
+// less, and has it started so that it can grow as far as the placement allows:
+// vCPUs beyond those granted are not plugged in, and the balloon holds the memory
+// beyond. Guest memory is what is granted rounded up to KiB, libvirt's own grain;
 // the overhead is QEMU's and is not told to it.
 func setResources(domain *libvirtxml.Domain, granted v1alpha1.GrantedResources) field.ErrorList {
 	at := placementPath.Child("granted")
@@ -38,16 +41,29 @@ func setResources(domain *libvirtxml.Domain, granted v1alpha1.GrantedResources) 
 		errs = append(errs, field.Invalid(at.Child("memory"), granted.Memory,
 			fmt.Sprintf("must be whole pages of %s", granted.PageSize)))
 	}
+	if granted.MaxCPU != 0 && granted.MaxCPU < granted.CPU {
+		errs = append(errs, field.Invalid(at.Child("maxCPU"), granted.MaxCPU, "must be at least granted.cpu"))
+	}
+	switch {
+	case granted.MaxMemory == 0:
+	case granted.MaxMemory < granted.Memory:
+		errs = append(errs, field.Invalid(at.Child("maxMemory"), granted.MaxMemory, "must be at least granted.memory"))
+	case granted.PageSize != "":
+		errs = append(errs, field.Invalid(at.Child("maxMemory"), granted.MaxMemory, "a balloon gives no hugepages back"))
+	}
 	if len(errs) > 0 {
 		return errs
 	}
 
-	memory := wholeKiB(granted.Memory)
-	domain.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: uint(granted.CPU)}
+	cpus := capacity.MostCPU(granted)
+	domain.VCPU = &libvirtxml.DomainVCPU{Placement: "static", Value: uint(cpus)}
+	if cpus > granted.CPU {
+		domain.VCPU.Current = uint(granted.CPU)
+	}
 	domain.VCPUs = nil
 	domain.MaximumMemory = nil
-	domain.Memory = &libvirtxml.DomainMemory{Value: memory, Unit: "KiB"}
-	domain.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: memory, Unit: "KiB"}
+	domain.Memory = &libvirtxml.DomainMemory{Value: wholeKiB(capacity.MostMemory(granted)), Unit: "KiB"}
+	domain.CurrentMemory = &libvirtxml.DomainCurrentMemory{Value: wholeKiB(granted.Memory), Unit: "KiB"}
 	setHugepages(domain, page)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/cpuset"
 	"libvirt.org/go/libvirtxml"
 	"sigs.k8s.io/yaml"
 
@@ -70,6 +71,14 @@ func TestDomainXML(t *testing.T) {
 			vm.Status.Placement.Granted.Memory = 1024 * mib
 			vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi
 			return input(vm)
+		},
+		"growth": func(t *testing.T) convert.Input {
+			vm := machine(t, "")
+			vm.Status.Placement.Granted.MaxCPU, vm.Status.Placement.Granted.MaxMemory = 6, 2048*mib
+			in := input(vm)
+			// vCPUs that are plugged in later are to come up where they belong.
+			in.SharedCPUs = convert.SharedCPUs{Cells: map[int32]cpuset.CPUSet{0: cpuset.New(2, 3)}, Taken: true}
+			return in
 		},
 		"gibibyte-pages-and-own-uuid": func(t *testing.T) convert.Input {
 			vm := machine(t, "")

@@ -59,6 +59,8 @@ type ownerAttributes struct {
 	Memory     string `xml:"memory,attr"`
 	Overhead   string `xml:"overhead,attr"`
 	PageSize   string `xml:"pageSize,attr,omitempty"`
+	MaxCPU     string `xml:"maxCPU,attr,omitempty"`
+	MaxMemory  string `xml:"maxMemory,attr,omitempty"`
 	Operation  string `xml:"operation,attr,omitempty"`
 }
 
@@ -72,6 +74,14 @@ type writtenOwner struct {
 	Spec    string          `xml:"domus:spec,omitempty"`
 }
 
+// bareOwner is the mark as libvirt is to put it into its namespace.
+type bareOwner struct {
+	ownerAttributes
+	Cells   []cellElement   `xml:"cell"`
+	Devices []deviceElement `xml:"device"`
+	Spec    string          `xml:"spec,omitempty"`
+}
+
 // readOwner is the mark as it is read.
 type readOwner struct {
 	ownerAttributes
@@ -83,28 +93,47 @@ type readOwner struct {
 // XML is the mark as an element to put into a domain's metadata. Memory and
 // overhead are in bytes.
 func (o Ownership) XML() string {
+	return encode("domus:owner", writtenOwner{
+		Prefix: OwnershipNamespace, ownerAttributes: o.attributes(),
+		Cells: cellElements(o.Cells), Devices: deviceElements(o.Devices), Spec: string(o.Spec),
+	})
+}
+
+// OwnershipPrefix is the prefix of the mark's names in a domain's XML.
+const OwnershipPrefix = "domus"
+
+// Element is the mark as virDomainSetMetadata takes it: without a namespace,
+// which libvirt adds to it with OwnershipPrefix and OwnershipNamespace.
+func (o Ownership) Element() string {
+	return encode("owner", bareOwner{
+		ownerAttributes: o.attributes(),
+		Cells:           cellElements(o.Cells), Devices: deviceElements(o.Devices), Spec: string(o.Spec),
+	})
+}
+
+func encode(name string, mark any) string {
 	var out strings.Builder
 	// A struct of strings written to memory cannot fail.
-	_ = xml.NewEncoder(&out).EncodeElement(writtenOwner{
-		Prefix: OwnershipNamespace,
-		ownerAttributes: ownerAttributes{
-			Cluster:    o.ClusterID,
-			Namespace:  o.Owner.Namespace,
-			Name:       o.Owner.Name,
-			UID:        string(o.Owner.UID),
-			Epoch:      number(o.Owner.Epoch),
-			Generation: number(o.Generation),
-			CPU:        number(int64(o.Granted.CPU)),
-			Memory:     number(o.Granted.Memory),
-			Overhead:   number(o.Granted.Overhead),
-			PageSize:   string(o.Granted.PageSize),
-			Operation:  string(o.Operation),
-		},
-		Cells:   cellElements(o.Cells),
-		Devices: deviceElements(o.Devices),
-		Spec:    string(o.Spec),
-	}, xml.StartElement{Name: xml.Name{Local: "domus:owner"}})
+	_ = xml.NewEncoder(&out).EncodeElement(mark, xml.StartElement{Name: xml.Name{Local: name}})
 	return out.String()
+}
+
+func (o Ownership) attributes() ownerAttributes {
+	return ownerAttributes{
+		Cluster:    o.ClusterID,
+		Namespace:  o.Owner.Namespace,
+		Name:       o.Owner.Name,
+		UID:        string(o.Owner.UID),
+		Epoch:      number(o.Owner.Epoch),
+		Generation: number(o.Generation),
+		CPU:        number(int64(o.Granted.CPU)),
+		Memory:     number(o.Granted.Memory),
+		Overhead:   number(o.Granted.Overhead),
+		PageSize:   string(o.Granted.PageSize),
+		MaxCPU:     unlessZero(int64(o.Granted.MaxCPU)),
+		MaxMemory:  unlessZero(o.Granted.MaxMemory),
+		Operation:  string(o.Operation),
+	}
 }
 
 // ParseOwnership finds the mark in the inside of a <metadata> element, by its
@@ -168,6 +197,9 @@ func (e readOwner) ownership() (Ownership, error) {
 			Memory:   r.number("memory", e.Memory, 64),
 			Overhead: r.number("overhead", e.Overhead, 64),
 			PageSize: v1alpha1.PageSize(e.PageSize),
+
+			MaxCPU:    int32(r.optional("maxCPU", e.MaxCPU, 32)),
+			MaxMemory: r.optional("maxMemory", e.MaxMemory, 64),
 		},
 		Cells:   r.cells(e.Cells),
 		Devices: r.devices(e.Devices),
@@ -208,6 +240,21 @@ func (r *attributeReader) number(name, value string, bits int) int64 {
 		r.failed("attribute %s is %q, not a number from 0 up", name, value)
 	}
 	return n
+}
+
+// optional is 0 where the attribute is missing.
+func (r *attributeReader) optional(name, value string, bits int) int64 {
+	if value == "" {
+		return 0
+	}
+	return r.number(name, value, bits)
+}
+
+func unlessZero(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return number(n)
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }

@@ -35,7 +35,9 @@ func TestOwnershipSurvivesTheWayThroughXML(t *testing.T) {
 	asked.Operation = "0d0b6f4e-5b1c-4c1f-9d57-1f6ad1f0a002"
 	recorded := placed
 	recorded.Spec = "1:0 domain.os.firmware=c2UpS9EX resources.cpu=a4ayc_80"
-	for _, want := range []convert.Ownership{mark, plain, placed, asked, recorded} {
+	growing := plain
+	growing.Granted.MaxCPU, growing.Granted.MaxMemory = 8, 4096*mib
+	for _, want := range []convert.Ownership{mark, plain, placed, asked, recorded, growing} {
 		got, found, err := convert.ParseOwnership(want.XML())
 		if err != nil || !found {
 			t.Fatalf("found %v, error %v in %s", found, err, want.XML())
@@ -43,6 +45,28 @@ func TestOwnershipSurvivesTheWayThroughXML(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// libvirt puts what SetMetadata is given into the mark's namespace: that is done
+// here as it does it, and must read as the mark that a domain is defined with.
+func TestTheMarkThatIsSetIsTheMarkThatIsDefined(t *testing.T) {
+	want := mark
+	want.Cells = []v1alpha1.PlacedCell{{ID: 0, CPU: 2, Memory: 512 * mib, CPUs: "3,5", Idle: "11"}}
+	want.Devices = []v1alpha1.PlacedDevice{{Name: "gpu", Address: "0000:3b:00.0"}}
+	want.Spec = "1:0 resources.cpu=a4ayc_80"
+	element := want.Element()
+	if strings.Contains(element, "xmlns") || strings.Contains(element, convert.OwnershipPrefix+":") {
+		t.Errorf("libvirt would add its namespace a second time: %s", element)
+	}
+	put := strings.NewReplacer("</", "</"+convert.OwnershipPrefix+":", "<", "<"+convert.OwnershipPrefix+":").Replace(element)
+	put = strings.Replace(put, ":owner ", ":owner xmlns:"+convert.OwnershipPrefix+`="`+convert.OwnershipNamespace+`" `, 1)
+	got, found, err := convert.ParseOwnership(put)
+	if err != nil || !found {
+		t.Fatalf("found %v, error %v in %s", found, err, put)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

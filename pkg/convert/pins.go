@@ -4,6 +4,7 @@ import (
 	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 // SharedCPUs says where on a host guests that share CPUs may run now.
@@ -36,7 +37,8 @@ func (s SharedCPUs) of(cell int32) cpuset.CPUSet {
 }
 
 // Pins says on which host CPUs a placed guest runs, in Linux list format (0-3,8):
-// each vCPU by its number, and the emulator's own threads. Nil and empty mean
+// each vCPU by its number, those included that it may be given later, and the
+// emulator's own threads. Nil and empty mean
 // that nothing confines the guest; one that was confined before is set free by
 // pinning it to all CPUs. It fails with an *InvalidError when the placement
 // contradicts itself.
@@ -51,7 +53,7 @@ func Pins(p *v1alpha1.Placement, shared SharedCPUs) (vcpus map[int]string, emula
 	if len(errs) > 0 {
 		return nil, "", &InvalidError{List: errs}
 	}
-	vcpus, emulator = pins(int(p.Granted.CPU), cells, shared)
+	vcpus, emulator = pins(int(capacity.MostCPU(p.Granted)), cells, shared)
 	return vcpus, emulator, nil
 }
 

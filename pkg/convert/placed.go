@@ -7,6 +7,7 @@ import (
 	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 var placementPath = field.NewPath("status", "placement")
@@ -72,6 +73,9 @@ func placedCells(p *v1alpha1.Placement) ([]placedCell, field.ErrorList) {
 	}
 	if vcpus != int64(p.Granted.CPU) {
 		errs = append(errs, field.Invalid(list, vcpus, fmt.Sprintf("the cells' cpu must add up to granted.cpu, %d", p.Granted.CPU)))
+	}
+	if g := p.Granted; g.MaxCPU > g.CPU || g.MaxMemory > g.Memory {
+		errs = append(errs, field.Invalid(placementPath.Child("granted"), capacity.MostCPU(g), "a guest that lies in cells cannot grow: maxCPU and maxMemory must not be above cpu and memory"))
 	}
 	if bound == 0 {
 		return cells, errs

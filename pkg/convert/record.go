@@ -74,6 +74,20 @@ func (r SpecRecord) Changed(spec *v1alpha1.VirtualMachineSpec) ([]string, bool) 
 	return changed, true
 }
 
+// Resized is the record of a guest that has been given another size since it was
+// started: as if it had been started with that. A record that does not tell stays
+// as it is.
+func (r SpecRecord) Resized(to v1alpha1.GuestSize) SpecRecord {
+	all, depth, ok := r.read()
+	if !ok {
+		return r
+	}
+	maps.Copy(all, digests(map[string]string{
+		"resources.cpu": cpuField(to.CPU), "resources.memory": memoryField(to.Memory),
+	}))
+	return formatRecord(all, depth)
+}
+
 // withoutInner drops paths below others of the list, which is sorted: where a
 // whole object has come or gone, or holds nothing on one side, it is named once.
 func withoutInner(paths []string) []string {
@@ -87,9 +101,12 @@ func withoutInner(paths []string) []string {
 }
 
 func writeRecord(fields map[string]string, depth int) SpecRecord {
+	return formatRecord(digests(fields), depth)
+}
+
+func formatRecord(all map[string]string, depth int) SpecRecord {
 	var out strings.Builder
 	out.WriteString(recordFormat + ":" + strconv.Itoa(depth))
-	all := digests(fields)
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		out.WriteString(" " + path + "=" + all[path])
 	}
@@ -139,7 +156,7 @@ func fieldsOf(spec *v1alpha1.VirtualMachineSpec, depth int) map[string]string {
 	if len(spec.Disks) > 0 {
 		out["disks"] = diskFields(spec.Disks)
 	}
-	domain, errs := UserDomain(&v1alpha1.VirtualMachine{Spec: *spec})
+	domain, others, errs := UserDocument(&v1alpha1.VirtualMachine{Spec: *spec})
 	parts, err := tree.Parts(domain, depth)
 	if len(errs) > 0 || err != nil {
 		// Admission lets no such domain through; were there one, it is a whole.
@@ -149,17 +166,28 @@ func fieldsOf(spec *v1alpha1.VirtualMachineSpec, depth int) map[string]string {
 	for path, value := range parts {
 		out["domain."+path] = value
 	}
+	if len(others) > 0 {
+		// One record for all: they are few, and deep. Maps have sorted keys.
+		text, _ := json.Marshal(others)
+		out["domain."+tree.OtherKey] = string(text)
+	}
 	return out
 }
 
 // resourceFields leaves out what is not set, and says of defaults what they are.
 func resourceFields(r *v1alpha1.VirtualMachineResources) map[string]string {
 	out := map[string]string{
-		"cpu":       fmt.Sprint(r.CPU),
-		"memory":    fmt.Sprint(r.Memory.Value()),
+		"cpu":       cpuField(r.CPU),
+		"memory":    memoryField(r.Memory.Value()),
 		"numa":      string(cmp.Or(r.NUMA, v1alpha1.NUMANone)),
 		"cpuPolicy": string(cmp.Or(r.CPUPolicy, v1alpha1.CPUShared)),
 		"threads":   string(cmp.Or(r.Threads, v1alpha1.ThreadsTogether)),
+	}
+	if r.MaxCPU != 0 {
+		out["maxCPU"] = fmt.Sprint(r.MaxCPU)
+	}
+	if r.MaxMemory != nil {
+		out["maxMemory"] = fmt.Sprint(r.MaxMemory.Value())
 	}
 	if r.Hugepages != nil {
 		out["hugepages"] = string(r.Hugepages.PageSize)
@@ -190,3 +218,7 @@ func diskFields(disks []v1alpha1.VirtualMachineDisk) string {
 	text, _ := json.Marshal(disks)
 	return string(text)
 }
+
+func cpuField(cpus int32) string { return fmt.Sprint(cpus) }
+
+func memoryField(bytes int64) string { return fmt.Sprint(bytes) }

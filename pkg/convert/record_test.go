@@ -58,6 +58,30 @@ func TestSpecChanged(t *testing.T) {
 	}
 }
 
+func TestARecordOfAGuestThatHasGrown(t *testing.T) {
+	const before = `{resources: {cpu: 2, memory: 4Gi, maxCPU: 4, maxMemory: 8Gi}, domain: {os: {firmware: efi}}}`
+	record := convert.RecordSpec(specOf(t, before))
+	after := specOf(t, `{resources: {cpu: 4, memory: 8192Mi, maxCPU: 4, maxMemory: 8Gi}, domain: {os: {firmware: bios}}}`)
+	both := []string{"spec.domain.os.firmware", "spec.resources.cpu", "spec.resources.memory"}
+	if changed, _ := record.Changed(after); !cmp.Equal(changed, both) {
+		t.Errorf("before it has grown: %v", changed)
+	}
+	grown := record.Resized(v1alpha1.GuestSize{CPU: 4, Memory: 8 << 30})
+	if changed, known := grown.Changed(after); !known || !cmp.Equal(changed, both[:1]) {
+		t.Errorf("after: %v, %t", changed, known)
+	}
+	if back := grown.Resized(v1alpha1.GuestSize{CPU: 2, Memory: 4 << 30}); back != record {
+		t.Errorf("back again: %s, was %s", back, record)
+	}
+	if got := convert.SpecRecord("").Resized(v1alpha1.GuestSize{CPU: 4, Memory: 8 << 30}); got != "" {
+		t.Errorf("a domain without a record: %s", got)
+	}
+	wider := specOf(t, `{resources: {cpu: 2, memory: 4Gi, maxCPU: 8}, domain: {os: {firmware: efi}}}`)
+	if changed, _ := record.Changed(wider); !cmp.Equal(changed, []string{"spec.resources.maxCPU", "spec.resources.maxMemory"}) {
+		t.Errorf("another reach: %v", changed)
+	}
+}
+
 func TestARecordThatTellsNothing(t *testing.T) {
 	spec := specOf(t, `{resources: {cpu: 2, memory: 4Gi}}`)
 	for _, r := range []convert.SpecRecord{"", "2:0 resources.cpu=x", "nonsense", "1:x", "1:0 broken", convert.SpecRecord(strings.Repeat("1:0 a=b ", 4000))} {

@@ -16,16 +16,6 @@ import (
 )
 
 func TestRejections(t *testing.T) {
-	privileged := func(s *stage) {
-		ns := &corev1.Namespace{}
-		if err := s.api.Get(context.Background(), types.NamespacedName{Name: "default"}, ns); err != nil {
-			s.t.Fatal(err)
-		}
-		ns.Labels = map[string]string{v1alpha1.PolicyLevelLabel: "privileged"}
-		if err := s.api.Update(context.Background(), ns); err != nil {
-			s.t.Fatal(err)
-		}
-	}
 	spec := func(domain string) func(*v1alpha1.VirtualMachine) {
 		return func(vm *v1alpha1.VirtualMachine) { vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(domain)} }
 	}
@@ -58,7 +48,7 @@ func TestRejections(t *testing.T) {
 			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
 		},
 		"a VM that cannot be converted": {
-			vm: bound(spec(`{"nonsense":1}`)), prepare: privileged,
+			vm: bound(spec(`{"nonsense":1}`)), prepare: (*stage).privileged,
 			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
 		},
 		"a VM of another architecture": {
@@ -66,7 +56,7 @@ func TestRejections(t *testing.T) {
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM that asks for KVM where it does not work": {
-			vm: bound(spec(`{"type":"kvm"}`)), prepare: privileged,
+			vm: bound(spec(`{"type":"kvm"}`)), prepare: (*stage).privileged,
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM that libvirt does not define": {
@@ -128,6 +118,19 @@ func TestRejections(t *testing.T) {
 				t.Errorf("the rejected VM still holds %v", s.agent.registry.reserved)
 			}
 		})
+	}
+}
+
+// privileged lets VMs of the stage's namespace have anything.
+func (s *stage) privileged() {
+	s.t.Helper()
+	ns := &corev1.Namespace{}
+	if err := s.api.Get(context.Background(), types.NamespacedName{Name: "default"}, ns); err != nil {
+		s.t.Fatal(err)
+	}
+	ns.Labels = map[string]string{v1alpha1.PolicyLevelLabel: "privileged"}
+	if err := s.api.Update(context.Background(), ns); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

@@ -74,7 +74,11 @@ func (r *registry) usage(host *numa.Host, except string) *numa.Usage {
 	}
 	for uuid, d := range r.domains {
 		if _, is := r.quarantined[uuid]; d.Owned && !is && uuid != except {
-			add(d.Ownership.Placement(r.config.NodeName))
+			p := d.Ownership.Placement(r.config.NodeName)
+			if more, grows := r.reserved[uuid]; grows {
+				p = more // accepted, and not in its mark yet
+			}
+			add(p)
 		}
 	}
 	for uuid, p := range r.reserved {
@@ -90,4 +94,10 @@ func (r *registry) release(uuid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.reserved, uuid)
+}
+
+// covers says whether a domain that is marked as granted has already counts for
+// all that its placement grants.
+func covers(marked, granted v1alpha1.GrantedResources) bool {
+	return capacity.Fits(capacity.FromGranted(marked), capacity.FromGranted(granted))
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/tools/events"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -24,6 +25,7 @@ const (
 	eventQuarantined      = "Quarantined"
 	eventLibvirtLost      = "LibvirtLost"
 	eventLibvirtConnected = "LibvirtConnected"
+	eventResized          = "Resized"
 	eventOperationFailed  = "OperationFailed"
 	eventGuestRebooted    = "GuestRebooted"
 	eventGuestPanicked    = "GuestPanicked"
@@ -82,6 +84,16 @@ func (t teller) discarded(vm *v1alpha1.VirtualMachine) {
 
 func (t teller) failed(vm *v1alpha1.VirtualMachine, f Failure) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Start", "%s: %s", t.node, f.Message)
+}
+
+// resized is told when a running guest is about to be given another size.
+func (t teller) resized(vm *v1alpha1.VirtualMachine, to v1alpha1.GuestSize) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventResized, "Resize", "The guest on %s is given %d vCPUs and %s of memory", t.node, to.CPU, capacity.Bytes(to.Memory))
+}
+
+// resizeFailed is told when it could not be.
+func (t teller) resizeFailed(vm *v1alpha1.VirtualMachine, f Failure) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Resize", "%s: %s", t.node, f.Message)
 }
 
 // reported is told when the host's state of a VM, or its reason, has changed.

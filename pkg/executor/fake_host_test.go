@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +41,10 @@ type fakeHost struct {
 	saveErr, restoreErr, abortErr error
 	hangs                         bool
 	aborted                       chan struct{}
+	// plugErr is what plugging vCPUs in fails with; without a balloon driver guests
+	// keep the memory they have.
+	plugErr   error
+	noBalloon bool
 	// operateErr is what operations fail with, picture and counters are what they
 	// find.
 	operateErr error
@@ -167,11 +172,18 @@ func (h *fakeHost) Define(_ context.Context, xml string) error {
 		if was.Reason == "" {
 			was.Reason = libvirt.ReasonNotStarted
 		}
+		vcpus, current := int64(d.VCPU.Value), int64(d.Memory.Value)<<10
+		if d.VCPU.Current != 0 {
+			vcpus = int64(d.VCPU.Current)
+		}
+		if d.CurrentMemory != nil {
+			current = int64(d.CurrentMemory.Value) << 10
+		}
 		// As libvirt does, what was said of the domain's end stays, and so does its
 		// saved memory.
 		h.domains[d.UUID] = libvirt.Domain{
 			Name: d.Name, UUID: d.UUID, State: libvirt.StateShutOff, Reason: was.Reason, Saved: was.Saved,
-			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), Memory: int64(d.Memory.Value) << 10, Binding: bindingOf(&d),
+			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), VCPUs: vcpus, Memory: int64(d.Memory.Value) << 10, CurrentMemory: current, Binding: bindingOf(&d),
 		}
 		return nil
 	})
@@ -212,13 +224,13 @@ func (h *fakeHost) GuestInfo(_ context.Context, uuid string) (libvirt.GuestInfo,
 	return h.guestInfo(uuid)
 }
 
-// agent opens or closes a channel.
-func (h *fakeHost) agent(uuid string, state libvirt.AgentState) {
+// agent opens or closes the channel of the VM that tests are about.
+func (h *fakeHost) agent(state libvirt.AgentState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := h.domains[uuid]
+	d := h.domains[testUID]
 	d.Agent = state
-	h.domains[uuid] = d
+	h.domains[testUID] = d
 }
 
 func (h *fakeHost) Start(_ context.Context, uuid string) error {
@@ -345,6 +357,51 @@ func (h *fakeHost) Destroy(_ context.Context, uuid string) error {
 func (h *fakeHost) Undefine(_ context.Context, uuid string) error {
 	return h.change("undefine", func() error {
 		delete(h.domains, uuid)
+		return nil
+	})
+}
+
+func (h *fakeHost) SetVCPUs(_ context.Context, uuid string, cpus int64) error {
+	return h.change("plug CPUs", func() error {
+		if h.plugErr != nil {
+			return h.plugErr
+		}
+		d, ok := h.domains[uuid]
+		if !ok {
+			return libvirt.ErrNotFound
+		}
+		if d.State.Active() {
+			d.VCPUs = max(d.VCPUs, cpus)
+			h.domains[uuid] = d
+		}
+		return nil
+	})
+}
+
+func (h *fakeHost) SetMemory(_ context.Context, uuid string, bytes int64) error {
+	return h.change("set memory", func() error {
+		d, ok := h.domains[uuid]
+		if !ok {
+			return libvirt.ErrNotFound
+		}
+		if d.State.Active() && !h.noBalloon {
+			d.CurrentMemory = bytes
+			h.domains[uuid] = d
+		}
+		return nil
+	})
+}
+
+// SetMetadata is given the mark alone, and there is nothing else.
+func (h *fakeHost) SetMetadata(_ context.Context, uuid, element, prefix, namespace string) error {
+	return h.change("mark", func() error {
+		d, ok := h.domains[uuid]
+		if !ok {
+			return libvirt.ErrNotFound
+		}
+		d.Metadata = strings.NewReplacer("</", "</"+prefix+":", "<", "<"+prefix+":").Replace(element)
+		d.Metadata = strings.Replace(d.Metadata, ":owner ", ":owner xmlns:"+prefix+`="`+namespace+`" `, 1)
+		h.domains[uuid] = d
 		return nil
 	})
 }

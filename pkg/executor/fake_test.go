@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -125,7 +129,14 @@ func (s *stage) restart() {
 			return s.write(fmt.Sprintf("patch %T", o), func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-			return s.write(fmt.Sprintf("patch %T %s", o, sub), func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
+			return s.write(fmt.Sprintf("patch %T %s", o, sub), func() error {
+				err := c.SubResource(sub).Patch(ctx, o, p, opts...)
+				if err != nil && strings.Contains(err.Error(), "test failed") {
+					// As the API server says it.
+					return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+				}
+				return err
+			})
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			return s.write(fmt.Sprintf("create %T", o), func() error { return c.Create(ctx, o, opts...) })

@@ -69,7 +69,7 @@ func TestAGuestIsReportedWithOneWriteAndAnIdleOneWithNone(t *testing.T) {
 		t.Errorf("without an agent it was asked %d times, and wrote %v", asked, s.writes)
 	}
 
-	s.host.agent(testUID, libvirt.AgentOpen)
+	s.host.agent(libvirt.AgentOpen)
 	s.mustTurn()
 	if len(s.writes) != 0 {
 		t.Errorf("before it was asked: %v", s.writes)
@@ -108,13 +108,13 @@ func TestAGuestIsReportedWithOneWriteAndAnIdleOneWithNone(t *testing.T) {
 func TestAnAgentThatGoesAwayIsReportedAndItsGuestStays(t *testing.T) {
 	s := withAgents(t)
 	s.mustTurn()
-	s.host.agent(testUID, libvirt.AgentOpen)
+	s.host.agent(libvirt.AgentOpen)
 	s.mustTurn()
 	s.pass(time.Second)
 	before := s.vm().Status.Guest
 	s.writes = nil
 
-	s.host.agent(testUID, libvirt.AgentClosed)
+	s.host.agent(libvirt.AgentClosed)
 	s.mustTurn()
 	if len(s.writes) != 0 {
 		t.Errorf("for a moment: %v", s.writes)
@@ -128,7 +128,7 @@ func TestAnAgentThatGoesAwayIsReportedAndItsGuestStays(t *testing.T) {
 	if diff := cmp.Diff(before, s.vm().Status.Guest); diff != "" {
 		t.Error(diff)
 	}
-	s.host.agent(testUID, libvirt.AgentOpen)
+	s.host.agent(libvirt.AgentOpen)
 	s.mustTurn()
 	s.pass(time.Second)
 	if c := s.connected(); c.Status != metav1.ConditionTrue {
@@ -153,7 +153,7 @@ func TestAnAgentThatGoesAwayIsReportedAndItsGuestStays(t *testing.T) {
 func TestAGuestThatIsStartedAgainBeginsAnew(t *testing.T) {
 	s := withAgents(t)
 	s.mustTurn()
-	s.host.agent(testUID, libvirt.AgentOpen)
+	s.host.agent(libvirt.AgentOpen)
 	s.mustTurn()
 	s.pass(time.Second)
 	_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
@@ -171,7 +171,7 @@ func TestAGuestThatIsStartedAgainBeginsAnew(t *testing.T) {
 func TestAVMThatIsGoneIsNotAsked(t *testing.T) {
 	s := withAgents(t)
 	s.mustTurn()
-	s.host.agent(testUID, libvirt.AgentOpen)
+	s.host.agent(libvirt.AgentOpen)
 	s.mustTurn()
 	s.edit(func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = nil })
 	if err := s.api.Delete(context.Background(), s.vm()); err != nil {

@@ -61,6 +61,8 @@ type progress struct {
 	resultAt time.Time
 	// inTurn says that it is for the VM's turn to do.
 	inTurn bool
+	// abandon ends what is being asked of the guest; nil while nothing is.
+	abandon context.CancelFunc
 }
 
 func newOperations(watched Operations, node string, clk clock.WithTicker) *operations {
@@ -103,6 +105,24 @@ func (o *operations) over(key types.NamespacedName) {
 	o.queue.Add(key)
 }
 
+// ended has what is being asked of a guest be abandoned when the operation is over
+// by another's word: what overtook it is not to wait for a guest that hangs.
+func (o *operations) ended(op *v1alpha1.VirtualMachineOperation) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := o.progress[types.NamespacedName{Namespace: op.Namespace, Name: op.Spec.VirtualMachineName}]
+	if p != nil && p.operation.UID == op.UID && p.abandon != nil {
+		p.abandon()
+	}
+}
+
+// endedMeanwhile says whether the watch has the operation as over.
+func (o *operations) endedMeanwhile(ctx context.Context, key types.NamespacedName, uid types.UID) bool {
+	return slices.ContainsFunc(o.watched.Of(ctx, key), func(op *v1alpha1.VirtualMachineOperation) bool {
+		return op.UID == uid && op.Status.Finished()
+	})
+}
+
 // forTurn returns the operation that the VM's turn is to do; nil when there is
 // none for its present binding.
 func (o *operations) forTurn(vm *v1alpha1.VirtualMachine) *v1alpha1.VirtualMachineOperation {
@@ -134,6 +154,15 @@ func isFor(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) bo
 
 // EnqueueOperations asks for the operations of a VM to be looked at.
 func (a *Agent) EnqueueOperations(vm types.NamespacedName) { a.operations.queue.Add(vm) }
+
+// operationChanged asks for the operations of a VM to be looked at, one of which
+// appeared, changed or went.
+func (a *Agent) operationChanged(op *v1alpha1.VirtualMachineOperation) {
+	if op.Status.Finished() {
+		a.operations.ended(op)
+	}
+	a.EnqueueOperations(types.NamespacedName{Namespace: op.Namespace, Name: op.Spec.VirtualMachineName})
+}
 
 // followOperations carries operations out: of each VM one at a time, and none
 // waits for another VM's.
@@ -211,7 +240,13 @@ func (a *Agent) operate(ctx context.Context, key types.NamespacedName) (time.Dur
 		}
 		return d.after, nil
 	}
-	outcome, err := a.perform(ctx, op, vm)
+	asking, abandon := context.WithCancel(ctx)
+	defer abandon()
+	a.operations.change(key, op.UID, func(p *progress) { p.abandon = abandon })
+	if a.operations.endedMeanwhile(ctx, key, op.UID) {
+		abandon() // the watch told of it before there was anything to abandon
+	}
+	outcome, err := a.perform(asking, op, vm)
 	switch {
 	case errors.Is(err, errNotAsked), errors.Is(err, libvirt.ErrUnavailable):
 		return libvirtPoll, nil

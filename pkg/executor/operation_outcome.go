@@ -83,6 +83,9 @@ func outcomeOf(op *v1alpha1.VirtualMachineOperation, err error) (Outcome, error)
 		return failed(v1alpha1.ReasonTimedOut, "waited for QEMU or the guest's agent to answer: %s: %s", message, remedy), nil
 	case errors.Is(err, libvirt.ErrNotFound), errors.Is(err, libvirt.ErrWrongState):
 		return failed(v1alpha1.ReasonWrongState, "the guest is not in a state for this: %s", message), nil
+	case errors.Is(err, libvirt.ErrAgentUnanswered):
+		return failed(v1alpha1.ReasonAgentUnavailable,
+			"%s: the guest needs qemu-guest-agent running; one that hangs, or whose guest does, may yet do it when it goes on, so look before asking for something else", message), nil
 	case errors.Is(err, libvirt.ErrAgentUnavailable):
 		return failed(v1alpha1.ReasonAgentUnavailable,
 			"%s: the guest needs qemu-guest-agent running, and spec.domain a channel for it: devices.channels with target.virtIO.name org.qemu.guest_agent.0", message), nil
@@ -91,6 +94,9 @@ func outcomeOf(op *v1alpha1.VirtualMachineOperation, err error) (Outcome, error)
 	case errors.Is(err, libvirt.ErrNoScreen):
 		return failed(v1alpha1.ReasonOperationRefused, "the guest has no screen: %s: give it a video device, spec.domain.devices.videos such as [{model: {type: vga}}], which it has from its next start", message), nil
 	case errors.Is(err, libvirt.ErrUnsupported):
+		if answer != nil && answer.Message != "" {
+			message = discreet(op, answer.Message) // what was being done to which domain the operation says
+		}
 		return failed(v1alpha1.ReasonOperationRefused, "the host or the guest's devices do not support it: %s", message), nil
 	}
 	return failed(v1alpha1.ReasonOperationRefused, "%s", message), nil

@@ -188,6 +188,75 @@ func TestMeasuringReadsTwice(t *testing.T) {
 	}
 }
 
+// overtaken are operations to which something happens before they are listed for
+// the second time.
+type overtaken struct {
+	Operations
+	listed int
+	then   func()
+}
+
+func (o *overtaken) Of(ctx context.Context, vm types.NamespacedName) []*v1alpha1.VirtualMachineOperation {
+	if o.listed++; o.listed == 2 {
+		o.then()
+	}
+	return o.Operations.Of(ctx, vm)
+}
+
+// TestAForceStopDoesNotWaitForWhatItOvertakes: what is being asked of the guest is
+// abandoned, whoever hears of it first.
+func TestAForceStopDoesNotWaitForWhatItOvertakes(t *testing.T) {
+	for name, early := range map[string]bool{"while it is under way": false, "before it is": true} {
+		t.Run(name, func(t *testing.T) {
+			s := works(t, bound())
+			s.ask(asked(v1alpha1.OperationMeasure))
+			overtake := func() {
+				op := s.operation("op")
+				op.Status.Phase, op.Status.Reason = v1alpha1.OperationFailed, v1alpha1.ReasonSuperseded
+				if err := s.api.Status().Update(context.Background(), op); err != nil {
+					t.Error(err)
+				}
+				s.ask(asked(v1alpha1.OperationForceStop, func(op *v1alpha1.VirtualMachineOperation) {
+					op.Name, op.UID, op.CreationTimestamp = "plug", "plug-uid", metav1.Time{Time: testNow.Add(time.Second)}
+				}))
+			}
+			if early {
+				// The second time that it is listed is when the host is about to be asked.
+				s.agent.operations.watched = &overtaken{Operations: s.ops, then: overtake}
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				s.operate()
+			}()
+			eventually(t, "the first reading", func() bool {
+				s.host.mu.Lock()
+				defer s.host.mu.Unlock()
+				return s.did("counters") == 1
+			})
+			if !early {
+				overtake()
+			}
+			if !early {
+				s.agent.operationChanged(s.operation("op"))
+			}
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Fatal("it is still being measured")
+			}
+			if got := s.operation("op").Status; got.Reason != v1alpha1.ReasonSuperseded {
+				t.Errorf("what was overtaken: %+v", got)
+			}
+			s.operate()
+			s.mustTurn()
+			if got := s.operation("plug").Status; got.Phase != v1alpha1.OperationSucceeded || s.did("destroy") != 1 {
+				t.Errorf("the ForceStop: %+v; on the host: %v", got, s.host.done)
+			}
+		})
+	}
+}
+
 func TestARestartShutsDownAndStartsWithTheSpecAsItIs(t *testing.T) {
 	s := works(t, bound())
 	s.edit(func(vm *v1alpha1.VirtualMachine) { vm.Generation = 8 })
@@ -442,6 +511,7 @@ func TestWhatAnErrorMeansForAnOperation(t *testing.T) {
 		"a reset of which nothing is known": {v1alpha1.OperationReset, &libvirtError{libvirt.ErrTimeout, "x"},
 			v1alpha1.ReasonTimedOut, "whether it took effect is not known"},
 		"libvirt dies under a reset":     {v1alpha1.OperationReset, libvirt.ErrUnavailable, v1alpha1.ReasonInterrupted, "whether it took effect is not known"},
+		"an agent that does not answer":  {v1alpha1.OperationSetPassword, libvirt.ErrAgentUnanswered, v1alpha1.ReasonAgentUnavailable, "may yet do it when it goes on"},
 		"no agent":                       {v1alpha1.OperationSetPassword, libvirt.ErrAgentUnavailable, v1alpha1.ReasonAgentUnavailable, "org.qemu.guest_agent.0"},
 		"a guest that ended":             {v1alpha1.OperationReset, libvirt.ErrWrongState, v1alpha1.ReasonWrongState, "not in a state"},
 		"no screen":                      {v1alpha1.OperationScreenshot, libvirt.ErrNoScreen, v1alpha1.ReasonOperationRefused, "give it a video device, spec.domain.devices.videos"},

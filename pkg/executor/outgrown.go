@@ -63,6 +63,8 @@ func outgrown(in Situation) []string {
 	found := map[string]bool{
 		"spec.resources.cpu":       wanted.CPU != p.Granted.CPU,
 		"spec.resources.memory":    wanted.Memory != p.Granted.Memory,
+		"spec.resources.maxCPU":    wanted.MaxCPU != p.Granted.MaxCPU,
+		"spec.resources.maxMemory": wanted.MaxMemory != p.Granted.MaxMemory,
 		"spec.resources.hugepages": wanted.PageSize != p.Granted.PageSize,
 		"spec.resources.overhead":  explicit && wanted.Overhead != p.Granted.Overhead,
 		"spec.resources.cpuPolicy": (vm.Spec.Resources.CPUPolicy == v1alpha1.CPUDedicated) != pinned(p),

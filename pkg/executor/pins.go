@@ -133,7 +133,11 @@ func (r *registry) correct(d Observed, shared convert.SharedCPUs) (astray, bool)
 		return astray{}, false // a mark like this is not read
 	}
 	a := astray{uuid: d.UUID, name: d.Name}
-	a.vcpus, a.emulator, a.runsOn = correction(d.Binding, int(placement.Granted.CPU), wanted, emulator, r.cpus)
+	vcpus := int(placement.Granted.CPU)
+	if growable(&placement) && d.State.Active() {
+		vcpus = min(vcpus, int(d.VCPUs)) // none is pinned that is not plugged in yet
+	}
+	a.vcpus, a.emulator, a.runsOn = correction(d.Binding, vcpus, wanted, emulator, r.cpus)
 	return a, a.vcpus != nil || a.emulator != ""
 }
 

@@ -120,7 +120,7 @@ func besideStrange(in Situation) Decision {
 		return Decision{Report: &Report{
 			State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
 			// It may be another namespace's: nothing more is said of it.
-			Message: "the host has another domain with this UUID: choose another spec.uuid",
+			Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 		}}
 	}
 	return decision

@@ -1,10 +1,12 @@
 package executor
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -20,7 +22,7 @@ const (
 func saveTime(vm *v1alpha1.VirtualMachine) time.Duration {
 	var memory int64
 	if p := vm.Status.Placement; p != nil {
-		memory = p.Granted.Memory
+		memory = capacity.MostMemory(p.Granted)
 	}
 	return saveGrace + time.Duration(memory/saveRate)*time.Second
 }
@@ -66,7 +68,7 @@ func suspend(in Situation, host *v1alpha1.HostStatus) Decision {
 		return attempt(in, StepSave, &Report{State: v1alpha1.HostRunning})
 	case d.State == libvirt.StateCrashed, d.State == libvirt.StatePaused && d.Reason == libvirt.ReasonCrashed:
 		return Decision{Report: crashed()}
-	case d.State == libvirt.StatePaused && d.Reason != libvirt.ReasonDumping && d.Reason != libvirt.ReasonBetween:
+	case d.State == libvirt.StatePaused && d.Reason != libvirt.ReasonDumping && d.Reason != libvirt.ReasonBetween && d.Reason != libvirt.ReasonStarting:
 		return attempt(in, StepSave, paused(d))
 	}
 	return Decision{RequeueAfter: settle}
@@ -103,6 +105,9 @@ func paused(d *Observed) *Report {
 	case libvirt.ReasonDiskError:
 		r.Reason = v1alpha1.ReasonDiskFull
 		r.Message = "a disk of the guest could not be written, for want of space as a rule: make room where it lies; a guest that shall run is let go on by itself then"
+	case libvirt.ReasonStarting:
+		r.Message = fmt.Sprintf("libvirt is starting the guest; where that lasts, libvirtd was killed while it was about to, and does nothing more with it: "+
+			"on the host, stop libvirtd, remove /run/libvirt/qemu/%s.xml, and start libvirtd, which no guest notices", d.Name)
 	case libvirt.ReasonPausedByUser:
 		r.Message = "" // as was asked for, or about to be changed
 	}

@@ -40,7 +40,10 @@ func TestPlanOperation(t *testing.T) {
 		"a restart is over when its guest runs": {"Restart", placed(), domain(libvirt.StateRunning, startedForIt), Memory{}, Decision{
 			Report: &Report{State: v1alpha1.HostRunning}, Outcome: done("the guest was started with the spec as it is now"),
 		}},
-		"a restart of a VM that is deleted changes nothing": {"Restart", placed(deleted, said(v1alpha1.HostRunning)), domain(libvirt.StateRunning), Memory{}, ask},
+		"a restart of a VM that is deleted changes nothing": {"Restart", placed(deleted, said(v1alpha1.HostRunning)), domain(libvirt.StateRunning), Memory{}, Decision{
+			Steps: ask.Steps, RequeueAfter: askAgain,
+			Report: &Report{State: v1alpha1.HostStopping, Reason: v1alpha1.ReasonDeleting, Message: ask.Report.Message},
+		}},
 		"a restart of a VM that shall stop changes nothing": {"Restart", placed(switched), domain(libvirt.StateShutOff), Memory{}, Decision{Report: &Report{State: v1alpha1.HostStopped}}},
 
 		"a plug is pulled":                    {"ForceStop", placed(), domain(libvirt.StateRunning), Memory{}, Decision{Steps: []Step{StepDestroy}, Again: true}},

@@ -203,6 +203,7 @@ func TestPlanFollowsThePowerState(t *testing.T) {
 		"a paused guest is suspended":                      {suspended, "Paused", halted(libvirt.ReasonPausedByUser), Memory{}, nil, "Save"},
 		"a guest whose disk is full is suspended":          {suspended, "Paused DiskFull", halted(libvirt.ReasonDiskError), Memory{}, nil, "Save"},
 		"a guest of which a snapshot is taken waits":       {suspended, "Running", halted(libvirt.ReasonBetween), Memory{}, nil, "waits"},
+		"a guest that libvirt starts waits":                {suspended, "Running", halted(libvirt.ReasonStarting), Memory{}, nil, "waits"},
 		"a save is waited for":                             {suspended, "Running", halted(libvirt.ReasonSaving), since(time.Minute), nil, "Paused Saving"},
 		"a save that has not halted the guest is too":      {suspended, "Running", runs, since(time.Minute), nil, "Running Saving"},
 		"a save is given up after its deadline":            {suspended, "Paused Saving", halted(libvirt.ReasonSaving), since(time.Hour), nil, "AbortSave"},
@@ -231,6 +232,7 @@ func TestPlanFollowsThePowerState(t *testing.T) {
 		"a guest that crashed and is kept does not go on":      {running, "Running", halted(libvirt.ReasonCrashed), Memory{}, nil, "Failed GuestEnded"},
 		"a guest of which somebody dumps the memory does not":  {running, "Running", halted(libvirt.ReasonDumping), Memory{}, nil, "Paused"},
 		"a guest that somebody saves does not":                 {running, "Running", halted(libvirt.ReasonSaving), Memory{SaveSince: testNow.Add(-time.Hour)}, nil, "Paused"},
+		"a guest that libvirt starts is left to it":            {running, "", halted(libvirt.ReasonStarting), Memory{}, nil, "Paused"},
 		"a guest that suspended itself does not":               {running, "Running", halted(libvirt.ReasonSleeps), Memory{}, nil, "Paused"},
 		"a guest that is being suspended goes on":              {running, "Paused Saving", halted(libvirt.ReasonSaving), since(time.Second), nil, "AbortSave"},
 		"a guest asked to shut down is waited for":             {running, "Stopping", runs, Memory{StopAskedAt: testNow.Add(-time.Second)}, nil, "Stopping"},
@@ -277,5 +279,14 @@ func TestALargeGuestHasLongerToBeSaved(t *testing.T) {
 		if got := saveTime(vm); got != want {
 			t.Errorf("%d bytes: %s, want %s", memory, got, want)
 		}
+	}
+}
+
+// libvirt 9.0 does nothing more with a guest that it was about to start when it was
+// killed, and nothing that it can be told frees it.
+func TestWhatFreesAGuestWhoseStartLibvirtHasForgottenIsSaid(t *testing.T) {
+	r := paused(&Observed{Domain: libvirt.Domain{Name: "demo:web", State: libvirt.StatePaused, Reason: libvirt.ReasonStarting}})
+	if !strings.Contains(r.Message, "remove /run/libvirt/qemu/demo:web.xml") {
+		t.Errorf("it says %q", r.Message)
 	}
 }

@@ -42,7 +42,10 @@ func runs(in Situation, host *v1alpha1.HostStatus) Decision {
 			RequeueAfter: min(left, askAgain),
 		}
 	}
-	return Decision{Report: &Report{State: v1alpha1.HostRunning}}
+	if decision := resize(in, host); decision != nil {
+		return *decision
+	}
+	return Decision{Report: &Report{State: v1alpha1.HostRunning}, RequeueAfter: balloonLook(in)}
 }
 
 // resume lets a paused guest go on that may.

@@ -69,6 +69,9 @@ func end(in Situation, deadline time.Time, last ...Step) Decision {
 		Report:       &Report{State: v1alpha1.HostStopping, Message: "the guest was asked to shut down"},
 		RequeueAfter: min(left, askAgain),
 	}
+	if in.VM.DeletionTimestamp != nil {
+		decision.Report.Reason = v1alpha1.ReasonDeleting
+	}
 	if m.StopAskedAt.IsZero() || in.Now.Sub(m.LastAskedAt) >= askAgain {
 		decision.Steps = asks(in)
 	}

@@ -85,6 +85,7 @@ func foreign(d *Observed) { d.Owned, d.Ownership = false, convert.Ownership{} }
 
 func TestPlan(t *testing.T) {
 	stopping := &Report{State: v1alpha1.HostStopping, Message: "the guest was asked to shut down"}
+	deleting := &Report{State: v1alpha1.HostStopping, Reason: v1alpha1.ReasonDeleting, Message: stopping.Message}
 	for name, c := range map[string]struct {
 		vm     *v1alpha1.VirtualMachine
 		domain *Observed
@@ -124,7 +125,7 @@ func TestPlan(t *testing.T) {
 				Quarantine: "it belongs to a VirtualMachine of another cluster",
 				Report: &Report{
 					State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-					Message: "the host has another domain with this UUID: choose another spec.uuid",
+					Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 				},
 			},
 		},
@@ -132,14 +133,14 @@ func TestPlan(t *testing.T) {
 			vm: placed(), domain: domain(libvirt.StateRunning, foreign),
 			want: Decision{Report: &Report{
 				State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-				Message: "the host has another domain with this UUID: choose another spec.uuid",
+				Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 			}},
 		},
 		"a VM that claims the UUID of another VM's domain is rejected, the domain not judged": {
 			vm: placed(), domain: domain(libvirt.StateRunning, ofAnother),
 			want: Decision{Report: &Report{
 				State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-				Message: "the host has another domain with this UUID: choose another spec.uuid",
+				Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 			}},
 		},
 		"a VM bound elsewhere that claims the UUID of another VM's domain changes nothing": {
@@ -176,17 +177,17 @@ func TestPlan(t *testing.T) {
 		// Deletion.
 		"a deleted VM's guest is asked to shut down": {
 			vm: placed(deleted), domain: domain(libvirt.StateRunning),
-			want: Decision{Steps: []Step{StepAskShutdown}, Report: stopping, RequeueAfter: 10 * time.Second},
+			want: Decision{Steps: []Step{StepAskShutdown}, Report: deleting, RequeueAfter: 10 * time.Second},
 		},
 		"a guest that was asked is waited for": {
 			vm: placed(deleted), domain: domain(libvirt.StateRunning),
 			memory: Memory{StopAskedAt: testNow.Add(-4 * time.Second), LastAskedAt: testNow.Add(-4 * time.Second)},
-			want:   Decision{Report: stopping, RequeueAfter: 10 * time.Second},
+			want:   Decision{Report: deleting, RequeueAfter: 10 * time.Second},
 		},
 		"a guest that does not react is asked again": {
 			vm: placed(deleted), domain: domain(libvirt.StateRunning),
 			memory: Memory{StopAskedAt: testNow.Add(-25 * time.Second), LastAskedAt: testNow.Add(-10 * time.Second)},
-			want:   Decision{Steps: []Step{StepAskShutdown}, Report: stopping, RequeueAfter: 5 * time.Second},
+			want:   Decision{Steps: []Step{StepAskShutdown}, Report: deleting, RequeueAfter: 5 * time.Second},
 		},
 		"a guest that has had its time is switched off and removed": {
 			vm: placed(deleted), domain: domain(libvirt.StateRunning),

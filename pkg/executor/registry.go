@@ -33,7 +33,7 @@ type registry struct {
 	domains map[string]Observed
 	// quarantined are owned domains without a VM, by UUID, with the reason.
 	quarantined map[string]string
-	// reserved is what was accepted and is not seen as a domain yet, by UUID.
+	// reserved is what was accepted and is not seen in a domain's mark yet, by UUID.
 	reserved map[string]v1alpha1.Placement
 	// starting are the domains that are started just now and were not seen to
 	// run yet, by UUID.
@@ -133,7 +133,9 @@ func (r *registry) put(d Observed) bool {
 	before := r.unaccounted(d.UUID)
 	r.touch(d.UUID)
 	r.set(d)
-	delete(r.reserved, d.UUID)
+	if reserved, is := r.reserved[d.UUID]; is && covers(d.Ownership.Granted, reserved.Granted) {
+		delete(r.reserved, d.UUID)
+	}
 	return before || r.unaccounted(d.UUID)
 }
 

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 )
 
 // maxNamed is how many fields a message names.
@@ -19,13 +21,14 @@ const maxNamed = 10
 // guest, nor of a domain that does not tell what it was made of.
 func markRestart(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	changed := pending(in)
+	placedAnew := slices.ContainsFunc(outgrown(in), func(field string) bool { return !slices.Contains(live(in), field) })
 	if len(changed) == 0 {
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionRestartRequired)
 		return
 	}
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionRestartRequired, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSpecChanged,
-		Message:            atNextStart(changed, len(outgrown(in)) > 0),
+		Message:            atNextStart(changed, placedAnew),
 		ObservedGeneration: in.VM.Generation, LastTransitionTime: metav1.NewTime(in.Now.Truncate(time.Second)),
 	})
 }
@@ -38,7 +41,23 @@ func pending(in Situation) []string {
 		return nil
 	}
 	changed, _ := d.Ownership.Spec.Changed(&in.VM.Spec)
-	return changed
+	now := live(in)
+	return slices.DeleteFunc(changed, func(field string) bool { return slices.Contains(now, field) })
+}
+
+// live lists the fields that take effect while the guest runs, or have.
+func live(in Situation) (fields []string) {
+	if !resizable(in) {
+		return nil
+	}
+	cpu, memory := capacity.TakesEffectLive(in.VM.Status.Placement, capacity.Desired(&in.VM.Spec))
+	if cpu {
+		fields = append(fields, "spec.resources.cpu")
+	}
+	if memory {
+		fields = append(fields, "spec.resources.memory")
+	}
+	return fields
 }
 
 // atNextStart says when changed fields take effect.

@@ -58,7 +58,7 @@ type Memory struct {
 	Failures int
 	RetryAt  time.Time
 	Failure  Failure
-	// Attempt is what was tried in vain of pausing, resuming and saving.
+	// Attempt is what was tried in vain of pausing, resuming, saving and resizing.
 	Attempt Attempt
 	// DiskRetryAt is when a guest that stood still for a disk was last let go on.
 	DiskRetryAt time.Time
@@ -70,6 +70,10 @@ type Memory struct {
 	SaveAsked  bool
 	AbortedAt  time.Time
 	AbortError string
+	// Balloon is what the guest's balloon was last told.
+	Balloon Balloon
+	// Refused is the last grant that this host refused to give a running guest.
+	Refused *v1alpha1.GrowthRefusal
 	// Operation is the one that was last asked for: what failed before it does not
 	// hold it back.
 	Operation types.UID
@@ -92,7 +96,7 @@ func (m *Memory) see(d *Observed, asked bool, now time.Time) {
 	active := d != nil && d.State.Active()
 	saving := active && d.State == libvirt.StatePaused && d.Reason == libvirt.ReasonSaving
 	switch {
-	case !saving && !(active && asked):
+	case !saving && (!active || !asked):
 		m.SaveSince, m.SaveAsked, m.AbortedAt, m.AbortError = time.Time{}, false, time.Time{}, ""
 	case m.SaveSince.IsZero():
 		m.SaveSince, m.SaveAsked = now, asked
@@ -137,6 +141,13 @@ const (
 	// StepSuspend pauses the guest, and StepResume lets it go on.
 	StepSuspend Step = "Suspend"
 	StepResume  Step = "Resume"
+	// StepTakeGrant has the domain's mark say what is granted by now, if the host
+	// has it.
+	StepTakeGrant Step = "TakeGrant"
+	// StepPlugCPUs plugs in the vCPUs that the mark says, and StepSetMemory tells
+	// the balloon how much memory to leave the guest.
+	StepPlugCPUs  Step = "PlugCPUs"
+	StepSetMemory Step = "SetMemory"
 	// StepSave begins to save the guest's memory, and does not wait for long.
 	StepSave Step = "Save"
 	// StepAbortSave ends a save that goes on.

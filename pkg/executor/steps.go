@@ -47,6 +47,8 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		return nil
 	case StepSuspend, StepResume:
 		return a.halt(ctx, step, w, in)
+	case StepTakeGrant, StepPlugCPUs, StepSetMemory:
+		return a.resizeStep(ctx, step, w, in)
 	case StepSave:
 		return a.beginSave(ctx, w, in)
 	case StepAbortSave:

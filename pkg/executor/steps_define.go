@@ -24,7 +24,9 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	}
 	look, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	if in.Domain == nil { // a domain that is there holds its share already
+	// A domain that is there holds its share already, unless more was granted since
+	// its guest ended.
+	if in.Domain == nil || !covers(in.Domain.Ownership.Granted, vm.Status.Placement.Granted) {
 		defer func() {
 			a.registry.release(uuid) // from put on, the domain itself counts
 			wake(a.pinsChanged)
@@ -126,5 +128,9 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Re
 	if rejection := checkDomainType(description.DomainTypes, domain); rejection != nil {
 		return "", rejection
 	}
-	return convert.Marshal(domain)
+	text, err := convert.XML(vm, domain)
+	if errors.As(err, &cannot) {
+		return "", invalid("%v", cannot)
+	}
+	return text, err
 }

@@ -36,7 +36,7 @@ func TestAVMThatClaimsAnothersUUIDHarmsNobody(t *testing.T) {
 	}
 	want := &v1alpha1.HostStatus{
 		Epoch: 3, State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit,
-		Message: "the host has another domain with this UUID: choose another spec.uuid",
+		Message: "the host has another domain with this UUID: undefine that one if this VM was imported from it, or choose another spec.uuid",
 	}
 	if diff := cmp.Diff(want, vm.Status.Host); diff != "" {
 		t.Error(diff)

@@ -137,6 +137,9 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 	if err := a.takeSave(w, vm, in.Now); err != nil {
 		return in, err
 	}
+	if r, p := w.memory.Refused, vm.Status.Placement; r != nil && (p == nil || r.Granted != p.Granted.Size()) {
+		w.memory.Refused = nil // it was taken back, or something else is granted
+	}
 	var err error
 	if in.Domain, err = a.look(ctx, vm.DomainUUID()); err != nil {
 		return in, err
@@ -285,6 +288,9 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 		return fmt.Errorf("reporting %s: %w", r.State, err)
 	}
 	w.keep(stored, a.clock.Now())
+	if h := stored.Status.Host; before != nil && h != nil && h.Memory != before.Memory {
+		w.memory.Balloon.SaidAt = in.Now
+	}
 	switch r.State {
 	case v1alpha1.HostRunning, v1alpha1.HostPaused:
 		w.memory.Expected = true

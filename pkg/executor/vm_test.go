@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -106,6 +107,24 @@ func TestEveryStepSurvivesACrash(t *testing.T) {
 		"switching off": {
 			prepare: func(s *stage) { start(s); s.edit(switched) },
 			settled: func(s *stage) bool { return s.said().State == v1alpha1.HostStopped },
+		},
+		"growing": {
+			prepare: func(s *stage) {
+				s.privileged()
+				s.edit(func(vm *v1alpha1.VirtualMachine) {
+					mayGrow(vm)
+					vm.Status.Placement.Granted = capacity.Desired(&vm.Spec)
+				})
+				start(s)
+				s.edited(size(2, "3Gi"))
+				s.granted(2, 3)
+			},
+			settled: func(s *stage) bool {
+				d := Observe(s.host.domains[testUID])
+				want := v1alpha1.GuestSize{CPU: 2, Memory: 3 << 30}
+				return s.said().CPU == 2 && s.said().Memory == 3<<30 && d.VCPUs == 2 && d.CurrentMemory == 3<<30 && d.Ownership.Granted.Size() == want &&
+					s.vm().Status.ObservedGeneration == s.vm().Generation
+			},
 		},
 		"pausing": {
 			prepare: func(s *stage) { start(s); s.edit(shall(v1alpha1.PowerPaused)) },

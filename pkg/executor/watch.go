@@ -188,13 +188,13 @@ func (w *Watch) Disks(ctx context.Context) ([]*v1alpha1.VirtualDisk, bool) {
 	return out, true
 }
 
-// enqueueOperation looks at the operations of the VM that one is asked of.
+// enqueueOperation tells of an operation.
 func enqueueOperation(a *Agent, obj any) {
 	if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
 		obj = gone.Obj
 	}
 	if op, ok := obj.(*v1alpha1.VirtualMachineOperation); ok {
-		a.EnqueueOperations(types.NamespacedName{Namespace: op.Namespace, Name: op.Spec.VirtualMachineName})
+		a.operationChanged(op)
 	}
 }
 

@@ -42,7 +42,7 @@ func (q *inquiry) evictable(ctx context.Context, o *outcome) ([]int, error) {
 func (q *inquiry) makesRoom(ctx context.Context, o *outcome, node fwk.NodeInfo) bool {
 	lower := func(info fwk.PodInfo) bool {
 		other := info.GetPod()
-		return podless.IsProjected(other.Name) && corehelpers.PodPriority(other) < corehelpers.PodPriority(o.pod)
+		return podless.IsProjected(other.Name) && !podless.IsGrowth(other.Name) && corehelpers.PodPriority(other) < corehelpers.PodPriority(o.pod)
 	}
 	if !slices.ContainsFunc(node.GetPods(), lower) {
 		return false

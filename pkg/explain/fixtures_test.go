@@ -84,7 +84,7 @@ func newWorld(tb testing.TB, changes ...func(*config.KubeSchedulerProfile)) *wor
 		ComponentConfig:    *cfg,
 		DynInformerFactory: disks.Factory(hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0))),
 		EventBroadcaster:   events.NewEventBroadcasterAdapterWithContext(ctx, client),
-	}, client, podless.Parts{VMs: noEvents{}, Plugins: plugins.Registry(refuser{}, hosts, disks), Reasons: waiting.New(hosts), PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter()})
+	}, client, podless.Parts{VMs: noEvents{}, Plugins: plugins.Registry(refuser{}, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter()})
 	if err != nil {
 		tb.Fatal(err)
 	}

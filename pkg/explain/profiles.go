@@ -20,6 +20,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/profile"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
@@ -87,6 +88,11 @@ func (refuser) RoundTrip(*http.Request) (*http.Response, error) { return nil, er
 
 // Bind implements vmbinder.Binder.
 func (refuser) Bind(context.Context, podless.Identity, int64, string, *v1alpha1.Placement) error {
+	return errRefused
+}
+
+// Grow implements vmbinder.Binder.
+func (refuser) Grow(context.Context, podless.Identity, int64, string, capacity.Resources) error {
 	return errRefused
 }
 

@@ -15,9 +15,11 @@ const (
 	connectTimeout = 15 * time.Second
 	// alivePoll finds a lost connection whose close callback never came.
 	alivePoll = 5 * time.Second
-	// firstRetry doubles up to lastRetry, with jitter, while libvirt is away.
+	// firstRetry doubles up to lastRetry, with jitter, while libvirt is away: guests
+	// are nobody's to start and stop until it is found to be back, and a try of a
+	// local socket costs next to nothing.
 	firstRetry = 200 * time.Millisecond
-	lastRetry  = 10 * time.Second
+	lastRetry  = 2 * time.Second
 	// callTimeout is for calls whose context has no deadline.
 	callTimeout = 30 * time.Second
 )

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"errors"
+	"strings"
 
 	lv "libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -164,11 +165,8 @@ func observe(d *lv.Domain) (Domain, error) {
 	}
 	out.State, out.Reason = stateOf(state, reason)
 	if !out.State.Active() {
-		if out.Saved, err = d.HasManagedSaveImage(0); err != nil {
-			var e lv.Error
-			if !errors.As(err, &e) || e.Code != lv.ERR_NO_SUPPORT {
-				return Domain{}, err
-			}
+		if out.Saved, err = saved(d); err != nil {
+			return Domain{}, err
 		}
 	}
 	if x.Metadata != nil {
@@ -176,9 +174,17 @@ func observe(d *lv.Domain) (Domain, error) {
 	}
 	if x.VCPU != nil {
 		out.CPU = int64(x.VCPU.Value)
+		out.VCPUs = out.CPU
+		if x.VCPU.Current != 0 {
+			out.VCPUs = int64(x.VCPU.Current)
+		}
 	}
 	if x.Memory != nil {
 		out.Memory = int64(x.Memory.Value) * unitBytes(x.Memory.Unit)
+	}
+	out.CurrentMemory = out.Memory
+	if x.CurrentMemory != nil {
+		out.CurrentMemory = int64(x.CurrentMemory.Value) * unitBytes(x.CurrentMemory.Unit)
 	}
 	if b := x.MemoryBacking; b != nil && b.MemoryHugePages != nil {
 		for _, page := range b.MemoryHugePages.Hugepages {
@@ -190,4 +196,37 @@ func observe(d *lv.Domain) (Domain, error) {
 	}
 	out.Binding = bindingOf(&x, out.Memory, max(out.PageSize, 1<<10))
 	return out, nil
+}
+
+// saved says whether the domain's memory is saved. What a save left that never
+// came to its end, as after a loss of the host's power, is not a guest's memory:
+// libvirt would throw it away at the next start, without a word.
+func saved(d *lv.Domain) (bool, error) {
+	has, err := d.HasManagedSaveImage(0)
+	switch {
+	case isCode(err, lv.ERR_NO_SUPPORT):
+		return false, nil
+	case err != nil || !has:
+		return false, err
+	}
+	_, err = d.ManagedSaveGetXMLDesc(0)
+	var e lv.Error
+	return !errors.As(err, &e) || !cutShort(e), nil
+}
+
+// cutShort says whether libvirt means that what it read of a save was never
+// finished. It has no code for that: the words are those of
+// src/qemu/qemu_saveimage.c. A libvirtd that speaks another language is not
+// understood, and the memory then taken for one that cannot be restored, which is
+// kept.
+func cutShort(e lv.Error) bool {
+	if e.Code != lv.ERR_OPERATION_FAILED {
+		return false
+	}
+	return strings.Contains(e.Message, "save image is incomplete") || strings.Contains(e.Message, "failed to read qemu header")
+}
+
+func isCode(err error, code lv.ErrorNumber) bool {
+	var e lv.Error
+	return errors.As(err, &e) && e.Code == code
 }

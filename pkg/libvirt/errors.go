@@ -25,6 +25,9 @@ var (
 	ErrUnsupported = errors.New("libvirt does not support it")
 	// ErrAgentUnavailable: the domain has no guest agent, or it does not answer.
 	ErrAgentUnavailable = errors.New("the guest agent does not answer")
+	// ErrAgentUnanswered, an ErrAgentUnavailable: there is a channel to the agent, and
+	// what it was asked may wait there: it may yet do it.
+	ErrAgentUnanswered = fmt.Errorf("%w, and may yet do what it was asked", ErrAgentUnavailable)
 	// ErrUnknownKey: no keyboard has a key of that name.
 	ErrUnknownKey = errors.New("there is no such key")
 	// ErrNoScreen: the domain has no video device.

@@ -157,20 +157,22 @@ func (c *connection) askAgent(ctx context.Context, uuid, doing string, fn func(*
 			err = fn(d)
 		}
 		var e lv.Error
-		if errors.As(err, &e) && agentErrors[e.Code] {
-			return &Error{Doing: doing, Code: int(e.Code), Message: e.Message, kind: ErrAgentUnavailable}
+		if errors.As(err, &e) && agentErrors[e.Code] != nil {
+			return &Error{Doing: doing, Code: int(e.Code), Message: e.Message, kind: agentErrors[e.Code]}
 		}
 		return err
 	})
 }
 
 // agentErrors are what libvirt says when a domain has no agent, or one that does
-// not answer.
-var agentErrors = map[lv.ErrorNumber]bool{
-	lv.ERR_ARGUMENT_UNSUPPORTED:  true, // no channel for one
-	lv.ERR_AGENT_UNRESPONSIVE:    true,
-	lv.ERR_AGENT_UNSYNCED:        true,
-	lv.ERR_AGENT_COMMAND_TIMEOUT: true,
+// not answer. One that has answered before is not asked first whether it is there,
+// so that what was asked waits on the channel of a guest that hangs, and is done
+// when that goes on.
+var agentErrors = map[lv.ErrorNumber]error{
+	lv.ERR_ARGUMENT_UNSUPPORTED:  ErrAgentUnavailable, // no channel for one
+	lv.ERR_AGENT_UNRESPONSIVE:    ErrAgentUnanswered,
+	lv.ERR_AGENT_UNSYNCED:        ErrAgentUnanswered,
+	lv.ERR_AGENT_COMMAND_TIMEOUT: ErrAgentUnanswered,
 }
 
 // Counters implements Host.

@@ -101,6 +101,9 @@ func (s *session) listen(publish func(Event)) error {
 	heard(s.conn.DomainEventAgentLifecycleRegister(nil, func(_ *lv.Connect, d *lv.Domain, _ *lv.DomainEventAgentLifecycle) {
 		tell(d, Event{Kind: EventAgent})
 	}))
+	heard(s.conn.DomainEventBalloonChangeRegister(nil, func(_ *lv.Connect, d *lv.Domain, _ *lv.DomainEventBalloonChange) {
+		tell(d, Event{Kind: EventBalloon})
+	}))
 	heard(s.conn.DomainEventWatchdogRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventWatchdog) {
 		tell(d, watchdog(e))
 	}))

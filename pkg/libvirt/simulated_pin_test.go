@@ -56,7 +56,7 @@ func TestAPlacedDomainIsBoundOnASimulatedHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := libvirt.Domain{
-		Name: "default:placed", UUID: guestUUID, ID: 1, State: libvirt.StateRunning, CPU: 4, Memory: 1 << 30, PageSize: 2 << 20,
+		Name: "default:placed", UUID: guestUUID, ID: 1, State: libvirt.StateRunning, CPU: 4, VCPUs: 4, Memory: 1 << 30, CurrentMemory: 1 << 30, PageSize: 2 << 20,
 		Binding: libvirt.Binding{
 			VCPUs: map[int]string{0: "0", 1: "8", 2: "4-5,12-13", 3: "4-5,12-13"}, Emulator: "1,9",
 			Cells: []libvirt.BoundMemory{{Cell: 0, Memory: 768 << 20}, {Cell: 1, Memory: 256 << 20}},

@@ -32,7 +32,7 @@ var pauseReasons = map[lv.DomainPausedReason]string{
 	lv.DOMAIN_PAUSED_POSTCOPY:        ReasonBetween,
 	lv.DOMAIN_PAUSED_SNAPSHOT:        ReasonBetween,
 	lv.DOMAIN_PAUSED_SHUTTING_DOWN:   ReasonBetween,
-	lv.DOMAIN_PAUSED_STARTING_UP:     ReasonBetween,
+	lv.DOMAIN_PAUSED_STARTING_UP:     ReasonStarting,
 	lv.DOMAIN_PAUSED_POSTCOPY_FAILED: "a migration failed half-way",
 }
 

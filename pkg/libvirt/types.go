@@ -57,6 +57,10 @@ const (
 	ReasonWatchdog = "its watchdog expired"
 	// ReasonBetween: libvirt is at work on it and lets it go on by itself.
 	ReasonBetween = "libvirt is at work on it"
+	// ReasonStarting: libvirt is about to run it. That lasts for good where libvirtd
+	// was killed before it had a process for the guest: libvirt 9.0 then neither
+	// starts nor ends it.
+	ReasonStarting = "libvirt is starting it"
 	// ReasonUnknown: libvirt does not know.
 	ReasonUnknown = "libvirt does not say why"
 )
@@ -84,14 +88,19 @@ type Domain struct {
 	// Reason is a word for how the domain came into its state.
 	Reason string
 	// Saved is true when the guest is ended and its memory is saved on the host:
-	// Start goes on from there.
+	// Start goes on from there. A save that never came to its end is none.
 	Saved bool
 	// Metadata is the XML inside <metadata>; it holds the ownership mark.
 	Metadata string
 	// CPU is the maximum number of virtual CPUs.
 	CPU int64
+	// VCPUs is how many of them are plugged in.
+	VCPUs int64
 	// Memory is the guest's maximum memory in bytes.
 	Memory int64
+	// CurrentMemory is what the balloon leaves the guest of it, in bytes, as the
+	// guest last said; what it is defined with while it does not run.
+	CurrentMemory int64
 	// PageSize is the size in bytes of the hugepages the guest's memory lies
 	// in, and 0 for ordinary memory.
 	PageSize int64
@@ -205,6 +214,8 @@ const (
 	// EventRebooted: the guest was reset, by itself or by somebody; its domain
 	// runs on.
 	EventRebooted EventKind = "Rebooted"
+	// EventBalloon: the guest's balloon has taken memory from it or given some back.
+	EventBalloon EventKind = "Balloon"
 	// EventAgent: the guest agent's channel was opened or closed.
 	EventAgent EventKind = "Agent"
 	// EventWatchdog: the guest's watchdog has fired.

@@ -29,3 +29,7 @@ func Registry(b vmbinder.Binder, f *fleet.Fleet, d *disklocality.Disks) framewor
 		vmpreemption.Name:      vmpreemption.New(f),
 	}
 }
+
+// Growth are the plugins that decide whether a VM may grow on its host, and bind
+// what it is to have more: their own settings hold for that too.
+func Growth() []string { return []string{hostresources.Name, vmbinder.Name} }

@@ -24,6 +24,9 @@ type Writer interface {
 	// Pending says why the VM waits (scheduled may be nil) and for which host
 	// room is being made ("" for none).
 	Pending(ctx context.Context, vm Identity, scheduled *metav1.Condition, nominatedNodeName string) error
+	// GrowthPending says why the VM does not grow yet to what its spec of the
+	// condition's generation asks for.
+	GrowthPending(ctx context.Context, vm Identity, pending *metav1.Condition) error
 	// Evict asks the VM's host to stop the guest and give its slot back.
 	Evict(ctx context.Context, vm Identity, reason, message string) error
 }
@@ -76,6 +79,9 @@ func (p *pods) identify(name string) (*corev1.Pod, Identity, error) {
 	}
 	id, ok := ParsePod(pod.Namespace, pod.Name, pod.UID)
 	if !ok {
+		id, _, ok = ParseGrowth(pod.Namespace, pod.Name, pod.UID)
+	}
+	if !ok {
 		return nil, Identity{}, fmt.Errorf("projected pod %s/%s has UID %q: %w", p.namespace, name, pod.UID, ErrUnsupportedWrite)
 	}
 	return pod, id, nil
@@ -102,11 +108,15 @@ func (p *pods) Patch(ctx context.Context, name string, pt types.PatchType, data 
 	if hasCondition(&patched.Status, corev1.DisruptionTarget) && !hasCondition(&pod.Status, corev1.DisruptionTarget) {
 		return patched, nil
 	}
+	growth := IsGrowth(name)
 	var scheduled *metav1.Condition
 	for i := range patched.Status.Conditions {
 		if c := &patched.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			if c = p.core.said.put(pod, c); c != nil {
 				vm := vmCondition(c)
+				if growth {
+					vm = growthCondition(c, pod.Generation)
+				}
 				scheduled = &vm
 			}
 		}
@@ -116,7 +126,16 @@ func (p *pods) Patch(ctx context.Context, name string, pt types.PatchType, data 
 		// wakes the scheduler.
 		return pod, nil
 	}
-	if err := p.core.writer.Pending(ctx, id, scheduled, patched.Status.NominatedNodeName); err != nil {
+	if growth {
+		// No room is made for it: there is nothing but its condition.
+		if scheduled == nil {
+			return pod, nil
+		}
+		err = p.core.writer.GrowthPending(ctx, id, scheduled)
+	} else {
+		err = p.core.writer.Pending(ctx, id, scheduled, patched.Status.NominatedNodeName)
+	}
+	if err != nil {
 		if scheduled != nil {
 			p.core.said.lost(pod.UID)
 		}
@@ -125,8 +144,12 @@ func (p *pods) Patch(ctx context.Context, name string, pt types.PatchType, data 
 	return patched, nil
 }
 
-// Delete asks for the eviction of a VM. It never deletes the VM.
+// Delete asks for the eviction of a VM. It never deletes the VM. What a VM is to
+// have more is nobody's victim.
 func (p *pods) Delete(ctx context.Context, name string, _ metav1.DeleteOptions) error {
+	if IsGrowth(name) {
+		return p.refuse("deleting", name)
+	}
 	_, id, err := p.identify(name)
 	if err != nil {
 		return victimGone(err)

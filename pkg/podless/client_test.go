@@ -34,6 +34,11 @@ func (w *recordingWriter) Pending(_ context.Context, vm Identity, c *metav1.Cond
 	return nil
 }
 
+func (w *recordingWriter) GrowthPending(_ context.Context, vm Identity, c *metav1.Condition) error {
+	w.calls = append(w.calls, fmt.Sprintf("growth of %s/%s epoch %d: %s=%s %s %q of generation %d", vm.Namespace, vm.Name, vm.Epoch, c.Type, c.Status, c.Reason, c.Message, c.ObservedGeneration))
+	return nil
+}
+
 func (w *recordingWriter) Evict(_ context.Context, vm Identity, reason, _ string) error {
 	w.calls = append(w.calls, fmt.Sprintf("evict %s/%s epoch %d: %s", vm.Namespace, vm.Name, vm.Epoch, reason))
 	return nil

@@ -72,7 +72,9 @@ func NUMARequestOf(pod *corev1.Pod) (numa.Request, error) {
 	if !special {
 		// What cannot be read as a number is 0: annotations have written it.
 		overhead, _ := strconv.ParseInt(pod.Annotations[overheadAnnotation], 10, 64)
-		return floating(RequestOf(pod), overhead), nil
+		r := floating(RequestOf(pod), overhead)
+		r.Grows = IsGrowth(pod.Name)
+		return r, nil
 	}
 	var r numa.Request
 	if err := json.Unmarshal([]byte(text), &r); err != nil {

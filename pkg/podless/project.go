@@ -66,7 +66,7 @@ func projectMeta(vm *v1alpha1.VirtualMachine) metav1.ObjectMeta {
 
 func projectSpec(vm *v1alpha1.VirtualMachine, priority Priority) corev1.PodSpec {
 	spec := corev1.PodSpec{
-		SchedulerName:             vm.Spec.SchedulerName,
+		SchedulerName:             schedulerName(vm),
 		NodeSelector:              vm.Spec.NodeSelector,
 		Affinity:                  withoutHosts(vm.Spec.Affinity, vm.Status.ExcludedHosts),
 		Tolerations:               tolerations(vm.Spec.Tolerations),
@@ -78,9 +78,6 @@ func projectSpec(vm *v1alpha1.VirtualMachine, priority Priority) corev1.PodSpec 
 			Name:      containerName,
 			Resources: corev1.ResourceRequirements{Requests: requests(capacity.Request(Desired(vm), vm.Status.Placement))},
 		}},
-	}
-	if spec.SchedulerName == "" {
-		spec.SchedulerName = v1alpha1.DefaultSchedulerName
 	}
 	if Member(vm) {
 		spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &vm.Spec.SchedulingGroup.PodGroupName}

@@ -40,6 +40,9 @@ func newRecorder(r events.EventRecorderLogger, said *sayings, placed PlacedEvent
 // reasonScheduled is kube-scheduler's for a Pod that was bound.
 const reasonScheduled = "Scheduled"
 
+// reasonGrowthGranted is for a VM whose host has room for what it asks for more.
+const reasonGrowthGranted = "GrowthGranted"
+
 // Eventf implements events.EventRecorder.
 func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
 	if reason == reasonScheduled && eventType == corev1.EventTypeNormal && !r.placed.TryAccept() {
@@ -61,6 +64,14 @@ func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, 
 			return
 		}
 		note, args = "%s", []any{clip(text, validation.NoteLengthLimit)}
+	}
+	if pod, ok := regarding.(podLike); ok && IsGrowth(pod.GetName()) {
+		switch reason {
+		case "FailedScheduling":
+			reason, action = v1alpha1.ReasonGrowthWaits, "Growing"
+		case reasonScheduled:
+			reason, action, note, args = reasonGrowthGranted, "Growing", "Its host grants the guest what it asks for more", nil
+		}
 	}
 	named := make([]any, len(args))
 	for i, arg := range args {
@@ -114,6 +125,8 @@ func reference(obj runtime.Object) runtime.Object {
 		Namespace: pod.GetNamespace(), Name: VMName(pod.GetName()), ResourceVersion: pod.GetResourceVersion(),
 	}
 	if id, ok := ParsePod(pod.GetNamespace(), pod.GetName(), pod.GetUID()); ok {
+		ref.UID = id.UID
+	} else if id, _, ok := ParseGrowth(pod.GetNamespace(), pod.GetName(), pod.GetUID()); ok {
 		ref.UID = id.UID
 	}
 	return ref

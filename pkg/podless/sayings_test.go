@@ -112,6 +112,13 @@ func (h *talk) Pending(_ context.Context, _ Identity, c *metav1.Condition, nomin
 	return nil
 }
 
+// GrowthPending implements Writer.
+func (h *talk) GrowthPending(_ context.Context, _ Identity, c *metav1.Condition) error {
+	h.writes = append(h.writes, c.Message)
+	h.vm.Status.Conditions = []metav1.Condition{*c}
+	return h.indexer.Add(ProjectGrowth(h.vm, defaultPriority))
+}
+
 // Evict implements Writer.
 func (*talk) Evict(context.Context, Identity, string, string) error { return nil }
 

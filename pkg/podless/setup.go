@@ -3,6 +3,7 @@ package podless
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,9 @@ type Parts struct {
 	Writer Writer
 	// Plugins are those that profiles may name besides kube-scheduler's own.
 	Plugins frameworkruntime.Registry
+	// Growth are the plugins that decide, in profiles that have them, whether a VM
+	// may grow on its host; they include the one that binds.
+	Growth []string
 	// Reasons says why VMs wait.
 	Reasons Reasons
 	// PlacedEvents limits the events that VMs were placed.
@@ -81,11 +85,12 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	cc := cfg.Complete()
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
 		func(name string) events.EventRecorderLogger {
-			return newRecorder(cc.EventBroadcaster.NewRecorder(name), said, p.PlacedEvents)
+			// Events are reported by the profile that the VM chose.
+			return newRecorder(cc.EventBroadcaster.NewRecorder(strings.TrimPrefix(name, growthProfiles)), said, p.PlacedEvents)
 		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),
-		scheduler.WithProfiles(cc.ComponentConfig.Profiles...),
+		scheduler.WithProfiles(withGrowth(cc.ComponentConfig.Profiles, p.Growth)...),
 		scheduler.WithPercentageOfNodesToScore(cc.ComponentConfig.PercentageOfNodesToScore),
 		scheduler.WithFrameworkOutOfTreeRegistry(p.Plugins),
 		scheduler.WithPodMaxBackoffSeconds(cc.ComponentConfig.PodMaxBackoffSeconds),

@@ -122,10 +122,7 @@ func (s *source) ListWithContext(ctx context.Context, _ metav1.ListOptions) (run
 	s.pending = nil
 	list := &corev1.PodList{
 		ListMeta: metav1.ListMeta{ResourceVersion: strconv.FormatUint(s.version, 10)},
-		Items:    make([]corev1.Pod, 0, len(s.translator.shown)),
-	}
-	for _, pod := range s.translator.shown {
-		list.Items = append(list.Items, *pod)
+		Items:    s.translator.all(),
 	}
 	return list, nil
 }

@@ -7,24 +7,34 @@ package policy
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/convert/document"
 	"domus.dev/domus/pkg/convert/tree"
 )
 
 // CheckVirtualMachine checks the spec of a VM whose namespace has the level.
 // A domain that cannot be read is refused with the paths of what is wrong.
 func CheckVirtualMachine(vm *v1alpha1.VirtualMachine, level v1alpha1.PolicyLevel) field.ErrorList {
-	domain, errs := convert.UserDomain(vm)
+	domain, others, errs := convert.UserDocument(vm)
 	if len(errs) == 0 {
-		errs = Check(domain, level, vm.Namespace, convert.DomainPath)
+		errs = append(Check(domain, level, vm.Namespace, convert.DomainPath), checkOthers(others, level, convert.DomainPath)...)
 	}
-	if len(errs) == 0 {
+	switch {
+	case len(errs) > 0:
+	case len(others) == 0:
 		errs = tree.Lost(domain, convert.DomainPath)
+	default:
+		// A correction that changes what a key says, or that a key could say,
+		// is refused here, so that none reaches what typed fields own.
+		_, errs = document.Marshal(domain, others, convert.DomainPath)
 	}
 	if level != v1alpha1.PolicyPrivileged {
 		for _, rule := range resourceRules {
@@ -63,6 +73,42 @@ func Check(domain *libvirtxml.Domain, level v1alpha1.PolicyLevel, namespace stri
 	}
 	return errs
 }
+
+// checkOthers refuses, at every level but privileged, what the objects of a
+// domain say past the keys that the list names: it is libvirt XML of any kind.
+// It is refused below keys that are allowed with all that they hold, too.
+func checkOthers(others tree.Others, level v1alpha1.PolicyLevel, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, path := range slices.Sorted(maps.Keys(others)) {
+		here := at
+		if path != "" {
+			here = here.Child(path)
+		}
+		here = here.Child(tree.OtherKey)
+		if why, ok := ownedAround(path); ok {
+			errs = append(errs, field.Forbidden(here, "is not the user's to set: "+why))
+		} else if level != v1alpha1.PolicyPrivileged {
+			errs = append(errs, refused(tree.OtherKey, here))
+		}
+	}
+	return errs
+}
+
+// ownedAround says why an object is not the user's, when it is not.
+func ownedAround(path string) (string, bool) {
+	pattern := index.ReplaceAllString(path, "[]")
+	if why, ok := owned[pattern]; ok {
+		return why, true
+	}
+	for parent := range parents(pattern) {
+		if why, ok := owned[parent]; ok {
+			return why, true
+		}
+	}
+	return "", false
+}
+
+var index = regexp.MustCompile(`\[[0-9]+\]`)
 
 // remedy is what a person can do about anything that only restricted refuses.
 var remedy = fmt.Sprintf("label the namespace %s=%s to allow host access, or remove it",

@@ -92,6 +92,23 @@ func TestAnAnswerIsBounded(t *testing.T) {
 	}
 }
 
+func TestMemoryBeyondTheBalloonIsForThePrivileged(t *testing.T) {
+	upTo := func(most string) *v1alpha1.VirtualMachine {
+		vm := machine(t, "type: kvm")
+		vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 1, Memory: resource.MustParse("1Gi"), MaxCPU: 64, MaxMemory: ptr.To(resource.MustParse(most))}
+		return vm
+	}
+	compare(t, upTo("1024Mi"), v1alpha1.PolicyRestricted)
+	compare(t, upTo("2Gi"), v1alpha1.PolicyPrivileged)
+	compare(t, upTo("2Gi"), v1alpha1.PolicyRestricted,
+		`spec.resources.maxMemory: Invalid value: "2Gi": must be no more than memory (1Gi), since a guest may ignore its balloon, at policy level restricted, or label the namespace domus.dev/policy-level=privileged`)
+	less := upTo("2Gi")
+	less.Spec.Resources.Overhead = ptr.To(resource.MustParse("66Mi"))
+	less.Spec.Resources.MaxMemory = ptr.To(resource.MustParse("1Gi"))
+	// 64 vCPUs may come, 4 MiB each.
+	compare(t, less, v1alpha1.PolicyRestricted, `spec.resources.overhead: Invalid value: "66Mi": must be at least 317Mi`)
+}
+
 func TestAnOverheadIsAtLeastWhatIsComputed(t *testing.T) {
 	withOverhead := func(amount, domain string) *v1alpha1.VirtualMachine {
 		vm := machine(t, domain)

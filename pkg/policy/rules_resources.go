@@ -25,6 +25,19 @@ var resourceRules = []resourceRule{
 		why:   "QEMU takes what it needs, whatever was granted: less is taken from the host's other guests",
 		check: checkOverhead,
 	},
+	{
+		says:  "`maxMemory` is no more than `memory`",
+		why:   "a guest is kept from the memory beyond by its own balloon driver alone, and one that ignores it takes it from the host's other guests ([growth.md](growth.md))",
+		check: checkMaxMemory,
+	},
+}
+
+func checkMaxMemory(spec *v1alpha1.VirtualMachineSpec) field.ErrorList {
+	most, memory := spec.Resources.MaxMemory, spec.Resources.Memory
+	if most == nil || most.Cmp(memory) <= 0 {
+		return nil
+	}
+	return field.ErrorList{value(resourcesPath.Child("maxMemory"), most.String(), "must be no more than memory ("+memory.String()+"), since a guest may ignore its balloon,")}
 }
 
 func checkOverhead(spec *v1alpha1.VirtualMachineSpec) field.ErrorList {

@@ -10,10 +10,13 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/virtctl/completion"
+	"domus.dev/domus/pkg/virtctl/convert"
 	"domus.dev/domus/pkg/virtctl/describe"
 	"domus.dev/domus/pkg/virtctl/explain"
+	"domus.dev/domus/pkg/virtctl/export"
 	"domus.dev/domus/pkg/virtctl/fit"
 	"domus.dev/domus/pkg/virtctl/get"
+	"domus.dev/domus/pkg/virtctl/importer"
 	"domus.dev/domus/pkg/virtctl/password"
 	"domus.dev/domus/pkg/virtctl/power"
 	"domus.dev/domus/pkg/virtctl/restart"
@@ -31,6 +34,7 @@ const (
 	look  = "look"
 	reach = "reach"
 	place = "place"
+	files = "files"
 )
 
 // NewCommand returns the root command. It understands kubectl's flags for
@@ -45,7 +49,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 	root := &cobra.Command{
 		Use:           "virtctl COMMAND",
 		Short:         "Manage VirtualMachines",
-		Long:          "Manage VirtualMachines: have them run and stop, see how they are, and reach their\nguests.\n\nExit codes: 0 done, 1 error, 2 wrong command line, 3 no such VM, 4 timed out,\n5 refused.",
+		Long:          "Manage VirtualMachines: have them run and stop, see how they are, and reach their\nguests.\n\nExit codes: 0 done, 1 error, 2 wrong command line, 3 no such VM, 4 timed out,\n5 refused, 6 some of several failed.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: as.display},
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -64,6 +68,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 		&cobra.Group{ID: look, Title: "How VMs are:"},
 		&cobra.Group{ID: reach, Title: "Reaching the guest:"},
 		&cobra.Group{ID: place, Title: "Placement:"},
+		&cobra.Group{ID: files, Title: "From libvirt and back:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
@@ -95,6 +100,11 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 	add(place,
 		explain.New(config, streams),
 		fit.New(config, streams),
+	)
+	add(files,
+		convert.New(streams),
+		importer.New(config, streams),
+		export.New(config, streams),
 	)
 	add("",
 		completion.New(as.plugin, streams),

@@ -77,7 +77,7 @@ func TestOperationsOnARealGuest(t *testing.T) {
 	t.Cleanup(func() { remove(t, name) })
 	create(t, vm)
 	guest := &watched{t: t, name: name}
-	guest.boots(1)
+	guest.boots()
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
 
 	for _, step := range []struct {
@@ -115,14 +115,14 @@ func (w *watched) catchUp() {
 	w.booted, w.off = strings.Count(env.console(w.name), banner), strings.Count(env.console(w.name), farewell)
 }
 
-// boots waits until it has booted n times more, and is watched not to again.
-func (w *watched) boots(n int) {
+// boots waits until it has booted once more, and is watched not to again.
+func (w *watched) boots() {
 	w.t.Helper()
 	g := NewWithT(w.t)
 	count := func() int { return strings.Count(env.console(w.name), banner) - w.booted }
-	g.Eventually(count).WithTimeout(bootTime).Should(BeNumerically(">=", n))
-	g.Consistently(count).WithTimeout(stillTime).Should(Equal(n))
-	w.booted += n
+	g.Eventually(count).WithTimeout(bootTime).Should(BeNumerically(">=", 1))
+	g.Consistently(count).WithTimeout(stillTime).Should(Equal(1))
+	w.booted++
 }
 
 // saidGoodbye says whether it has been asked to go since.
@@ -197,7 +197,7 @@ func reset(t *testing.T, w *watched) {
 	process, before := w.process(), w.vm()
 	op := request(t, w.name, "reset", v1alpha1.OperationReset)
 	g.Expect(op).To(success(), op.Status.Message)
-	w.boots(1)
+	w.boots()
 	g.Expect(w.saidGoodbye()).To(BeFalse())
 	g.Expect(w.process()).To(Equal(process), "its QEMU is another one")
 	g.Expect(w.vm().Status.Host.StartedAt).To(Equal(before.Status.Host.StartedAt))
@@ -208,7 +208,7 @@ func restart(t *testing.T, w *watched) {
 	process, before := w.process(), w.vm()
 	op := request(t, w.name, "restart", v1alpha1.OperationRestart)
 	g.Expect(op).To(success(), op.Status.Message)
-	w.boots(1)
+	w.boots()
 	g.Expect(w.saidGoodbye()).To(BeTrue(), "it was switched off, not shut down")
 	g.Expect(w.process()).NotTo(Or(BeZero(), Equal(process)))
 	after := w.vm()
@@ -217,18 +217,32 @@ func restart(t *testing.T, w *watched) {
 	g.Expect(after.Status.Placement).To(Equal(before.Status.Placement))
 }
 
-// sendKey presses what the guest takes for its power button: any key.
+// sendKey presses keys that the guest tells of, and those that make its kernel
+// boot anew.
 func sendKey(t *testing.T, w *watched) {
 	g := NewWithT(t)
-	op := request(t, w.name, "key", v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
-		op.Spec.SendKey = &v1alpha1.SendKey{Keys: []string{"KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_DELETE"}}
-	})
-	g.Expect(op).To(success(), op.Status.Message)
-	g.Eventually(w.saidGoodbye).WithTimeout(settleTime).Should(BeTrue(), "it did not hear the keys")
-	w.boots(1) // as runPolicy says
-	g.Eventually(get(t, w.name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
+	process := w.process()
+	press := func(name string, keys ...string) {
+		t.Helper()
+		op := request(t, w.name, name, v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
+			op.Spec.SendKey = &v1alpha1.SendKey{Keys: keys}
+		})
+		g.Expect(op).To(success(), op.Status.Message)
+	}
+	console := func() string { return env.console(w.name) }
+	press("keys", "KEY_LEFTSHIFT", "KEY_A")
+	for _, code := range []int{42, 30} {
+		g.Eventually(console).WithTimeout(settleTime).Should(ContainSubstring(fmt.Sprintf("DOMUS-GUEST-KEY %d\r\n", code)), "it did not hear the key")
+	}
+	press("power-key", "KEY_POWER")
+	g.Eventually(console).WithTimeout(settleTime).Should(ContainSubstring("DOMUS-GUEST-KEY 116\r\n"), "it did not hear the key")
+	g.Expect(w.saidGoodbye()).To(BeFalse(), "it takes its keyboard for its power button")
+	press("control-alt-delete", "KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_DELETE")
+	w.boots()
+	g.Expect(w.saidGoodbye()).To(BeFalse(), "it was asked to shut down")
+	g.Expect(w.process()).To(Equal(process), "its QEMU is another one")
 
-	op = request(t, w.name, "no-key", v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
+	op := request(t, w.name, "no-key", v1alpha1.OperationSendKey, func(op *v1alpha1.VirtualMachineOperation) {
 		op.Spec.SendKey = &v1alpha1.SendKey{Keys: []string{"KEY_ANY"}}
 	})
 	g.Expect(op.Status.Reason).To(Equal(v1alpha1.ReasonOperationRefused))
@@ -241,7 +255,7 @@ func forceStop(t *testing.T, w *watched) {
 	op := request(t, w.name, "stop", v1alpha1.OperationForceStop)
 	g.Expect(op).To(success(), op.Status.Message)
 	g.Expect(w.process()).NotTo(Equal(process))
-	w.boots(1) // powerState is Running
+	w.boots() // powerState is Running
 	g.Expect(w.saidGoodbye()).To(BeFalse(), "it was asked to shut down")
 	g.Eventually(get(t, w.name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
 }
@@ -260,7 +274,7 @@ func hang(t *testing.T, w *watched) {
 	op = request(t, w.name, "hang-stop", v1alpha1.OperationForceStop)
 	g.Expect(op).To(success(), op.Status.Message)
 	g.Expect(w.process()).NotTo(Equal(process))
-	w.boots(1)
+	w.boots()
 	g.Eventually(get(t, w.name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
 }
 
@@ -279,6 +293,6 @@ func restartAcrossADeath(t *testing.T, w *watched) {
 		op, err := operation(t, "restart-2")
 		return string(op.Status.Phase) + " " + op.Status.Reason, err
 	}).WithTimeout(bootTime).Should(Equal("Succeeded "))
-	w.boots(1)
+	w.boots()
 	g.Expect(w.process()).NotTo(Or(BeZero(), Equal(process)))
 }

@@ -55,6 +55,23 @@ func ask(pid int, timeout time.Duration) (word, error) {
 	return w, err
 }
 
+// count asks the guest how many lines of one of its files have the text.
+func count(pid int, text, file string, timeout time.Duration) (int, error) {
+	lines := 0
+	number := questions.Add(1)
+	found := regexp.MustCompile(fmt.Sprintf(`LINES-%d ([0-9]+) END`, number))
+	ask := fmt.Sprintf("\necho LINES-%d $(grep -cF '%s' %s) END\n", number, text, file)
+	err := converse(pid, ask, timeout, func(said string) bool {
+		parts := found.FindStringSubmatch(said)
+		if parts == nil {
+			return false
+		}
+		lines, _ = strconv.Atoi(parts[1])
+		return true
+	})
+	return lines, err
+}
+
 // converse types a line on the guest's console, again and again, until enough
 // has been said.
 func converse(pid int, line string, timeout time.Duration, enough func(said string) bool) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -42,6 +43,13 @@ var tiny = map[string]any{
 	"readOnly":  true,
 	"shareable": true,
 }
+
+// withAgent is the disk of a guest with an agent.
+var withAgent = func() map[string]any {
+	disk := maps.Clone(tiny)
+	disk["source"] = map[string]any{"volume": map[string]any{"pool": "default", "volume": "demo.agent.qcow2"}}
+	return disk
+}()
 
 // newVM is a VM on a host of a kind: real or simulated.
 func newVM(name, kind string, disks ...any) (*v1alpha1.VirtualMachine, error) {
@@ -90,8 +98,12 @@ func named(name string) *v1alpha1.VirtualMachine {
 
 // setPower asks for a power state, and leaves the rest of the spec alone.
 func setPower(ctx context.Context, name string, state v1alpha1.PowerState) error {
-	patch := fmt.Appendf(nil, `{"spec":{"powerState":%q}}`, state)
-	return env.Patch(ctx, named(name), client.RawPatch("application/merge-patch+json", patch))
+	return patchSpec(ctx, name, fmt.Sprintf(`{"powerState":%q}`, state))
+}
+
+// patchSpec merges JSON into the spec.
+func patchSpec(ctx context.Context, name, spec string) error {
+	return env.Patch(ctx, named(name), client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"spec":%s}`, spec)))
 }
 
 // remove deletes the VM, if it is there, and waits until nothing of it is left.
@@ -117,7 +129,7 @@ func within(t *testing.T, timeout time.Duration, what string, holds func() strin
 
 // await is within for who goes on after a failure.
 func await(timeout time.Duration, holds func() string) string {
-	for deadline := time.Now().Add(timeout); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(200 * time.Millisecond) {
 		why := holds()
 		if why == "" || time.Now().After(deadline) {
 			return why

@@ -2,14 +2,9 @@ package faults
 
 import (
 	"context"
-	"fmt"
 	"testing"
-	"time"
-
-	"k8s.io/utils/ptr"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/test/internal/live"
 )
 
 // States of VMs whose guests stand still, are saved, or are not started again
@@ -18,12 +13,12 @@ var (
 	isPaused    = state{name: "paused", shared: true, reach: runThen(v1alpha1.PowerPaused, paused)}
 	isSuspended = state{name: "suspended", shared: true, reach: runThen(v1alpha1.PowerSuspended, suspended)}
 	// The next three run.
-	isManual    = state{name: "running, Manual", shared: true, reach: runUnder(v1alpha1.RunManual)}
-	isOnFailure = state{name: "running, OnFailure", shared: true, reach: runUnder(v1alpha1.RunOnFailure)}
-	isOnce      = state{name: "running, Once", shared: true, reach: runUnder(v1alpha1.RunOnce)}
+	isManual    = state{name: "running, Manual", shared: true, create: under(v1alpha1.RunManual), reach: runUnder(v1alpha1.RunManual)}
+	isOnFailure = state{name: "running, OnFailure", shared: true, create: under(v1alpha1.RunOnFailure), reach: runUnder(v1alpha1.RunOnFailure)}
+	isOnce      = state{name: "running, Once", shared: true, create: under(v1alpha1.RunOnce), reach: runUnder(v1alpha1.RunOnce)}
 	// isStartingOnce was just created.
 	isStartingOnce = state{name: "starting, Once", then: func(t *testing.T, s *subject) {
-		s.uuid = createUnder(t, s.name, v1alpha1.RunOnce).DomainUUID()
+		s.uuid = under(v1alpha1.RunOnce)(t, s.name).DomainUUID()
 	}}
 	// isPausing, isSuspending and isWaking have just been told so; the last was
 	// saved.
@@ -34,8 +29,15 @@ var (
 	isToldToPause   = state{name: "running, told to pause meanwhile", reach: runAndRemember, amid: power(v1alpha1.PowerPaused)}
 	isToldToSuspend = state{name: "running, told to suspend meanwhile", reach: runAndRemember, amid: power(v1alpha1.PowerSuspended)}
 	// isRestarting and isResetting have just been asked for by an operation.
-	isRestarting = state{name: "Restart under way", reach: runAndRemember, then: operate(v1alpha1.OperationRestart)}
-	isResetting  = state{name: "Reset under way", reach: runAndRemember, then: operate(v1alpha1.OperationReset)}
+	isRestarting = state{name: "Restart under way", reach: runAndRemember, then: ask4Restart}
+	isResetting  = state{name: "Reset under way", reach: runAndRemember, then: ask4Reset}
+	// The next were paused or saved, and have just been told to go on, or to be
+	// switched off or deleted.
+	isGoingOn          = state{name: "paused, told to go on", reach: isPaused.reach, then: power(v1alpha1.PowerRunning)}
+	isDiscarding       = state{name: "suspended, told to stop", reach: isSuspended.reach, then: power(v1alpha1.PowerStopped)}
+	isSuspendedDeleted = state{name: "suspended, being deleted", reach: isSuspended.reach, then: ask4Deletion}
+	// isToldToWake is told to go on while the fault lasts.
+	isToldToWake = state{name: "suspended, told to go on meanwhile", reach: isSuspended.reach, amid: power(v1alpha1.PowerRunning)}
 )
 
 // The expectations of them.
@@ -70,6 +72,13 @@ var (
 		says: "goes on from what was saved",
 		after: func(before, after observation) string {
 			return all(running(after), sameLife(before, after), sameBinding(before, after))
+		},
+	}
+	// goesOnInPlace: it stood still, and goes on.
+	goesOnInPlace = expectation{
+		says: "goes on",
+		after: func(before, after observation) string {
+			return all(running(after), sameGuest(before, after), sameBinding(before, after))
 		},
 	}
 	// isNotStarted: the guest is lost, and since it shall not run none is started.
@@ -141,13 +150,6 @@ func reason(o observation) string {
 	return o.vm.Status.Host.Reason
 }
 
-func operated(o observation, phase v1alpha1.OperationPhase, reason string) string {
-	if o.operation == nil {
-		return "there is no operation"
-	}
-	return all(want("the operation", o.operation.Status.Phase, phase), want("its reason", o.operation.Status.Reason, reason))
-}
-
 // sameLife is sameGuest of one that may have got another QEMU.
 func sameLife(before, after observation) string {
 	after.qemu = before.qemu
@@ -197,13 +199,16 @@ func runThen(want v1alpha1.PowerState, is func(observation) string) func(t *test
 	}
 }
 
-func createUnder(t *testing.T, name string, policy v1alpha1.RunPolicy) *v1alpha1.VirtualMachine {
-	t.Helper()
-	vm, err := newVM(name, "real", tiny)
-	must(t, err)
-	vm.Spec.RunPolicy = policy
-	must(t, env.Create(t.Context(), vm))
-	return vm
+// under makes a VM with the policy.
+func under(policy v1alpha1.RunPolicy) func(t *testing.T, name string) *v1alpha1.VirtualMachine {
+	return func(t *testing.T, name string) *v1alpha1.VirtualMachine {
+		t.Helper()
+		vm, err := newVM(name, "real", tiny)
+		must(t, err)
+		vm.Spec.RunPolicy = policy
+		must(t, env.Create(t.Context(), vm))
+		return vm
+	}
 }
 
 // runUnder brings a VM with the policy to run; one that has ended is made anew.
@@ -212,26 +217,10 @@ func runUnder(policy v1alpha1.RunPolicy) func(t *testing.T, name string) *subjec
 		t.Helper()
 		vm, err := get(t.Context(), name)
 		must(t, err)
-		if vm != nil && vm.Status.Phase != v1alpha1.PhaseRunning {
+		if vm != nil && vm.Status.Phase == v1alpha1.PhaseEnded {
 			remove(t, name)
-			vm = nil
-		}
-		if vm == nil {
-			createUnder(t, name, policy)
+			under(policy)(t, name)
 		}
 		return runIt(t, name)
-	}
-}
-
-// operate asks for an operation on the VM.
-func operate(what v1alpha1.OperationType) func(t *testing.T, s *subject) {
-	return func(t *testing.T, s *subject) {
-		t.Helper()
-		op := &v1alpha1.VirtualMachineOperation{Spec: v1alpha1.VirtualMachineOperationSpec{
-			VirtualMachineName: s.name, Type: what, TimeoutSeconds: ptr.To(int32(settleTime.Seconds())),
-		}}
-		op.Namespace, op.Name = live.Namespace, fmt.Sprintf("%s-%d", s.name, time.Now().UnixNano())
-		must(t, env.Create(t.Context(), op))
-		s.operation = op.Name
 	}
 }

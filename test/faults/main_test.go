@@ -24,6 +24,7 @@ var (
 	faults    = flag.Int("faults", 0, "how many processes TestRandomFaults kills; none by default")
 	seed      = flag.Uint64("seed", 0, "seed of TestRandomFaults; 0 takes one from the clock")
 	states    = flag.String("states", "", "hold only rows with a VM whose state has a part that this regular expression matches")
+	part      = flag.String("part", "1/1", "K/N: hold only the Kth of N parts of the table, which can be held at the same time")
 	keep      = flag.Bool("keep", false, "leave the cluster running after the tests, to look at")
 )
 

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -50,6 +52,28 @@ type subject struct {
 	said *word
 }
 
+// defined is what domains libvirt has. Many who wait ask at the same time, and a
+// process each would be much of what the machine does.
+var defined = &domains{}
+
+type domains struct {
+	mu   sync.Mutex
+	at   time.Time
+	said string
+	err  error
+}
+
+// list is as old as half a second.
+func (d *domains) list() (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.at) > 500*time.Millisecond {
+		d.said, d.err = env.Virsh("list", "--all", "--uuid")
+		d.at = time.Now()
+	}
+	return d.said, d.err
+}
+
 // process is where the guest runs now.
 func (s *subject) process() process {
 	pid := live.QEMU(s.uuid)
@@ -76,14 +100,17 @@ func (s *subject) observe(ctx context.Context) (observation, error) {
 		return observation{}, err
 	}
 	o := observation{vm: vm, qemu: s.process(), boots: strings.Count(env.Console(s.name), live.Banner)}
-	domains, err := env.Virsh("list", "--all", "--uuid")
+	domains, err := defined.list()
 	if err != nil {
 		return o, err
 	}
 	o.domain = strings.Contains(domains, s.uuid)
 	if s.operation != "" {
-		o.operation = &v1alpha1.VirtualMachineOperation{}
-		if err := env.Get(ctx, client.ObjectKey{Namespace: live.Namespace, Name: s.operation}, o.operation); err != nil {
+		op := &v1alpha1.VirtualMachineOperation{}
+		switch err := env.Get(ctx, client.ObjectKey{Namespace: live.Namespace, Name: s.operation}, op); {
+		case err == nil:
+			o.operation = op
+		case !apierrors.IsNotFound(err):
 			return o, err
 		}
 	}

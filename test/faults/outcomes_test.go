@@ -52,7 +52,10 @@ func (r *record) addRandom(format string, args ...any) {
 func (r *record) write(out io.Writer, path string) error {
 	var b strings.Builder
 	if len(r.rows) > 0 {
-		b.WriteString("| fault | VM | expected | outcome | boots | guest's own uptime | settled after |\n|---|---|---|---|--:|--:|--:|\n")
+		// Parts of the table can be put one after the other.
+		if number, _, _ := partOf(*part); number == 1 {
+			b.WriteString("| fault | VM | expected | outcome | boots | guest's own uptime | settled after |\n|---|---|---|---|--:|--:|--:|\n")
+		}
 		b.WriteString(strings.Join(r.rows, "\n") + "\n")
 	}
 	if len(r.random) > 0 {

@@ -2,10 +2,12 @@ package faults
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/test/internal/live"
 )
 
 // state is what a VM is in, or on its way to, when a fault strikes.
@@ -16,7 +18,9 @@ type state struct {
 	shared bool
 	// short ones are tried in a short run, too.
 	short bool
-	// reach makes it, if it is not there; nil leaves it to then.
+	// create makes the VM that reach is for; nil makes a plain one.
+	create func(t *testing.T, name string) *v1alpha1.VirtualMachine
+	// reach brings it into the state; nil leaves all to then.
 	reach func(t *testing.T, name string) *subject
 	// then is what happens last before the fault strikes.
 	then func(t *testing.T, s *subject)
@@ -42,7 +46,11 @@ var (
 	isDeletedAmid       = state{name: "running, deleted meanwhile", reach: runIt, amid: ask4Deletion}
 	isOffAndDeletedAmid = state{name: "stopped, deleted meanwhile", reach: runAndStop, amid: ask4Deletion}
 	// hasFullDisk writes to a disk until there is no room for it.
-	hasFullDisk = state{name: "writing to a disk", reach: runWithScratchDisk}
+	hasFullDisk = state{name: "writing to a disk", create: createWithScratchDisk, reach: runAndRemember}
+	// The next three are told what to do while their disks are full.
+	hasFullDiskAndPauses   = state{name: "writing to a disk, told to pause meanwhile", create: createWithScratchDisk, reach: runAndRemember, amid: power(v1alpha1.PowerPaused)}
+	hasFullDiskAndSuspends = state{name: "writing to a disk, told to suspend meanwhile", create: createWithScratchDisk, reach: runAndRemember, amid: power(v1alpha1.PowerSuspended)}
+	hasFullDiskAndStops    = state{name: "writing to a disk, told to stop meanwhile", create: createWithScratchDisk, reach: runAndRemember, amid: power(v1alpha1.PowerStopped)}
 )
 
 // States around a copy of etcd.
@@ -72,9 +80,7 @@ func runIt(t *testing.T, name string) *subject {
 // runAndStop brings the VM to have run, and to be off.
 func runAndStop(t *testing.T, name string) *subject {
 	t.Helper()
-	vm, err := get(t.Context(), name)
-	must(t, err)
-	if vm == nil {
+	if !strings.Contains(env.Console(name), live.Banner) {
 		runIt(t, name)
 	}
 	s := subjectOf(t, name, v1alpha1.PowerStopped)
@@ -118,10 +124,15 @@ func hears(t *testing.T, s *subject) {
 // power tells the VM, as often as it takes to be heard: with vm-scheduler away
 // nothing is admitted.
 func power(want v1alpha1.PowerState) func(t *testing.T, s *subject) {
+	return tell(fmt.Sprintf(`{"powerState":%q}`, want))
+}
+
+// tell is power for more of the spec, which is JSON.
+func tell(spec string) func(t *testing.T, s *subject) {
 	return func(t *testing.T, s *subject) {
 		t.Helper()
-		within(t, settleTime, s.name+" is told to be "+string(want), func() string {
-			if err := setPower(t.Context(), s.name, want); err != nil {
+		within(t, settleTime, s.name+" is told "+spec, func() string {
+			if err := patchSpec(t.Context(), s.name, spec); err != nil {
 				return err.Error()
 			}
 			return ""
@@ -147,34 +158,32 @@ func stopAndStart(t *testing.T, s *subject) {
 }
 
 const (
-	// scratchPool is a pool that lies in memory, of scratchSize, with one volume
-	// that may grow to more.
+	// scratchPool is a pool that lies in memory, of scratchSize, with volumes that
+	// may each grow to more.
 	scratchPool, scratchSize = "scratch", "24m"
 	scratchInside            = "/var/lib/libvirt/scratch"
-	scratchVolume            = "demo.scratch.qcow2"
 	scratchWrites            = 48 // MiB
 )
 
-// runWithScratchDisk brings a VM with a second disk to run.
-func runWithScratchDisk(t *testing.T, name string) *subject {
+// layScratch makes the pool.
+func layScratch(t *testing.T) {
 	t.Helper()
 	inHost(t, "mkdir", "-p", scratchInside)
 	inHost(t, "mount", "-t", "tmpfs", "-o", "size="+scratchSize, "tmpfs", scratchInside)
-	for _, args := range [][]string{
-		{"pool-create-as", scratchPool, "dir", "--target", scratchInside},
-		{"vol-create-as", scratchPool, scratchVolume, "64M", "--format", "qcow2"},
-	} {
-		_, err := env.Virsh(args...)
-		must(t, err)
-	}
-	vm := create(t, name, map[string]any{
+	_, err := env.Virsh("pool-create-as", scratchPool, "dir", "--target", scratchInside)
+	must(t, err)
+}
+
+// createWithScratchDisk makes a VM with a second disk.
+func createWithScratchDisk(t *testing.T, name string) *v1alpha1.VirtualMachine {
+	t.Helper()
+	volume := live.Namespace + "." + name + ".qcow2"
+	_, err := env.Virsh("vol-create-as", scratchPool, volume, "64M", "--format", "qcow2")
+	must(t, err)
+	return create(t, name, map[string]any{
 		"device": "disk",
 		"driver": map[string]any{"name": "qemu", "type": "qcow2"},
-		"source": map[string]any{"volume": map[string]any{"pool": scratchPool, "volume": scratchVolume}},
+		"source": map[string]any{"volume": map[string]any{"pool": scratchPool, "volume": volume}},
 		"target": map[string]any{"dev": "vdb", "bus": "virtio"},
 	})
-	s := &subject{name: name, uuid: vm.DomainUUID()}
-	reaches(t, s, running)
-	hears(t, s)
-	return s
 }

@@ -21,13 +21,17 @@ type procedure uint32
 const (
 	remoteProgram = 0x20008086
 
-	procShutdown procedure = 258 // with flags
-	procCreate   procedure = 9
-	procSuspend  procedure = 34
-	procSave     procedure = 182
-	procReset    procedure = 245
-	procUndefine procedure = 231 // with flags
-	procDefine   procedure = 350 // with flags
+	procCreate      procedure = 9
+	procDestroy     procedure = 12
+	procResume      procedure = 28
+	procSuspend     procedure = 34
+	procSave        procedure = 182
+	procDiscard     procedure = 184
+	procUndefine    procedure = 231 // with flags
+	procReset       procedure = 245
+	procShutdown    procedure = 258 // with flags
+	procDefine      procedure = 350 // with flags
+	procSetPassword procedure = 357
 )
 
 // Kinds of packets: src/rpc/virnetprotocol.x.
@@ -53,6 +57,14 @@ var (
 	killedAfterSave      = killedAt("after it saved a guest", procSave, packetReply)
 	killedBeforeReset    = killedAt("before it resets a guest", procReset, packetCall)
 	killedAfterReset     = killedAt("after it reset a guest", procReset, packetReply)
+	killedBeforeDestroy  = killedAt("before it switches a guest off", procDestroy, packetCall)
+	killedAfterDestroy   = killedAt("after it switched a guest off", procDestroy, packetReply)
+	killedBeforeResume   = killedAt("before it resumes a guest", procResume, packetCall)
+	killedAfterResume    = killedAt("after it resumed a guest", procResume, packetReply)
+	killedBeforeDiscard  = killedAt("before it throws saved memory away", procDiscard, packetCall)
+	killedAfterDiscard   = killedAt("after it threw saved memory away", procDiscard, packetReply)
+	killedBeforePassword = killedAt("before it sets a password", procSetPassword, packetCall)
+	killedAfterPassword  = killedAt("after it set a password", procSetPassword, packetReply)
 )
 
 // killedAt is the death of the executor when it calls, or is answered, for the
@@ -60,7 +72,7 @@ var (
 func killedAt(when string, at procedure, packet uint32) *fault {
 	var p *proxy
 	return &fault{
-		name: "vm-executor killed " + when,
+		name: "vm-executor killed " + when, alone: true,
 		prepare: func(t *testing.T) {
 			p = stepInFront(t, at, packet)
 			// It connects anew, through the proxy.

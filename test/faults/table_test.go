@@ -17,8 +17,8 @@ type row struct {
 	what  expectation
 }
 
-// table is all that is held. Rows of one fault stand together: it strikes once,
-// for all of them.
+// table is all that is held. A fault strikes once for those of its rows that
+// stand together.
 var table = []row{
 	{killedQEMU, isRunning, bootsAgain},
 	{killedQEMU, isStarting, starts},
@@ -27,6 +27,9 @@ var table = []row{
 	{stuckQEMU, isToldToStop, goesOff},
 	{stuckQEMU, isNeighbour, obeys},
 	{fullDisk, hasFullDisk, standsStill},
+	{fullDisk, hasFullDiskAndPauses, staysPaused},
+	{fullDisk, hasFullDiskAndSuspends, suspends},
+	{fullDisk, hasFullDiskAndStops, goesOff},
 	{fullDisk, isNeighbour, obeys},
 	{killedLibvirtd, isRunning, runsOn},
 	{killedLibvirtd, isOff, staysOff},
@@ -79,42 +82,121 @@ var table = []row{
 	{killedQEMU, isManual, isLeftOff},
 	{killedQEMU, isOnFailure, bootsAgain},
 	{killedQEMU, isOnce, isLeftOff},
+	{stuckQEMU, isPaused, staysPaused},
+	{stuckQEMU, isManual, standsStill},
+	{stuckQEMU, isToldToPause, staysPaused},
+	{stuckQEMU, isToldToSuspend, suspends},
+	{stuckQEMU, isToldToRelease, givesBack},
+	{stuckQEMU, isToldToForceStop, forceStops},
+	{stuckQEMU, isToldToSetPassword, mayBeSet},
 	{killedLibvirtd, isPaused, staysPaused},
 	{killedLibvirtd, isSuspended, staysSuspended},
+	{killedLibvirtd, isEnded, staysEnded},
 	{killedLibvirtd, isManual, runsOn},
 	{killedLibvirtd, isOnFailure, runsOn},
 	{killedLibvirtd, isOnce, runsOn},
 	{killedLibvirtd, isSuspending, suspends},
+	{killedLibvirtd, isReleasing, givesBack},
+	{killedLibvirtd, isForceStopping, forceStops},
+	{killedLibvirtd, isToldToSetPassword, passwordIsSet},
+	{absentLibvirtd, isPaused, staysPaused},
+	{absentLibvirtd, isSuspended, staysSuspended},
+	{absentLibvirtd, isEnded, staysEnded},
+	{absentLibvirtd, isToldToPause, staysPaused},
+	{absentLibvirtd, isToldToSuspend, suspends},
+	{absentLibvirtd, isToldToWake, wakes},
+	{absentLibvirtd, isToldToRelease, givesBack},
+	{absentLibvirtd, isToldToForceStop, forceStops},
 	{absentAPI, isPaused, staysPaused},
 	{absentAPI, isSuspended, staysSuspended},
+	{absentAPI, isEnded, staysEnded},
 	{absentAPI, isManual, runsOn},
 	{absentAPI, isOnFailure, runsOn},
 	{absentAPI, isOnce, runsOn},
+	{absentAPI, isReleasing, givesBack},
+	{absentAPI, isForceStopping, forceStops},
+	{cutAPI, isPaused, staysPaused},
+	{cutAPI, isSuspended, staysSuspended},
+	{cutAPI, isEnded, staysEnded},
+	{cutAPI, isToldToPause, staysPaused},
+	{cutAPI, isToldToSuspend, suspends},
+	{cutAPI, isToldToWake, wakes},
+	{cutAPI, isToldToRelease, givesBack},
+	{cutAPI, isToldToForceStop, forceStops},
 	{killedExecutor, isPaused, staysPaused},
 	{killedExecutor, isSuspended, staysSuspended},
+	{killedExecutor, isEnded, staysEnded},
 	{killedExecutor, isManual, runsOn},
 	{killedExecutor, isOnFailure, runsOn},
 	{killedExecutor, isOnce, runsOn},
 	{killedExecutor, isToldToPause, staysPaused},
 	{killedExecutor, isToldToSuspend, suspends},
+	{killedExecutor, isToldToWake, wakes},
+	{killedExecutor, isToldToRelease, givesBack},
+	{killedExecutor, isToldToForceStop, forceStops},
+	{killedExecutor, isToldToSetPassword, passwordIsSet},
+	{killedScheduler, isPaused, staysPaused},
+	{killedScheduler, isSuspended, staysSuspended},
+	{killedScheduler, isEnded, staysEnded},
+	{killedScheduler, isPausing, staysPaused},
+	{killedScheduler, isSuspending, suspends},
+	{killedScheduler, isReleasing, givesBack},
+	{killedScheduler, isForceStopping, forceStops},
+	{killedScheduler, isSettingPassword, passwordIsSet},
 	{rebooted, isPaused, isNotStarted},
 	{rebooted, isSuspended, staysSuspended},
+	{rebooted, isEnded, staysEnded},
 	{rebooted, isManual, isLeftOff},
 	{rebooted, isOnFailure, bootsAgain},
 	{rebooted, isOnce, isLeftOff},
+	{rebooted, isToldToRelease, givesBack},
+	{rebooted, isToldToForceStop, isSwitchedOff},
+	{restored, isPaused, staysPaused},
+	{restored, isSuspended, staysSuspended},
+	{restored, isEnded, staysEnded},
+	{restored, isPausedSince, keepsLife},
+	{restored, isSuspendedSince, wakes},
+	{restored, isWokenSince, suspends},
+	{restored, isEndedSince, staysEnded},
+	{restored, isReleasedSince, isPlacedAgain},
+	{restored, isForceStoppedSince, keepsLife},
+
 	{killedBeforePause, isPausing, staysPaused},
 	{killedAfterPause, isPausing, staysPaused},
+	{killedBeforeResume, isGoingOn, goesOnInPlace},
+	{killedAfterResume, isGoingOn, goesOnInPlace},
 	{killedBeforeSave, isSuspending, suspends},
 	{killedAfterSave, isSuspending, suspends},
+	{killedQEMUAmidSave, isSuspending, isLost},
+	{killedLibvirtdAmidSave, isSuspending, suspends},
+	{killedExecutorAmidSave, isSuspending, suspends},
+	{rebootedAmidSave, isSuspending, isLost},
 	{killedBeforeStart, isWaking, wakes},
 	{killedAfterStart, isWaking, wakes},
+	{killedBeforeDiscard, isDiscarding, goesOff},
+	{killedAfterDiscard, isDiscarding, goesOff},
+	{killedBeforeUndefine, isSuspendedDeleted, goes},
+	{killedAfterUndefine, isSuspendedDeleted, goes},
+	{killedBeforeUndefine, isReleasing, givesBack},
+	{killedAfterUndefine, isReleasing, givesBack},
+	{killedBeforeDestroy, isWithoutGrace, goesOff},
+	{killedAfterDestroy, isWithoutGrace, goesOff},
+	{killedBeforeDestroy, isDeletedWithoutGrace, goes},
+	{killedAfterDestroy, isDeletedWithoutGrace, goes},
 	{killedBeforeStart, isStartingOnce, isNotRisked},
 	{killedAfterStart, isStartingOnce, startsOnce},
 	{killedBeforeStart, isRestarting, restartsOnce},
 	{killedAfterStart, isRestarting, restartsOnce},
 	{killedBeforeReset, isResetting, isNotReset},
 	{killedAfterReset, isResetting, isReset},
+	{killedBeforeDestroy, isForceStopping, forceStops},
+	{killedAfterDestroy, isForceStopping, forceStops},
+	{killedBeforePassword, isSettingPassword, passwordIsSet},
+	{killedAfterPassword, isSettingPassword, passwordIsSet},
 }
+
+// room is how many VMs of one vCPU the host has room for.
+const room = 8
 
 // stillTime is how long VMs are watched in the end to stay as they are.
 const stillTime = 5 * time.Second
@@ -132,36 +214,99 @@ type trial struct {
 
 // TestFaults holds the table, and in a short run a few rows of it.
 func TestFaults(t *testing.T) {
-	chosen, err := regexp.Compile(*states)
+	wanted, err := regexp.Compile(*states)
 	must(t, err)
-	for at := 0; at < len(table); {
-		f := table[at].fault
-		var rows []*trial
-		for ; at < len(table) && table[at].fault == f; at++ {
-			if (!testing.Short() || f.short && table[at].state.short) && chosen.MatchString(table[at].state.name) {
-				rows = append(rows, &trial{row: table[at], number: at})
+	number, of, err := partOf(*part)
+	must(t, err)
+	all := strikes(table)
+	for _, rows := range all[begin(all, number-1, of):begin(all, number, of)] {
+		var chosen []*trial
+		for _, r := range rows {
+			if (!testing.Short() || r.fault.short && r.state.short) && wanted.MatchString(r.state.name) {
+				chosen = append(chosen, r)
 			}
 		}
-		if len(rows) > 0 {
-			t.Run(f.name, func(t *testing.T) { try(t, f, rows) })
+		if len(chosen) > 0 {
+			t.Run(chosen[0].fault.name, func(t *testing.T) { try(t, chosen[0].fault, chosen) })
 		}
 	}
+}
+
+// strikes are the rows for which a fault strikes at one time.
+func strikes(table []row) [][]*trial {
+	var out [][]*trial
+	for i, r := range table {
+		last := len(out) - 1
+		if i == 0 || r.fault.alone || r.fault != table[i-1].fault || len(out[last]) == room {
+			out, last = append(out, nil), last+1
+		}
+		out[last] = append(out[last], &trial{row: r, number: i})
+	}
+	return out
+}
+
+// partOf reads K/N.
+func partOf(s string) (number, of int, err error) {
+	if _, err := fmt.Sscanf(s, "%d/%d", &number, &of); err != nil || number < 1 || number > of {
+		return 0, 0, fmt.Errorf("-part is %q: give K/N, such as 1/3", s)
+	}
+	return number, of, nil
+}
+
+// begin is the strike with which a part of the table begins, the first being 0, so
+// that parts take about the same time.
+func begin(all [][]*trial, part, of int) int {
+	// A fault that strikes many VMs takes this much longer than one of one VM.
+	const many = 3
+	weight := func(rows []*trial) int {
+		if rows[0].fault.alone {
+			return 1
+		}
+		return many
+	}
+	total := 0
+	for _, rows := range all {
+		total += weight(rows)
+	}
+	before := 0
+	for i, rows := range all {
+		if before*of >= total*part {
+			return i
+		}
+		before += weight(rows)
+	}
+	return len(all)
 }
 
 // try lets the fault strike, and holds what becomes of each VM.
 func try(t *testing.T, f *fault, rows []*trial) {
 	makeRoom(t, rows)
+	if f.ready != nil {
+		f.ready(t)
+	}
 	for _, r := range rows {
-		name := r.state.shares()
+		r.subject = &subject{name: r.state.shares()}
 		if !r.state.shared {
-			name = fmt.Sprintf("guest-%d", r.number)
+			r.name = fmt.Sprintf("guest-%d", r.number)
 		}
-		r.subject = &subject{name: name}
+	}
+	t.Cleanup(func() { tidy(t, rows) })
+	// All of them boot at once.
+	for _, r := range rows {
+		vm, err := get(t.Context(), r.name)
+		must(t, err)
+		if vm != nil || r.state.reach == nil {
+			continue
+		}
+		if r.state.create == nil {
+			create(t, r.name)
+		} else {
+			r.state.create(t, r.name)
+		}
+	}
+	for _, r := range rows {
 		if r.state.reach != nil {
-			r.subject = r.state.reach(t, name)
-		}
-		if !r.state.shared {
-			t.Cleanup(func() { tidy(t, r.subject) })
+			r.subject = r.state.reach(t, r.name)
 		}
 	}
 	if f.after != nil {
@@ -299,16 +444,26 @@ func stillUntil(t *testing.T, rows []*trial, end time.Time) {
 	}
 }
 
-// tidy removes what is left of a VM that one fault was tried with. What has no
-// VM any more is ended on the host, as an administrator would.
-func tidy(t *testing.T, s *subject) {
-	remove(t, s.name)
-	if out, err := env.Virsh("list", "--all", "--uuid"); err != nil || s.uuid == "" || !strings.Contains(out, s.uuid) {
-		return
+// tidy removes what is left of VMs that one fault was tried with. What has no VM
+// any more is ended on the host, as an administrator would.
+func tidy(t *testing.T, rows []*trial) {
+	for _, r := range rows {
+		if !r.state.shared {
+			_ = env.Delete(context.Background(), named(r.name)) // all at once; remove insists
+		}
 	}
-	// One that does not run cannot be destroyed.
-	_, _ = env.Virsh("destroy", s.uuid)
-	if _, err := env.Virsh("undefine", s.uuid); err != nil {
-		t.Error(err)
+	for _, r := range rows {
+		if r.state.shared {
+			continue
+		}
+		remove(t, r.name)
+		if out, err := env.Virsh("list", "--all", "--uuid"); err != nil || r.uuid == "" || !strings.Contains(out, r.uuid) {
+			continue
+		}
+		// One that does not run cannot be destroyed.
+		_, _ = env.Virsh("destroy", r.uuid)
+		if _, err := env.Virsh("undefine", r.uuid); err != nil {
+			t.Error(err)
+		}
 	}
 }

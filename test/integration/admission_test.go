@@ -207,6 +207,8 @@ func TestAnExecutorWritesItsOwnHostOnly(t *testing.T) {
 	forbidden("reporting another host's VM", err)
 	_, err = status.Patch(t.Context(), mine, func(s *v1alpha1.VirtualMachineStatus) { s.Epoch, s.Placement = s.Epoch+1, nil })
 	forbidden("unbinding its own VM", err)
+	_, err = status.Patch(t.Context(), mine, func(s *v1alpha1.VirtualMachineStatus) { s.Placement.Granted.CPU++ })
+	forbidden("granting its own VM more", err)
 	_, err = status.Patch(t.Context(), mine, func(s *v1alpha1.VirtualMachineStatus) {
 		s.Eviction = &v1alpha1.Eviction{Reason: "Preempted", RequestedAt: metav1.Now()}
 	})

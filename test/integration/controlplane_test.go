@@ -8,27 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
-	"bufio"
-	"bytes"
-	"io"
-
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"domus.dev/domus/manifests"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/test/internal/install"
 )
 
 type controlPlane struct {
@@ -115,95 +106,13 @@ func (p *controlPlane) as(name string, groups ...string) (*rest.Config, error) {
 
 // install applies what is shipped. The webhook is called on loopback.
 func (p *controlPlane) install(ctx context.Context) error {
-	files, err := manifests.Base()
+	objects, err := install.Objects()
 	if err != nil {
 		return err
 	}
-	var objects []*unstructured.Unstructured
-	for _, file := range files {
-		reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(file)))
-		for {
-			document, err := reader.Read()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			obj := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal(document, &obj.Object); err != nil {
-				return err
-			}
-			if len(obj.Object) > 0 {
-				objects = append(objects, obj)
-			}
-		}
-	}
-	// Namespaces first, then kinds, then the rest.
-	for _, kinds := range []string{"Namespace", "CustomResourceDefinition", ""} {
-		for _, obj := range objects {
-			early := obj.GetKind() == "Namespace" || obj.GetKind() == "CustomResourceDefinition"
-			if kinds == obj.GetKind() || kinds == "" && !early {
-				if err := p.apply(ctx, obj); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return p.established(ctx)
-}
-
-func (p *controlPlane) apply(ctx context.Context, obj *unstructured.Unstructured) error {
-	if strings.HasSuffix(obj.GetKind(), "WebhookConfiguration") {
-		if err := p.reachByURL(obj); err != nil {
-			return err
-		}
-	}
-	// Some namespaces are made by the API server itself, a moment after start.
-	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
-		err := p.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(obj), client.FieldOwner("integration"), client.ForceOwnership)
-		if err != nil && strings.Contains(err.Error(), "not found") {
-			return false, nil
-		}
-		return err == nil, err
-	})
-	if err != nil {
-		return fmt.Errorf("applying %s %s: %w", obj.GetKind(), obj.GetName(), err)
-	}
-	return nil
-}
-
-// reachByURL has the webhooks of a configuration called on loopback.
-func (p *controlPlane) reachByURL(obj *unstructured.Unstructured) error {
-	webhooks, _, err := unstructured.NestedSlice(obj.Object, "webhooks")
+	err = install.CallWebhooksAt(objects, func(path string) string { return "https://127.0.0.1:" + strconv.Itoa(p.webhookPort) + path })
 	if err != nil {
 		return err
 	}
-	for _, w := range webhooks {
-		path, _, err := unstructured.NestedString(w.(map[string]any), "clientConfig", "service", "path")
-		if err != nil {
-			return err
-		}
-		w.(map[string]any)["clientConfig"] = map[string]any{"url": "https://127.0.0.1:" + strconv.Itoa(p.webhookPort) + path}
-	}
-	return unstructured.SetNestedSlice(obj.Object, webhooks, "webhooks")
-}
-
-func (p *controlPlane) established(ctx context.Context) error {
-	return wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, eventually, true, func(ctx context.Context) (bool, error) {
-		for _, name := range []string{"virtualmachines.domus.dev", "virtualmachineoperations.domus.dev", "virtualmachineclasses.domus.dev", "virtualdisks.domus.dev", "hypervisors.domus.dev", "placementreviews.domus.dev"} {
-			crd := &apiextensionsv1.CustomResourceDefinition{}
-			if err := p.client.Get(ctx, types.NamespacedName{Name: name}, crd); err != nil {
-				return false, err
-			}
-			established := false
-			for _, c := range crd.Status.Conditions {
-				established = established || c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue
-			}
-			if !established {
-				return false, nil
-			}
-		}
-		return true, nil
-	})
+	return install.Apply(ctx, p.client, "integration", objects)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -399,6 +400,62 @@ func TestAnExecutorWritesItsOwnOperationsOnly(t *testing.T) {
 	forbidden("one that is over", err)
 }
 
+// addedTo are the roles of ours that are added to one of Kubernetes' own. There is
+// nobody here who adds them.
+func addedTo(t *testing.T, role string) []string {
+	t.Helper()
+	list := &rbacv1.ClusterRoleList{}
+	if err := suite.client.List(t.Context(), list, client.MatchingLabels{"rbac.authorization.k8s.io/aggregate-to-" + role: "true"}); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range list.Items {
+		if strings.HasPrefix(r.Name, "domus:") {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// TestWhoSeesHashes asks the API server who may read where hashes of passwords,
+// and pictures of screens, lie.
+func TestWhoSeesHashes(t *testing.T) {
+	ns := namespace(t, nil)
+	for user, role := range map[string]string{"hash-editor": "edit", "hash-viewer": "view"} {
+		for _, name := range addedTo(t, role) {
+			create(t, &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: user + "-" + strings.ReplaceAll(name, ":", "-")},
+				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+				Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+			})
+		}
+	}
+	for _, c := range []struct {
+		user, member, group, resource string
+		want                          bool
+	}{
+		{"hash-editor", "", "domus.dev", "virtualmachineoperations", true},
+		{"hash-viewer", "", "domus.dev", "virtualmachineoperations", false},
+		// No host, nor vm-scheduler, can read what is kept for others.
+		{"domus:executor:a", "domus:executors", "", "secrets", false},
+		{"domus:scheduler", "domus:schedulers", "", "secrets", false},
+		{"domus:executor:a", "domus:executors", "domus.dev", "virtualmachineoperations", true},
+	} {
+		for _, verb := range []string{"get", "list", "watch"} {
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: c.user, Groups: []string{c.member, "system:authenticated"},
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: ns, Verb: verb, Group: c.group, Resource: c.resource},
+			}}
+			if err := suite.client.Create(t.Context(), review); err != nil {
+				t.Fatal(err)
+			}
+			if review.Status.Allowed != c.want {
+				t.Errorf("%s may %s %s: %t, want %t", c.user, verb, c.resource, review.Status.Allowed, c.want)
+			}
+		}
+	}
+}
+
 // TestWhoMayAsk holds the roles that are added to Kubernetes' own.
 func TestWhoMayAsk(t *testing.T) {
 	ns := namespace(t, nil)
@@ -420,14 +477,7 @@ func TestWhoMayAsk(t *testing.T) {
 		}
 		return c
 	}
-	for role, label := range map[string]string{"domus:vm-operator": "edit", "domus:vm-operation-viewer": "view"} {
-		r := &rbacv1.ClusterRole{}
-		get(t, types.NamespacedName{Name: role}, r)
-		if r.Labels["rbac.authorization.k8s.io/aggregate-to-"+label] != "true" {
-			t.Errorf("%s is not added to %s: %v", role, label, r.Labels)
-		}
-	}
-	editor, viewer, nobody := as("editor", "domus:vm-operator", "domus:vm-operation-viewer"), as("viewer", "domus:vm-operation-viewer"), as("nobody")
+	editor, viewer, nobody := as("editor", addedTo(t, "edit")...), as("viewer", addedTo(t, "view")...), as("nobody")
 	forbidden := func(what string, err error) {
 		t.Helper()
 		if !apierrors.IsForbidden(err) {
@@ -446,9 +496,11 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 	_, err := opstatus.Write(t.Context(), editor, op, v1alpha1.VirtualMachineOperationStatus{Phase: v1alpha1.OperationSucceeded})
 	forbidden("an editor that writes the status", err)
-	if err := viewer.Get(t.Context(), client.ObjectKeyFromObject(op), op); err != nil {
+	if err := editor.Get(t.Context(), client.ObjectKeyFromObject(op), op); err != nil {
 		t.Error(err)
 	}
+	forbidden("a viewer that reads", viewer.Get(t.Context(), client.ObjectKeyFromObject(op), op))
+	forbidden("a viewer that lists", viewer.List(t.Context(), &v1alpha1.VirtualMachineOperationList{}, client.InNamespace(ns)))
 	forbidden("nobody that reads", nobody.Get(t.Context(), client.ObjectKeyFromObject(op), op))
 	if err := editor.Delete(t.Context(), op); err != nil {
 		t.Error(err)

@@ -14,10 +14,10 @@ import (
 	"domus.dev/domus/pkg/capacity"
 )
 
-// resize edits a VM's vCPUs, as a user does.
-func resize(t *testing.T, ns, name string, cpu int32) {
+// resize edits the vCPUs of the VM vm, as a user does.
+func resize(t *testing.T, ns string, cpu int32) {
 	t.Helper()
-	vm := readVM(t, ns, name)
+	vm := readVM(t, ns, "vm")
 	vm.Spec.Resources.CPU = cpu
 	if err := suite.client.Update(t.Context(), vm); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestAResizedVMIsPlacedAnew(t *testing.T) {
 	before := waitVM(t, ns, "vm", bound)
 	on := before.Status.Placement.NodeName
 
-	resize(t, ns, "vm", 7)
+	resize(t, ns, 7)
 	stays(t, ns, "vm", func(vm *v1alpha1.VirtualMachine) string {
 		if vm.Status.Epoch != before.Status.Epoch || vm.Status.Placement.Granted != before.Status.Placement.Granted {
 			return fmt.Sprintf("was placed anew while it runs: %+v", vm.Status)
@@ -70,7 +70,7 @@ func TestAResizedVMIsPlacedAnew(t *testing.T) {
 	// The host is full by now: it goes elsewhere.
 	create(t, newVM(ns, "neighbour", 1, 1, func(vm *v1alpha1.VirtualMachine) { vm.Spec.NodeSelector["kubernetes.io/hostname"] = on }))
 	waitVM(t, ns, "neighbour", boundTo(on))
-	resize(t, ns, "vm", 8)
+	resize(t, ns, 8)
 	hostSays(t, ns, "vm", v1alpha1.HostGone, v1alpha1.ReasonResizeNeedsPlacement, "why")
 	moved := waitVM(t, ns, "vm", inEpoch(after.Status.Epoch+1))
 	if moved.Status.Placement.NodeName == on || moved.Status.Placement.Granted.CPU != 8 {
@@ -78,7 +78,7 @@ func TestAResizedVMIsPlacedAnew(t *testing.T) {
 	}
 
 	// And nowhere: it waits, holds no host, and says why.
-	resize(t, ns, "vm", 100)
+	resize(t, ns, 100)
 	hostSays(t, ns, "vm", v1alpha1.HostGone, v1alpha1.ReasonResizeNeedsPlacement, "why")
 	waitVM(t, ns, "vm", waiting("Unschedulable", "need 100 vCPUs"))
 	vm := waitVM(t, ns, "vm", func(vm *v1alpha1.VirtualMachine) string {
@@ -91,7 +91,7 @@ func TestAResizedVMIsPlacedAnew(t *testing.T) {
 		t.Errorf("%+v", vm.Status.Conditions)
 	}
 	// Until it asks for less.
-	resize(t, ns, "vm", 2)
+	resize(t, ns, 2)
 	waitVM(t, ns, "vm", bound)
 }
 
@@ -105,7 +105,7 @@ func TestAResizedVMThatEvictsNobodyKeepsNoRoom(t *testing.T) {
 	waitVM(t, ns, "vm", boundTo(on))
 	create(t, newVM(ns, "neighbour", 4, 1))
 	waitVM(t, ns, "neighbour", boundTo(on))
-	resize(t, ns, "vm", 6)
+	resize(t, ns, 6)
 	hostSays(t, ns, "vm", v1alpha1.HostGone, v1alpha1.ReasonResizeNeedsPlacement, "why")
 	waitVM(t, ns, "vm", waiting("Unschedulable", "need 6 vCPUs, largest free is 4"))
 	waitVM(t, ns, "vm", func(vm *v1alpha1.VirtualMachine) string {

@@ -94,6 +94,8 @@ func checkFleets(t *testing.T, cfg *config.KubeSchedulerConfiguration, sum *tota
 				"delete":            w.delete,
 				"delete another":    w.delete,
 				"delete one more":   w.delete,
+				"resize":            w.resize,
+				"resize another":    w.resize,
 				"fail bindings":     w.failBindings,
 				"restart scheduler": w.restart,
 				"add a host":        w.addHost,
@@ -113,6 +115,7 @@ func checkFleets(t *testing.T, cfg *config.KubeSchedulerConfiguration, sum *tota
 type totals struct {
 	mu                                                                         sync.Mutex
 	fleets, hosts, created, bound, evicted, failed, restarts, waiting, rescued int
+	grown, growing                                                             int
 	asked                                                                      asked
 }
 
@@ -128,12 +131,14 @@ func (s *totals) add(w *world) {
 	s.restarts += w.restarts
 	s.waiting += w.waiting
 	s.rescued += w.rescued
+	s.grown += w.store.grown
+	s.growing += w.growing
 	s.asked.add(&w.asked)
 }
 
 func (s *totals) String() string {
-	return fmt.Sprintf("%d fleets with %d hosts: %d VMs created, %d bound, %d evicted, %d bindings failed, %d schedulers restarted; %d times a VM that waited was found to fit nowhere, %d times one was tried again by the last resort alone; %s",
-		s.fleets, s.hosts, s.created, s.bound, s.evicted, s.failed, s.restarts, s.waiting, s.rescued, &s.asked)
+	return fmt.Sprintf("%d fleets with %d hosts: %d VMs created, %d bound, %d evicted, %d bindings failed, %d schedulers restarted; %d times a VM that waited was found to fit nowhere, %d times one was tried again by the last resort alone; %d times a VM has grown, %d times one that was to grow was found not to fit; %s",
+		s.fleets, s.hosts, s.created, s.bound, s.evicted, s.failed, s.restarts, s.waiting, s.rescued, s.grown, s.growing, &s.asked)
 }
 
 // rescuable is up to how many of so many fleets a VM may have waited for the
@@ -148,6 +153,7 @@ func (s *totals) require(t *testing.T) {
 	for what, n := range map[string]int{
 		"VM was bound": s.bound, "VM was evicted": s.evicted, "binding failed": s.failed,
 		"scheduler was restarted": s.restarts, "VM had to wait": s.waiting,
+		"VM has grown": s.grown, "VM had to wait to grow": s.growing,
 	} {
 		if n == 0 {
 			t.Errorf("no %s in %d fleets: the test has shown nothing of it", what, s.fleets)

@@ -129,7 +129,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Second,
 	}, a.nodes, podless.Parts{
-		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts, disks), Reasons: waiting.New(hosts),
+		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts),
 		PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter(),
 	})
 	if err != nil {

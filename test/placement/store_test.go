@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/controller/binding"
 	"domus.dev/domus/pkg/podless"
 )
@@ -30,6 +31,10 @@ type store struct {
 	failBinds int
 	// accept is asked for each binding that is stored.
 	accept func(vm *v1alpha1.VirtualMachine) error
+	// resize is asked for each grant that has changed.
+	resize func(vm *v1alpha1.VirtualMachine) error
+	// grown counts the growths that were granted.
+	grown int
 	// refused are bindings that their hosts could not accept: none ever should be.
 	refused []error
 }
@@ -128,7 +133,7 @@ func (s *store) list() []*v1alpha1.VirtualMachine {
 	for _, vm := range s.vms {
 		out = append(out, vm.DeepCopy())
 	}
-	slices.SortFunc(out, func(a, b *v1alpha1.VirtualMachine) int { return int(a.Generation - b.Generation) })
+	slices.SortFunc(out, func(a, b *v1alpha1.VirtualMachine) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	return out
 }
 
@@ -191,8 +196,42 @@ func (c *session) Bind(_ context.Context, vm podless.Identity, generation int64,
 			vm.Status.Placement.Cells, vm.Status.Placement.Devices = reserved.Cells, reserved.Devices
 		}
 		vm.Status.NominatedNodeName = ""
+		// Its host has it run at once, by which it may grow.
+		vm.Status.Host = &v1alpha1.HostStatus{Epoch: vm.Status.Epoch, State: v1alpha1.HostRunning}
 		if err := s.accept(vm); err != nil {
 			s.refused = append(s.refused, err)
+		}
+		return nil
+	})
+}
+
+// Grow implements vmbinder.Binder, as binding.Binder does.
+func (c *session) Grow(_ context.Context, vm podless.Identity, generation int64, node string, more capacity.Resources) error {
+	s := c.store
+	return c.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+		growth := podless.GrowthOf(vm)
+		switch {
+		case s.failBinds > 0:
+			s.failBinds--
+			return errNotStored
+		case growth == nil, vm.Generation != generation, growth.Needs != more, vm.Status.Placement.NodeName != node:
+			return fmt.Errorf("VirtualMachine %s has moved on", vm.Name)
+		}
+		vm.Status.Placement.Granted = growth.Granted
+		vm.Status.Conditions = nil
+		if err := s.resize(vm); err != nil {
+			s.refused = append(s.refused, err)
+		}
+		s.grown++
+		return nil
+	})
+}
+
+// GrowthPending implements podless.Writer.
+func (c *session) GrowthPending(_ context.Context, vm podless.Identity, pending *metav1.Condition) error {
+	return c.change(vm, func(vm *v1alpha1.VirtualMachine) error {
+		if vm.Generation == pending.ObservedGeneration && podless.GrowthOf(vm) != nil {
+			vm.Status.Conditions = []metav1.Condition{*pending}
 		}
 		return nil
 	})

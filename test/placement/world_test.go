@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa/oracle"
+	"domus.dev/domus/pkg/podless"
 )
 
 // urgent is the PriorityClass of VMs that may evict others.
@@ -38,8 +39,8 @@ type world struct {
 	hosts map[string]*v1alpha1.HypervisorStatus
 	held  map[string]map[types.UID]v1alpha1.Placement
 
-	created, bound, evicted, failed, restarts, waiting, rescued int
-	asked                                                       asked
+	created, bound, evicted, failed, restarts, waiting, rescued, growing int
+	asked                                                                asked
 }
 
 func newWorld(t *rapid.T, cfg *config.KubeSchedulerConfiguration) *world {
@@ -48,6 +49,7 @@ func newWorld(t *rapid.T, cfg *config.KubeSchedulerConfiguration) *world {
 		hosts: map[string]*v1alpha1.HypervisorStatus{}, held: map[string]map[types.UID]v1alpha1.Placement{},
 	}
 	w.store = newStore(w.accept)
+	w.store.resize = w.resized
 	class := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: urgent}, Value: 1000}
 	if err := w.api.nodes.Tracker().Add(class); err != nil {
 		t.Fatal(err)
@@ -144,6 +146,7 @@ func (w *world) drawVM(t *rapid.T, class string) *v1alpha1.VirtualMachine {
 	if r.Granted.PageSize != "" {
 		vm.Spec.Resources.Hugepages = &v1alpha1.Hugepages{PageSize: r.Granted.PageSize}
 	}
+	w.letGrow(t, vm)
 	return vm
 }
 
@@ -287,10 +290,13 @@ func (w *world) wrong() string {
 	if n := w.sched.fleet.Reservations(); n > 0 && !w.reservedByBound(n) {
 		return fmt.Sprintf("%d reservations have leaked", n)
 	}
-	var waiting []*v1alpha1.VirtualMachine
+	var waiting, growing []*v1alpha1.VirtualMachine
 	for _, vm := range w.store.list() {
-		if vm.Status.Placement == nil {
+		switch {
+		case vm.Status.Placement == nil:
 			waiting = append(waiting, vm)
+		case podless.GrowthOf(vm) != nil:
+			growing = append(growing, vm)
 		}
 	}
 	w.mu.Lock()
@@ -312,7 +318,8 @@ func (w *world) wrong() string {
 		n++
 	}
 	w.waiting += n
-	return ""
+	w.growing += len(growing)
+	return w.wrongGrowth(waiting, growing)
 }
 
 // reservedByBound says whether at most as many reservations are held as VMs are

@@ -83,7 +83,7 @@ func Run(ctx context.Context, opts *Options) error {
 	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
 	cfg.DynInformerFactory = disks.Factory(hosts.Factory(cfg.DynInformerFactory))
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{
-		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
+		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
 	})
 	if err != nil {
 		return err

@@ -41,6 +41,15 @@ const (
 	// spec.class.revision.
 	GivenAnnotation = "domus.dev/given-by-class"
 
+	// NotationAnnotation on an object that was made of libvirt's XML holds what of
+	// the document the object's fields do not tell, as a list of differences in
+	// JSON; see docs/convert.md. Nothing but the way back to XML looks at it.
+	NotationAnnotation = "domus.dev/libvirt-notation"
+
+	// MetadataAnnotation on an object holds what stood inside the <metadata>
+	// element of the libvirt document that the object was made of, as XML.
+	MetadataAnnotation = "domus.dev/libvirt-metadata"
+
 	// MaxClassBytes is the largest VirtualMachineClass accepted, as JSON without
 	// managedFields: its VMs have it twice, and are to have room for their own.
 	MaxClassBytes = 32 * 1024

@@ -32,6 +32,9 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&VirtualMachineOperation{}, &VirtualMachineOperationList{},
 		&VirtualMachineClass{}, &VirtualMachineClassList{},
 		&VirtualDisk{}, &VirtualDiskList{},
+		&VirtualNetwork{}, &VirtualNetworkList{},
+		&VirtualMachineSnapshot{}, &VirtualMachineSnapshotList{},
+		&StoragePool{}, &StoragePoolList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -43,15 +43,25 @@ type GrantedResources struct {
 	// pageSize is set when memory lies in hugepages of that size.
 	// +optional
 	PageSize PageSize `json:"pageSize,omitempty"`
+	// maxCPU is how many virtual CPUs may be granted in this placement, 0 for no
+	// more than cpu. It holds nothing on the host.
+	// +optional
+	MaxCPU int32 `json:"maxCPU,omitempty"`
+	// maxMemory is how much memory in bytes may be granted in this placement, 0
+	// for no more than memory. It holds nothing on the host.
+	// +optional
+	MaxMemory int64 `json:"maxMemory,omitempty"`
 }
 
-// Placement is the scheduler's decision. It is written once per epoch.
+// Placement is the scheduler's decision. It is written once per epoch; within
+// it, only how many CPUs and how much memory are granted may change.
 type Placement struct {
 	// nodeName is the chosen host.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	NodeName string `json:"nodeName"`
-	// granted is what the VM may use there until its next placement.
+	// granted is what the VM may use there. Its cpu and memory change when a guest
+	// that runs grows or gives memory back.
 	Granted GrantedResources `json:"granted"`
 	// cells are the NUMA cells that hold the VM, by ascending id. What of
 	// granted lies in none of them is bound to no cell.
@@ -169,8 +179,16 @@ const (
 	// ReasonRestoreFailed: the guest could not go on from its saved memory, which
 	// is kept; tried again with back-off.
 	ReasonRestoreFailed = "RestoreFailed"
+	// ReasonDeleting: the guest is ended since the VM is being deleted.
+	ReasonDeleting = "Deleting"
 	// ReasonEvicted: the guest was stopped because the scheduler asked for it.
 	ReasonEvicted = "Evicted"
+	// ReasonResizeFailed: the guest could not be given the size that is granted;
+	// tried again with back-off.
+	ReasonResizeFailed = "ResizeFailed"
+	// ReasonGrowthFailed, of status.host.refused: the host has what was granted
+	// more, and could not give it to the guest.
+	ReasonGrowthFailed = "GrowthFailed"
 	// ReasonStartFailed: libvirt refused to start the domain; tried again.
 	ReasonStartFailed = "StartFailed"
 	// ReasonGuestEnded: the guest ended by itself; started again with back-off.
@@ -198,7 +216,42 @@ type HostStatus struct {
 	// startedAt is when the guest was last started.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
+	// cpu is how many virtual CPUs a guest that can grow has now.
+	// +optional
+	CPU int32 `json:"cpu,omitempty"`
+	// memory is how many bytes of memory a guest that can grow has now: what its
+	// balloon leaves it. It is written when that has come to rest.
+	// +optional
+	Memory int64 `json:"memory,omitempty"`
+	// refused is set when the host does not give the guest what it was granted
+	// more; vm-scheduler takes that back then.
+	// +optional
+	Refused *GrowthRefusal `json:"refused,omitempty"`
 }
+
+// GrowthRefusal says that a host does not let a guest grow.
+type GrowthRefusal struct {
+	// granted is what was granted and is refused.
+	Granted GuestSize `json:"granted"`
+	// held is what the guest holds instead.
+	Held GuestSize `json:"held"`
+	// reason is a CamelCase word: HostUnfit, GrowthFailed.
+	Reason string `json:"reason"`
+	// message says it to a person.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// GuestSize is what of a grant can change while the guest runs.
+type GuestSize struct {
+	// cpu is the number of virtual CPUs.
+	CPU int32 `json:"cpu"`
+	// memory is the guest's memory in bytes.
+	Memory int64 `json:"memory"`
+}
+
+// Size is what of a grant can change while the guest runs.
+func (g GrantedResources) Size() GuestSize { return GuestSize{CPU: g.CPU, Memory: g.Memory} }
 
 // Condition types and reasons of a VirtualMachine.
 const (
@@ -218,6 +271,16 @@ const (
 	// ReasonNoHostSought: the VM has no host and shall not run.
 	ReasonNoHostSought = "NoHostSought"
 
+	// ConditionHostReachable is False while the VM's host cannot be heard or asked,
+	// so that what its conditions say of the guest may be old; absent otherwise.
+	// Written by vm-scheduler, once when the host is lost and once when it is back.
+	ConditionHostReachable = "HostReachable"
+	// ReasonHostUnreachable (the host's executor is silent) is its reason, and that of
+	// an operation that waits for such a host. ReasonHostLibvirtUnavailable: the
+	// executor does not reach libvirt.
+	ReasonHostUnreachable        = "HostUnreachable"
+	ReasonHostLibvirtUnavailable = "HostLibvirtUnavailable"
+
 	// ConditionReady is True while the guest runs. Written by the executor; its
 	// reasons are the HostState words and the reasons of status.host.
 	ConditionReady = "Ready"
@@ -228,6 +291,16 @@ const (
 	ConditionRestartRequired = "RestartRequired"
 	// ReasonSpecChanged is its reason.
 	ReasonSpecChanged = "SpecChanged"
+
+	// ConditionResizePending is True while a guest that runs is to grow and its host
+	// has not granted that. Written by vm-scheduler, and absent otherwise.
+	ConditionResizePending = "ResizePending"
+	// ReasonGrowthWaits is its reason while the host has too little left, and the
+	// scheduler's ReasonSchedulerError where it could not tell. ReasonHostRefused:
+	// the host itself did not give what the scheduler had granted; it is asked
+	// again after a while.
+	ReasonGrowthWaits = "GrowthWaits"
+	ReasonHostRefused = "HostRefused"
 
 	// ConditionAgentConnected says whether the guest agent answers. It is Unknown
 	// until one was heard, or has not answered, since the guest was started: the
@@ -300,7 +373,7 @@ type GuestInterface struct {
 // VirtualMachineStatus is what Domus knows. Each field has one writer: the
 // vm-scheduler's leader, or the executor of the host in placement.
 // +kubebuilder:validation:XValidation:rule="self.epoch >= oldSelf.epoch",fieldPath=".epoch",message="never falls: each epoch is one binding of the VM to a host"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.placement) || self.epoch > oldSelf.epoch || (has(self.placement) && self.placement == oldSelf.placement)",fieldPath=".placement",message="is written once per epoch: the VM is bound already"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.placement) || self.epoch > oldSelf.epoch || (has(self.placement) && (self.placement == oldSelf.placement || (self.placement.nodeName == oldSelf.placement.nodeName && has(self.placement.cells) == has(oldSelf.placement.cells) && (!has(self.placement.cells) || self.placement.cells == oldSelf.placement.cells) && has(self.placement.devices) == has(oldSelf.placement.devices) && (!has(self.placement.devices) || self.placement.devices == oldSelf.placement.devices) && self.placement.granted.overhead == oldSelf.placement.granted.overhead && has(self.placement.granted.pageSize) == has(oldSelf.placement.granted.pageSize) && (!has(self.placement.granted.pageSize) || self.placement.granted.pageSize == oldSelf.placement.granted.pageSize) && has(self.placement.granted.maxCPU) == has(oldSelf.placement.granted.maxCPU) && (!has(self.placement.granted.maxCPU) || self.placement.granted.maxCPU == oldSelf.placement.granted.maxCPU) && has(self.placement.granted.maxMemory) == has(oldSelf.placement.granted.maxMemory) && (!has(self.placement.granted.maxMemory) || self.placement.granted.maxMemory == oldSelf.placement.granted.maxMemory) && (self.placement.granted.cpu == oldSelf.placement.granted.cpu || (has(self.placement.granted.maxCPU) && self.placement.granted.cpu <= self.placement.granted.maxCPU)) && (self.placement.granted.memory == oldSelf.placement.granted.memory || (has(self.placement.granted.maxMemory) && self.placement.granted.memory <= self.placement.granted.maxMemory)))))",fieldPath=".placement",message="is written once per epoch: of a VM that is bound, only granted.cpu and granted.memory may change, up to granted.maxCPU and granted.maxMemory"
 type VirtualMachineStatus struct {
 	// observedGeneration is the metadata.generation that the placement, and
 	// after it the host, has acted upon. Writer: as phase.
@@ -312,6 +385,14 @@ type VirtualMachineStatus struct {
 	// +kubebuilder:default=Pending
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
+
+	// reason and message are what matters most of conditions, for people; empty when
+	// nothing is out of the ordinary. Writer: whoever writes conditions, in the same
+	// write.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// +optional
+	Message string `json:"message,omitempty"`
 
 	// epoch counts the VM's bindings that have ended. It grows when a placement
 	// is cleared and never falls. Writer: vm-scheduler.
@@ -351,7 +432,8 @@ type VirtualMachineStatus struct {
 	// +optional
 	Guest *GuestStatus `json:"guest,omitempty"`
 
-	// conditions: Scheduled is vm-scheduler's, all others the executor's.
+	// conditions: Scheduled, HostReachable and ResizePending are vm-scheduler's, all others the
+	// executor's.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:default={}

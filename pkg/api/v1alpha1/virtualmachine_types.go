@@ -86,6 +86,24 @@ type VirtualMachineResources struct {
 	// at least 1Mi.
 	Memory resource.Quantity `json:"memory"`
 
+	// maxCPU is how many virtual CPUs the guest can be given while it runs: cpu
+	// may be raised up to here without a restart, where its host has them. It
+	// reserves nothing. Default: the guest has cpu until it is started anew. Not
+	// with a numa policy or dedicated CPUs.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4096
+	// +optional
+	MaxCPU int32 `json:"maxCPU,omitempty"`
+
+	// maxMemory is how much memory the guest can be given while it runs: memory
+	// may be raised up to here, and lowered, without a restart, by the guest's
+	// balloon. It reserves nothing, and the guest is kept from it by its own
+	// balloon driver alone: more than memory is for privileged namespaces. Default:
+	// the guest has memory until it is started anew. Not with hugepages, a numa
+	// policy or host devices.
+	// +optional
+	MaxMemory *resource.Quantity `json:"maxMemory,omitempty"`
+
 	// hugepages, when set, puts the guest's memory into hugepages; it is never
 	// taken from ordinary memory instead.
 	// +optional
@@ -252,8 +270,9 @@ type VirtualMachineSpec struct {
 // +kubebuilder:printcolumn:name="Memory",type=string,JSONPath=`.spec.resources.memory`
 // +kubebuilder:printcolumn:name="Hugepages",type=string,JSONPath=`.spec.resources.hugepages.pageSize`,priority=1
 // +kubebuilder:printcolumn:name="Addresses",type=string,JSONPath=`.status.guest.addresses`,priority=1
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.status=="False")].reason`
-// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.status=="False")].message`,priority=1
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:printcolumn:name="Deleted",type=date,JSONPath=`.metadata.deletionTimestamp`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VirtualMachine struct {
 	metav1.TypeMeta   `json:",inline"`

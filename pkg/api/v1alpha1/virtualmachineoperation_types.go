@@ -52,8 +52,6 @@ const (
 	ReasonVMNotFound = "VirtualMachineNotFound"
 	// ReasonWrongState: the VM is in a state in which this cannot be done.
 	ReasonWrongState = "WrongState"
-	// ReasonHostUnreachable: the VM's host has not been heard of.
-	ReasonHostUnreachable = "HostUnreachable"
 	// ReasonTimedOut: the time limit has passed; the message says what was waited for.
 	ReasonTimedOut = "TimedOut"
 	// ReasonInterrupted: the host's agent ended in the middle of something that
@@ -66,6 +64,9 @@ const (
 	ReasonOperationRefused = "Refused"
 	// ReasonBindingEnded: the VM left the host that was to do it.
 	ReasonBindingEnded = "BindingEnded"
+	// ReasonSuperseded: a ForceStop of the VM was asked for meanwhile, which waits
+	// for nothing.
+	ReasonSuperseded = "Superseded"
 )
 
 // VirtualMachineOperationSpec says what shall be done. It cannot be changed.
@@ -189,7 +190,8 @@ type VirtualMachineOperationStatus struct {
 	// +optional
 	Phase OperationPhase `json:"phase,omitempty"`
 	// nodeName is the host that does it, virtualMachineUID and epoch say on which
-	// binding of the VM. Writer: vm-scheduler, once.
+	// binding of the VM; of one that was refused virtualMachineUID alone is set.
+	// Writer: vm-scheduler, once.
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	NodeName string `json:"nodeName,omitempty"`
@@ -225,7 +227,7 @@ func (s *VirtualMachineOperationStatus) Finished() bool {
 
 // VirtualMachineOperation is one thing done once to a guest: restart it, press a
 // key, take a picture. At most one at a time is under way on a VM, the oldest
-// first.
+// first; but a ForceStop waits for none, and ends those before it.
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=vmop,categories=all
 // +kubebuilder:subresource:status

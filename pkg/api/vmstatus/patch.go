@@ -28,6 +28,12 @@ type field struct {
 	// shared fields have several writers, each for its own entries: the patch
 	// tests the whole of the old value.
 	shared bool
+	// derived fields follow from the conditions: a patch that changes one tests
+	// those.
+	derived bool
+	// revised fields are set once and then changed in part: a patch that changes
+	// one tests the whole of the old value.
+	revised bool
 	// value returns the field, or nil when it is unset.
 	value func(*v1alpha1.VirtualMachineStatus) any
 }
@@ -37,7 +43,7 @@ var fields = []field{
 	{name: "observedGeneration", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.ObservedGeneration) }},
 	{name: "phase", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.Phase) }},
 	{name: "epoch", value: func(s *v1alpha1.VirtualMachineStatus) any { return s.Epoch }},
-	{name: "placement", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Placement) }},
+	{name: "placement", revised: true, value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Placement) }},
 	{name: "nominatedNodeName", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.NominatedNodeName) }},
 	{name: "eviction", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Eviction) }},
 	{name: "excludedHosts", value: func(s *v1alpha1.VirtualMachineStatus) any {
@@ -49,8 +55,12 @@ var fields = []field{
 	{name: "hold", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Hold) }},
 	{name: "host", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Host) }},
 	{name: "guest", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Guest) }},
-	{name: "conditions", shared: true, value: conditions},
+	{name: conditionsField, shared: true, value: conditions},
+	{name: "reason", derived: true, value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.Reason) }},
+	{name: "message", derived: true, value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.Message) }},
 }
+
+const conditionsField = "conditions"
 
 func unsetZero[T comparable](v T) any {
 	var zero T
@@ -87,6 +97,7 @@ type Guard struct {
 // nothing differs. It never looks at anything but its arguments.
 func Build(old *v1alpha1.VirtualMachine, next *v1alpha1.VirtualMachineStatus, guard Guard) ([]Operation, error) {
 	var changes []Operation
+	tested := false // the conditions
 	for _, f := range fields {
 		was, is := f.value(&old.Status), f.value(next)
 		if reflect.DeepEqual(was, is) {
@@ -104,8 +115,17 @@ func Build(old *v1alpha1.VirtualMachine, next *v1alpha1.VirtualMachineStatus, gu
 			continue
 		}
 		path := "/status/" + f.name
-		if f.shared {
+		switch {
+		case f.shared || f.revised && was != nil && is != nil:
 			changes = append(changes, Operation{Op: "test", Path: path, Value: wasJSON})
+			tested = tested || f.name == conditionsField
+		case f.derived && !tested:
+			from, err := json.Marshal(conditions(&old.Status))
+			if err != nil {
+				return nil, fmt.Errorf("encoding status.%s: %w", conditionsField, err)
+			}
+			changes = append(changes, Operation{Op: "test", Path: "/status/" + conditionsField, Value: from})
+			tested = true
 		}
 		if is == nil {
 			changes = append(changes, Operation{Op: "remove", Path: path})

@@ -16,6 +16,7 @@ func TestBuild(t *testing.T) {
 	const guards = `{"op":"test","path":"/metadata/uid","value":"u"} {"op":"test","path":"/status/epoch","value":3}`
 	for name, test := range map[string]struct {
 		guard  Guard
+		placed *v1alpha1.Placement
 		change func(*v1alpha1.VirtualMachineStatus)
 		want   string
 	}{
@@ -26,6 +27,14 @@ func TestBuild(t *testing.T) {
 			want: guards + ` {"op":"test","path":"/metadata/generation","value":7}` +
 				` {"op":"add","path":"/status/placement","value":{"nodeName":"a","granted":{"cpu":0,"memory":0,"overhead":0}}}`,
 		},
+		"a grant is changed from what it was": {
+			change: func(s *v1alpha1.VirtualMachineStatus) {
+				s.Placement = &v1alpha1.Placement{NodeName: "a", Granted: v1alpha1.GrantedResources{CPU: 2}}
+			},
+			placed: &v1alpha1.Placement{NodeName: "a", Granted: v1alpha1.GrantedResources{CPU: 1}},
+			want: guards + ` {"op":"test","path":"/status/placement","value":{"nodeName":"a","granted":{"cpu":1,"memory":0,"overhead":0}}}` +
+				` {"op":"add","path":"/status/placement","value":{"nodeName":"a","granted":{"cpu":2,"memory":0,"overhead":0}}}`,
+		},
 		"a field that is cleared is removed": {
 			change: func(s *v1alpha1.VirtualMachineStatus) { s.NominatedNodeName = "" },
 			want:   guards + ` {"op":"remove","path":"/status/nominatedNodeName"}`,
@@ -35,6 +44,19 @@ func TestBuild(t *testing.T) {
 			want: guards + ` {"op":"test","path":"/status/conditions","value":[{"type":"Ready","status":"","lastTransitionTime":null,"reason":"","message":""}]}` +
 				` {"op":"add","path":"/status/conditions","value":[]}`,
 		},
+		"what follows from the conditions is written with them": {
+			change: func(s *v1alpha1.VirtualMachineStatus) {
+				s.Conditions, s.Reason, s.Message = nil, "HostUnreachable", "why"
+			},
+			want: guards + ` {"op":"test","path":"/status/conditions","value":[{"type":"Ready","status":"","lastTransitionTime":null,"reason":"","message":""}]}` +
+				` {"op":"add","path":"/status/conditions","value":[]}` +
+				` {"op":"add","path":"/status/reason","value":"HostUnreachable"} {"op":"add","path":"/status/message","value":"why"}`,
+		},
+		"alone only where they are as they were": {
+			change: func(s *v1alpha1.VirtualMachineStatus) { s.Reason, s.Message = "HostUnreachable", "why" },
+			want: guards + ` {"op":"test","path":"/status/conditions","value":[{"type":"Ready","status":"","lastTransitionTime":null,"reason":"","message":""}]}` +
+				` {"op":"add","path":"/status/reason","value":"HostUnreachable"} {"op":"add","path":"/status/message","value":"why"}`,
+		},
 		"the epoch it tests is the old one": {
 			change: func(s *v1alpha1.VirtualMachineStatus) { s.Epoch = 4 },
 			want:   guards + ` {"op":"add","path":"/status/epoch","value":4}`,
@@ -43,6 +65,7 @@ func TestBuild(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{UID: "u"}}
 			vm.Status = v1alpha1.VirtualMachineStatus{Epoch: 3, NominatedNodeName: "n", Conditions: []metav1.Condition{{Type: "Ready"}}}
+			vm.Status.Placement = test.placed
 			next := vm.Status.DeepCopy()
 			test.change(next)
 			ops, err := Build(vm, next, test.guard)

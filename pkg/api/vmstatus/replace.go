@@ -95,6 +95,7 @@ func NewSwift(r *Replacer, w *Writer) *Swift { return &Swift{replacer: r, writer
 func (s *Swift) Write(ctx context.Context, observed *v1alpha1.VirtualMachine, guard Guard, mutate func(*v1alpha1.VirtualMachineStatus)) error {
 	next := observed.Status.DeepCopy()
 	mutate(next)
+	summarize(next)
 	if equality.Semantic.DeepEqual(&observed.Status, next) {
 		return nil
 	}

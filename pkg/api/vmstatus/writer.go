@@ -31,8 +31,8 @@ type Writer struct {
 // was refused, reads with c's Get, which must therefore not be cached.
 func New(c client.Client) *Writer { return &Writer{client: c} }
 
-// Patch lets mutate change a copy of observed's status and writes the
-// difference, if any, in one patch of the status subresource. It returns the
+// Patch lets mutate change a copy of observed's status, sums its conditions up and
+// writes the difference, if any, in one patch of the status subresource. It returns the
 // object as stored (observed itself when nothing differed).
 //
 // Errors: ErrStale when UID, epoch or placement are no longer those observed;
@@ -48,6 +48,7 @@ func (w *Writer) PatchGuarded(ctx context.Context, observed *v1alpha1.VirtualMac
 	for try := 1; ; try++ {
 		next := current.Status.DeepCopy()
 		mutate(next)
+		summarize(next)
 		ops, err := Build(current, next, guard)
 		if err != nil {
 			return nil, err

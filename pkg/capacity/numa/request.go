@@ -16,6 +16,9 @@ type Request struct {
 	Threads   v1alpha1.ThreadPolicy
 	// Devices are the host devices to be passed through, each name once.
 	Devices []v1alpha1.DeviceRequest
+	// Grows is set when Granted is what a guest that runs there is to have more:
+	// vCPUs, memory or both.
+	Grows bool `json:",omitempty"`
 }
 
 // RequestOf is what a VM of this spec, which would be granted desired, asks for.
@@ -70,7 +73,9 @@ func (r *Request) unknown() string {
 	switch {
 	case !known:
 		return "the page size is not known: use 2Mi or 1Gi"
-	case r.Granted.CPU < 1 || r.Granted.Memory < 1:
+	case r.Grows && (r.Granted.CPU < 0 || r.Granted.Memory < 0 || r.Granted.CPU == 0 && r.Granted.Memory == 0):
+		return "a guest grows by CPUs or by memory"
+	case !r.Grows && (r.Granted.CPU < 1 || r.Granted.Memory < 1):
 		return "a VM needs at least one CPU and some memory"
 	case p != ordinary && r.Granted.Memory%p.grain() != 0:
 		return "guest memory is not a multiple of the page size: round it up to whole pages"

@@ -10,6 +10,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,11 +29,15 @@ import (
 // Kubernetes' node controller has for the same Lease.
 const Grace = 40 * time.Second
 
-// Controller watches the Leases that hosts renew.
+// Controller watches the Leases that hosts renew. How long a host has been silent
+// is counted from when this process saw the Lease renewed, by its own clock: the
+// hosts' clocks may differ, and after an API server or a leader was away no host
+// could have renewed, or been seen to.
 type Controller struct {
 	cached client.Reader
 	live   client.Client
 	clock  clock.PassiveClock
+	seen   sightings
 }
 
 // New returns a Controller that reads from cached and writes with live, which
@@ -54,23 +59,16 @@ func (c *Controller) Register(m manager.Manager) error {
 // silent.
 func (c *Controller) afterRenewal(ctx context.Context, lease client.Object) []reconcile.Request {
 	key := types.NamespacedName{Name: lease.GetName()}
-	hv := &v1alpha1.Hypervisor{}
-	if lease.GetNamespace() != v1alpha1.LeaseNamespace || c.cached.Get(ctx, key, hv) != nil {
+	l, ok := lease.(*coordinationv1.Lease)
+	if !ok || l.Namespace != v1alpha1.LeaseNamespace {
 		return nil
 	}
-	if !saidUnreachable(hv) {
+	c.seen.see(l, c.clock.Now())
+	hv := &v1alpha1.Hypervisor{}
+	if c.cached.Get(ctx, key, hv) != nil || !saidUnreachable(hv) {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: key}}
-}
-
-// untilSilent returns how long until the Lease is late; not positive when it is.
-func untilSilent(lease *coordinationv1.Lease, now time.Time) time.Duration {
-	renewed := lease.CreationTimestamp.Time
-	if lease.Spec.RenewTime != nil {
-		renewed = lease.Spec.RenewTime.Time
-	}
-	return renewed.Add(Grace).Sub(now)
 }
 
 func saidUnreachable(hv *v1alpha1.Hypervisor) bool {
@@ -87,14 +85,32 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	lease := &coordinationv1.Lease{}
 	if err := c.cached.Get(ctx, types.NamespacedName{Namespace: v1alpha1.LeaseNamespace, Name: req.Name}, lease); err != nil {
 		// A host that has never had a Lease has not come up yet.
+		c.seen.forget(req.Name)
 		return reconcile.Result{RequeueAfter: Grace}, client.IgnoreNotFound(err)
 	}
-	wait := untilSilent(lease, c.clock.Now())
-	if err := c.taint(ctx, req.Name, wait <= 0); err != nil {
-		return reconcile.Result{}, err
+	voice, wait := c.seen.see(lease, c.clock.Now())
+	if voice == silent {
+		// The cache may be behind. An API server that does not answer says nothing
+		// of the hosts, which do not reach it either.
+		err := c.live.Get(ctx, client.ObjectKeyFromObject(lease), lease)
+		if err != nil && !apierrors.IsNotFound(err) {
+			c.seen.anew(c.clock.Now())
+			return reconcile.Result{}, fmt.Errorf("reading the Lease of host %s: %w", req.Name, err)
+		}
+		if err == nil {
+			voice, wait = c.seen.see(lease, c.clock.Now())
+		}
 	}
-	if wait <= 0 {
+	switch voice {
+	case silent:
+		if err := c.taint(ctx, req.Name, true); err != nil {
+			return reconcile.Result{}, err
+		}
 		return reconcile.Result{RequeueAfter: Grace}, c.say(ctx, hv)
+	case heard:
+		if err := c.taint(ctx, req.Name, false); err != nil {
+			return reconcile.Result{}, err
+		}
 	}
 	return reconcile.Result{RequeueAfter: wait + time.Second}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +23,7 @@ import (
 
 	"domus.dev/domus/pkg/api/opstatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/controller/silence"
 )
 
 const (
@@ -37,12 +37,6 @@ const (
 	// is on its way into the cache, and wakes this by itself.
 	again = time.Second
 )
-
-// unreachable are the taints of a host that cannot be asked, with what each means.
-var unreachable = []struct{ taint, why string }{
-	{v1alpha1.ExecutorUnreachableTaint, "its vm-executor has not been heard of"},
-	{v1alpha1.LibvirtUnavailableTaint, "its libvirt cannot be reached"},
-}
 
 // Controller looks after the operations of VMs; what it is asked to look at are
 // names of VMs.
@@ -113,8 +107,10 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	var next time.Duration
 	var ahead *v1alpha1.VirtualMachineOperation
+	plug := firstForceStop(ops)
 	for _, op := range ops {
-		after, now, err := c.look(ctx, req.NamespacedName, op, ahead)
+		// What the plug overtakes comes before it here, and is over by then.
+		after, now, err := c.look(ctx, req.NamespacedName, situation{operation: op, ahead: ahead, plug: plug})
 		switch {
 		case errors.Is(err, opstatus.ErrStale), apierrors.IsConflict(err), apierrors.IsNotFound(err):
 			after = again
@@ -131,6 +127,16 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: next}, nil
 }
 
+// firstForceStop is the first that is not over; nil when there is none.
+func firstForceStop(ops []*v1alpha1.VirtualMachineOperation) *v1alpha1.VirtualMachineOperation {
+	for _, op := range ops {
+		if op.Spec.Type == v1alpha1.OperationForceStop && !op.Status.Finished() && op.DeletionTimestamp == nil {
+			return op
+		}
+	}
+	return nil
+}
+
 // operations lists those of a VM in order.
 func (c *Controller) operations(ctx context.Context, vm types.NamespacedName) ([]*v1alpha1.VirtualMachineOperation, error) {
 	list := &v1alpha1.VirtualMachineOperationList{}
@@ -142,10 +148,11 @@ func (c *Controller) operations(ctx context.Context, vm types.NamespacedName) ([
 	return out, nil
 }
 
-// look decides about one operation and carries that out. It returns when to look
-// again, and the operation as it is then.
-func (c *Controller) look(ctx context.Context, key types.NamespacedName, op, ahead *v1alpha1.VirtualMachineOperation) (time.Duration, *v1alpha1.VirtualMachineOperation, error) {
-	in := situation{operation: op, ahead: ahead, now: c.clock.Now()}
+// look decides about the operation of in, which lacks the VM and its host, and
+// carries that out. It returns when to look again, and the operation as it is then.
+func (c *Controller) look(ctx context.Context, key types.NamespacedName, in situation) (time.Duration, *v1alpha1.VirtualMachineOperation, error) {
+	op := in.operation
+	in.now = c.clock.Now()
 	for i, from := range []client.Reader{c.cached, c.live} {
 		var err error
 		if in.vm, err = readVM(ctx, from, key); err != nil {
@@ -156,12 +163,12 @@ func (c *Controller) look(ctx context.Context, key types.NamespacedName, op, ahe
 		}
 		d := decide(in)
 		switch {
-		case d.remove:
-			return 0, op, c.remove(ctx, op)
-		case d.status == nil:
+		case d.status == nil && !d.remove:
 			return d.after, op, nil
 		case i == 0:
 			continue // what is written is decided on the VM as it is, not as the cache has it
+		case d.remove:
+			return 0, op, c.remove(ctx, op)
 		}
 		now, err := c.write(ctx, op, in.vm, d)
 		if err != nil {
@@ -204,13 +211,13 @@ func (c *Controller) silence(ctx context.Context, in situation) (string, error) 
 	return silenceOf(node), nil
 }
 
+// silenceOf says why the Node's host cannot be reached; "" when it can.
 func silenceOf(node *corev1.Node) string {
-	for _, u := range unreachable {
-		if slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == u.taint }) {
-			return fmt.Sprintf("%s cannot be reached, %s (taint %s)", node.Name, u.why, u.taint)
-		}
+	s := silence.Of(node)
+	if s == nil {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("%s cannot be reached, %s (taint %s)", node.Name, s.Why, s.Taint)
 }
 
 // write makes the operation the VM's where asked, and writes its status.
@@ -248,7 +255,7 @@ func reachabilityChanges() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, isNode := e.ObjectOld.(*corev1.Node)
 			after, isStill := e.ObjectNew.(*corev1.Node)
-			return isNode && isStill && silenceOf(before) != silenceOf(after)
+			return isNode && isStill && silence.Changed(before, after)
 		},
 		DeleteFunc: func(event.DeleteEvent) bool { return true },
 	}

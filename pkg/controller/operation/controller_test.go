@@ -235,3 +235,55 @@ func TestWhatWasWrittenIsNotWrittenAgain(t *testing.T) {
 		t.Errorf("%v after %d writes", s.controller.own.of, s.writes)
 	}
 }
+
+func TestAForceStopGoesFirst(t *testing.T) {
+	restart, reset := asked(v1alpha1.OperationRestart, given), asked(v1alpha1.OperationReset)
+	reset.Name, reset.UID = "reset", "reset-uid"
+	later := asked(v1alpha1.OperationScreenshot, created(now.Add(2*time.Second)))
+	later.Name, later.UID = "later", "later-uid"
+	s := newStage(t, web(), node(), restart, reset, plug(), later)
+	s.reconcile()
+	for name, reason := range map[string]string{"op": v1alpha1.ReasonSuperseded, "reset": v1alpha1.ReasonSuperseded, "plug": "", "later": ""} {
+		if got := s.get(name).Status; got.Reason != reason || (got.NodeName == "a") != (name == "op" || name == "plug") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	// What came first is over, the plug owned and given: four writes.
+	if s.writes != 4 {
+		t.Errorf("%d writes", s.writes)
+	}
+}
+
+// TestAForceStopWaitsForTheEndOfWhatItOvertakes: the host was faster, and its word
+// is on its way into the cache.
+func TestAForceStopWaitsForTheEndOfWhatItOvertakes(t *testing.T) {
+	s := newStage(t, web(), node(), asked(v1alpha1.OperationRestart, given, finished(now)), plug())
+	old := newStage(t, web(), node(), asked(v1alpha1.OperationRestart, given), plug())
+	old.controller.live = s.controller.live
+	if after := old.reconcile(); after != again {
+		t.Errorf("looks again in %s", after)
+	}
+	if got := s.get("op").Status; got.Phase != v1alpha1.OperationSucceeded {
+		t.Errorf("%+v", got)
+	}
+	if got := s.get("plug").Status; got.NodeName != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestAnOldCacheRemovesNothing: the VM is there, and the cache has not heard of it.
+func TestAnOldCacheRemovesNothing(t *testing.T) {
+	s := newStage(t, web(), node(), asked(v1alpha1.OperationReset, given, finished(now)))
+	s.controller.cached = newStage(t, node(), asked(v1alpha1.OperationReset, given, finished(now))).api
+	s.reconcile()
+	if s.get("op") == nil {
+		t.Fatal("the operation of a VM that is there was removed")
+	}
+	if err := s.api.Delete(context.Background(), web()); err != nil {
+		t.Fatal(err)
+	}
+	s.reconcile()
+	if s.get("op") != nil {
+		t.Error("it is still there without its VM")
+	}
+}

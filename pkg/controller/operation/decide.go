@@ -1,7 +1,7 @@
 // Package operation hands VirtualMachineOperations to the hosts of their VMs,
 // one at a time for each VM and the oldest first, refuses what cannot be done,
-// ends what took too long, and removes what has been over for a while. Carrying
-// them out is the executors'.
+// ends what took too long or is overtaken by a ForceStop, and removes what has been
+// over for a while, or whose VM is gone. Carrying them out is the executors'.
 package operation
 
 import (
@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
@@ -31,6 +32,8 @@ type situation struct {
 	operation *v1alpha1.VirtualMachineOperation
 	// ahead is an operation of the same VM that comes first; nil when none does.
 	ahead *v1alpha1.VirtualMachineOperation
+	// plug is the first ForceStop of the VM that is not over; nil when there is none.
+	plug *v1alpha1.VirtualMachineOperation
 	// vm is nil when there is none of that name.
 	vm *v1alpha1.VirtualMachine
 	// silence says why the host that is to do it cannot be reached; "" when it can.
@@ -59,7 +62,11 @@ func order(a, b *v1alpha1.VirtualMachineOperation) int {
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(given(a), given(b)), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	return cmp.Or(cmp.Compare(given(a), given(b)), byAge(a, b))
+}
+
+func byAge(a, b *v1alpha1.VirtualMachineOperation) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
 
 // sortOperations puts them in order.
@@ -72,20 +79,27 @@ func decide(in situation) decision {
 	case op.DeletionTimestamp != nil:
 		return decision{}
 	case op.Status.Finished():
-		return collect(op, in.now)
+		return collect(in)
+	case overtaken(in):
+		return supersede(in)
 	case op.Status.NodeName != "":
 		return follow(in)
 	}
 	return assign(in)
 }
 
-// collect removes an operation that has been over for long enough.
-func collect(op *v1alpha1.VirtualMachineOperation, now time.Time) decision {
+// collect removes an operation that has been over for long enough, or whose VM is
+// gone: where there is no garbage collector nobody else does.
+func collect(in situation) decision {
+	op := in.operation
+	if uid := askedOf(op); uid != "" && (in.vm == nil || in.vm.UID != uid) {
+		return decision{remove: true}
+	}
 	finished := op.CreationTimestamp.Time
 	if op.Status.FinishedAt != nil {
 		finished = op.Status.FinishedAt.Time
 	}
-	if left := finished.Add(seconds(op.Spec.TTLSecondsAfterFinished, defaultTTL)).Sub(now); left > 0 {
+	if left := finished.Add(seconds(op.Spec.TTLSecondsAfterFinished, defaultTTL)).Sub(in.now); left > 0 {
 		return decision{after: left}
 	}
 	return decision{remove: true}
@@ -113,6 +127,8 @@ func assign(in situation) decision {
 		return timeOut(in, waited)
 	case in.ahead != nil:
 		return decision{after: left}
+	case op.Spec.Type == v1alpha1.OperationForceStop && off(vm):
+		return succeed(in, "the guest is off already")
 	}
 	if why := refusal(op.Spec.Type, vm); why != "" {
 		return fail(in, v1alpha1.ReasonWrongState, why)
@@ -139,6 +155,8 @@ func follow(in situation) decision {
 		return fail(in, v1alpha1.ReasonBindingEnded, "the VirtualMachine was deleted before "+op.Status.NodeName+" said how it went")
 	case op.Spec.Type == v1alpha1.OperationRestart && vm.Status.Epoch > op.Status.Epoch:
 		return followElsewhere(in, left)
+	case op.Spec.Type == v1alpha1.OperationForceStop && vm.Status.Epoch > op.Status.Epoch && vm.Status.Placement == nil:
+		return succeed(in, "the guest was ended, and the VirtualMachine gave its place on "+op.Status.NodeName+" back")
 	case vm.Status.Epoch != op.Status.Epoch || !vm.PlacedOn(op.Status.NodeName):
 		return fail(in, v1alpha1.ReasonBindingEnded,
 			"the VirtualMachine left "+op.Status.NodeName+" before that said how it went: create the operation anew when it has another host")
@@ -195,21 +213,65 @@ func await(in situation, left time.Duration) decision {
 	return decision{status: &s, after: left}
 }
 
+// overtaken says whether a ForceStop goes before the operation, which came first.
+// It overtakes nothing while it cannot be done itself.
+func overtaken(in situation) bool {
+	op, plug, vm := in.operation, in.plug, in.vm
+	switch {
+	case plug == nil || vm == nil || op.Spec.Type == v1alpha1.OperationForceStop || another(op, vm) || another(plug, vm):
+		return false
+	case op.Status.NodeName == "" && byAge(op, plug) > 0:
+		return false // it is asked for after the plug was pulled
+	case plug.Status.NodeName != "":
+		return true
+	}
+	return in.silence == "" && limit(plug).After(in.now) && (off(vm) || refusal(plug.Spec.Type, vm) == "")
+}
+
+// supersede ends an operation that is overtaken, and says whether it was begun.
+func supersede(in situation) decision {
+	begun := "it was not begun"
+	if node := in.operation.Status.NodeName; node != "" {
+		begun = node + " may have begun it, and whether it took effect is not known"
+	}
+	return fail(in, v1alpha1.ReasonSuperseded, fmt.Sprintf("operation %s (%s) was asked for, which waits for no other: %s; ask again if it is still wanted",
+		in.plug.Name, in.plug.Spec.Type, begun))
+}
+
+// off says whether the VM has no guest, and none is about to be started.
+func off(vm *v1alpha1.VirtualMachine) bool {
+	p, host := vm.Status.Placement, vm.Status.Host
+	stays := vm.Spec.PowerState != v1alpha1.PowerRunning && vm.Spec.PowerState != ""
+	switch {
+	case p == nil:
+		return stays
+	case host == nil || host.Epoch != vm.Status.Epoch:
+		return false
+	}
+	return host.State == v1alpha1.HostEnded || host.State == v1alpha1.HostStopped && stays
+}
+
 func timeOut(in situation, waited string) decision {
 	return fail(in, v1alpha1.ReasonTimedOut, fmt.Sprintf("%s passed while waiting for %s", timeout(in.operation), waited))
 }
 
 func fail(in situation, reason, message string) decision {
-	s := in.operation.Status
-	at := metav1.NewTime(in.now.Truncate(time.Second))
-	s.Phase, s.Reason, s.Message, s.FinishedAt = v1alpha1.OperationFailed, reason, message, &at
-	return decision{status: &s}
+	return end(in, v1alpha1.OperationFailed, reason, message)
 }
 
 func succeed(in situation, message string) decision {
+	return end(in, v1alpha1.OperationSucceeded, "", message)
+}
+
+// end has the operation be over. It keeps of which VM it was asked, by which it is
+// known when that is gone.
+func end(in situation, phase v1alpha1.OperationPhase, reason, message string) decision {
 	s := in.operation.Status
 	at := metav1.NewTime(in.now.Truncate(time.Second))
-	s.Phase, s.Reason, s.Message, s.FinishedAt = v1alpha1.OperationSucceeded, "", message, &at
+	s.Phase, s.Reason, s.Message, s.FinishedAt = phase, reason, message, &at
+	if s.VirtualMachineUID == "" && in.vm != nil && !another(in.operation, in.vm) {
+		s.VirtualMachineUID = string(in.vm.UID)
+	}
 	return decision{status: &s}
 }
 
@@ -226,6 +288,20 @@ func another(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) 
 		}
 	}
 	return op.CreationTimestamp.Before(&vm.CreationTimestamp)
+}
+
+// askedOf is the UID of the VM that the operation was asked of; "" when that is not
+// known.
+func askedOf(op *v1alpha1.VirtualMachineOperation) types.UID {
+	if uid := op.Status.VirtualMachineUID; uid != "" {
+		return types.UID(uid)
+	}
+	for _, o := range op.OwnerReferences {
+		if o.Kind == virtualMachineKind {
+			return o.UID
+		}
+	}
+	return ""
 }
 
 func owned(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) bool {

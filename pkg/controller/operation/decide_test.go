@@ -69,6 +69,17 @@ func web(change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
 	return vm
 }
 
+// plug is a ForceStop that is asked for a second after what asked is.
+func plug(change ...func(*v1alpha1.VirtualMachineOperation)) *v1alpha1.VirtualMachineOperation {
+	op := asked(v1alpha1.OperationForceStop, append(change, created(now.Add(time.Second)))...)
+	op.Name, op.UID = "plug", "plug-uid"
+	return op
+}
+
+func powered(p v1alpha1.PowerState) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = p }
+}
+
 // left is a VM that gave its place on a up and has no other one yet.
 func left(vm *v1alpha1.VirtualMachine) {
 	vm.Status.Epoch, vm.Status.Placement = 4, nil
@@ -90,6 +101,11 @@ func TestDecide(t *testing.T) {
 	failed := func(reason, message string) *v1alpha1.VirtualMachineOperationStatus {
 		return &v1alpha1.VirtualMachineOperationStatus{Phase: v1alpha1.OperationFailed, Reason: reason, Message: message, FinishedAt: at}
 	}
+	refused := func(reason, message string) *v1alpha1.VirtualMachineOperationStatus {
+		s := failed(reason, message)
+		s.VirtualMachineUID = "web-uid"
+		return s
+	}
 	failedOnHost := func(reason, message string) *v1alpha1.VirtualMachineOperationStatus {
 		s := failed(reason, message)
 		s.NodeName, s.VirtualMachineUID, s.Epoch = "a", "web-uid", 3
@@ -97,6 +113,11 @@ func TestDecide(t *testing.T) {
 	}
 	succeededOnHost := func(message string) *v1alpha1.VirtualMachineOperationStatus {
 		s := failedOnHost("", message)
+		s.Phase = v1alpha1.OperationSucceeded
+		return s
+	}
+	succeeded := func(message string) *v1alpha1.VirtualMachineOperationStatus {
+		s := refused("", message)
 		s.Phase = v1alpha1.OperationSucceeded
 		return s
 	}
@@ -120,7 +141,7 @@ func TestDecide(t *testing.T) {
 		},
 		"no longer than its time limit": {
 			situation{operation: asked(v1alpha1.OperationReset, created(now.Add(-time.Minute))), ahead: asked(v1alpha1.OperationRestart), vm: web()},
-			decision{status: failed("TimedOut", "1m0s passed while waiting for operation op (Restart) to end")},
+			decision{status: refused("TimedOut", "1m0s passed while waiting for operation op (Restart) to end")},
 		},
 		"there is no VM": {
 			situation{operation: asked(v1alpha1.OperationReset)},
@@ -136,7 +157,7 @@ func TestDecide(t *testing.T) {
 		},
 		"the VM is in the wrong state": {
 			situation{operation: asked(v1alpha1.OperationReset), vm: web(state(v1alpha1.HostStopped))},
-			decision{status: failed("WrongState", "Reset needs a guest that is Running or Paused, and that of VirtualMachine web is Stopped: set spec.powerState to Running to start it")},
+			decision{status: refused("WrongState", "Reset needs a guest that is Running or Paused, and that of VirtualMachine web is Stopped: set spec.powerState to Running to start it")},
 		},
 		"a host that is silent is waited for": {
 			situation{operation: asked(v1alpha1.OperationReset), vm: web(), silence: silent}, decision{status: waits, after: time.Minute},
@@ -151,7 +172,7 @@ func TestDecide(t *testing.T) {
 		},
 		"a host that is silent for too long": {
 			situation{operation: asked(v1alpha1.OperationReset, created(now.Add(-time.Minute))), vm: web(), silence: silent},
-			decision{status: failed("TimedOut", "1m0s passed while waiting for the host: "+silent)},
+			decision{status: refused("TimedOut", "1m0s passed while waiting for the host: "+silent)},
 		},
 
 		"a host has its time": {situation{operation: asked(v1alpha1.OperationReset, given), vm: web()}, decision{after: time.Minute}},
@@ -200,6 +221,68 @@ func TestDecide(t *testing.T) {
 			decision{status: failedOnHost("WrongState", "spec.powerState is Stopped by now")},
 		},
 
+		"a guest that shut down by itself is off, as asked": {
+			situation{operation: asked(v1alpha1.OperationForceStop), vm: web(state(v1alpha1.HostStopped), powered(v1alpha1.PowerStopped))},
+			decision{status: succeeded("the guest is off already")},
+		},
+		"so is one that has ended": {
+			situation{operation: asked(v1alpha1.OperationForceStop), vm: web(state(v1alpha1.HostEnded))},
+			decision{status: succeeded("the guest is off already")},
+		},
+		"and one whose VM gave its place back": {
+			situation{operation: asked(v1alpha1.OperationForceStop), vm: web(left, powered(v1alpha1.PowerStopped))},
+			decision{status: succeeded("the guest is off already")},
+		},
+		"or gave it back meanwhile": {
+			situation{operation: asked(v1alpha1.OperationForceStop, given), vm: web(left, powered(v1alpha1.PowerStopped))},
+			decision{status: succeededOnHost("the guest was ended, and the VirtualMachine gave its place on a back")},
+		},
+		"one that is about to be started is not off": {
+			situation{operation: asked(v1alpha1.OperationForceStop), vm: web(state(v1alpha1.HostStopped))},
+			decision{status: refused("WrongState", "ForceStop needs a guest that is Running, Paused, Stopping or Failed, and that of VirtualMachine web is Stopped: set spec.powerState to Running to start it")},
+		},
+
+		"a ForceStop overtakes what waits": {
+			situation{operation: asked(v1alpha1.OperationRestart), plug: plug(), vm: web()},
+			decision{status: refused("Superseded", "operation plug (ForceStop) was asked for, which waits for no other: it was not begun; ask again if it is still wanted")},
+		},
+		"and what a host has begun": {
+			situation{operation: asked(v1alpha1.OperationRestart, given), plug: plug(), vm: web()},
+			decision{status: failedOnHost("Superseded", "operation plug (ForceStop) was asked for, which waits for no other: a may have begun it, and whether it took effect is not known; ask again if it is still wanted")},
+		},
+		"also once the host has it": {
+			situation{operation: asked(v1alpha1.OperationRestart, given), plug: plug(given), vm: web(), silence: silent},
+			decision{status: failedOnHost("Superseded", "operation plug (ForceStop) was asked for, which waits for no other: a may have begun it, and whether it took effect is not known; ask again if it is still wanted")},
+		},
+		"not what was asked for after it": {
+			situation{operation: asked(v1alpha1.OperationRestart, created(now.Add(2*time.Second))), plug: plug(), ahead: plug(), vm: web()},
+			decision{after: 62 * time.Second},
+		},
+		"nor another ForceStop": {
+			situation{operation: asked(v1alpha1.OperationForceStop), plug: plug(), vm: web()}, decision{own: true, status: assigned, after: time.Minute},
+		},
+		"nor what is over": {
+			situation{operation: asked(v1alpha1.OperationRestart, given, finished(now)), plug: plug(), vm: web()}, decision{after: 100 * time.Second},
+		},
+		"nor anything while it cannot be done itself": {
+			situation{operation: asked(v1alpha1.OperationRestart), plug: plug(), vm: web(state(v1alpha1.HostSuspended))}, decision{own: true, status: assigned, after: time.Minute},
+		},
+		"nor while the host is silent": {
+			situation{operation: asked(v1alpha1.OperationRestart), plug: plug(), vm: web(), silence: silent}, decision{status: waits, after: time.Minute},
+		},
+
+		"one that is over goes with its VM": {
+			situation{operation: asked(v1alpha1.OperationReset, given, finished(now))}, decision{remove: true},
+		},
+		"also one that was refused": {
+			situation{operation: asked(v1alpha1.OperationReset, finished(now), func(op *v1alpha1.VirtualMachineOperation) { op.Status.VirtualMachineUID = "web-uid" })}, decision{remove: true},
+		},
+		"and where there is another VM of that name": {
+			situation{operation: asked(v1alpha1.OperationReset, given, finished(now)), vm: web(func(vm *v1alpha1.VirtualMachine) { vm.UID = "other" })}, decision{remove: true},
+		},
+		"one that never had a VM stays to be read": {
+			situation{operation: asked(v1alpha1.OperationReset, finished(now))}, decision{after: 100 * time.Second},
+		},
 		"one that is over is kept for a while":  {situation{operation: asked(v1alpha1.OperationReset, finished(now.Add(-99*time.Second)))}, decision{after: time.Second}},
 		"and removed then":                      {situation{operation: asked(v1alpha1.OperationReset, finished(now.Add(-100*time.Second)))}, decision{remove: true}},
 		"one that is deleted is left to itself": {situation{operation: asked(v1alpha1.OperationReset, func(op *v1alpha1.VirtualMachineOperation) { op.DeletionTimestamp = at })}, decision{}},

@@ -35,6 +35,8 @@ func next(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now tim
 	s.Eviction = nil
 	s.NominatedNodeName = ""
 	s.Phase = v1alpha1.PhasePending
+	meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHostReachable)
+	meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionResizePending)
 
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionFalse,

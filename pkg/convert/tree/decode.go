@@ -2,6 +2,7 @@ package tree
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -28,6 +29,10 @@ func Decode[T any](raw []byte, at *field.Path) (*T, field.ErrorList) {
 
 type decoder struct {
 	errs field.ErrorList
+	// others gathers the values of OtherKey; nil where that key is not known.
+	others Others
+	// root is the path of the document.
+	root *field.Path
 }
 
 func (d *decoder) fail(err *field.Error) {
@@ -94,6 +99,10 @@ func (d *decoder) object(n *node, v reflect.Value, at *field.Path) {
 			continue
 		}
 		seen[key] = true
+		if key == OtherKey && d.others != nil {
+			d.other(&n.items[i], at)
+			continue
+		}
 		m := o.byKey[key]
 		if m == nil {
 			d.fail(field.Invalid(at.Child(short(key)), field.OmitValueType{}, unknown(key, o)))
@@ -108,6 +117,11 @@ func (d *decoder) object(n *node, v reflect.Value, at *field.Path) {
 		d.fail(field.Invalid(at, field.OmitValueType{}, "must have only one of "+strings.Join(variants, ", ")))
 	}
 	mirror(v)
+}
+
+// item is the path of an item of a list.
+func item(path string, i int) string {
+	return path + "[" + strconv.Itoa(i) + "]"
 }
 
 // short keeps a hostile key from filling an error message.

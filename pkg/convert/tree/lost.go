@@ -1,8 +1,13 @@
 package tree
 
 import (
+	"bytes"
 	"encoding/xml"
+	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -20,8 +25,42 @@ func Lost[T any](doc *T, at *field.Path) field.ErrorList {
 	if err := xml.Unmarshal(text, &back); err != nil {
 		return field.ErrorList{field.Invalid(at, field.OmitValueType{}, "makes libvirt XML that cannot be read again: "+err.Error())}
 	}
+	return LostIn(doc, &back, at)
+}
+
+// LostIn says what is set in a document and not the same in what came back of
+// it, with paths below at. More may come back than went.
+func LostIn[T any](doc, back *T, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	lost(reflect.ValueOf(doc).Elem(), reflect.ValueOf(&back).Elem(), at, &errs)
+	lost(reflect.ValueOf(doc).Elem(), reflect.ValueOf(back).Elem(), at, &errs)
+	return errs
+}
+
+// OthersLost says which corrections did not come back as they went, and how
+// they did.
+func OthersLost(others, back Others, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, path := range slices.Sorted(maps.Keys(others)) {
+		if len(errs) >= maxErrors {
+			break
+		}
+		want, err := marshal(others[path])
+		got, errBack := marshal(back[path])
+		if err == nil && errBack == nil && bytes.Equal(want, got) {
+			continue
+		}
+		here := at
+		if path != "" {
+			here = here.Child(path)
+		}
+		all, _ := marshal(back) // strings always can be
+		const most = 400
+		if len(all) > most {
+			all = append(all[:most:most], "..."...)
+		}
+		errs = append(errs, field.Invalid(here.Child(OtherKey), field.OmitValueType{}, fmt.Sprintf(
+			"must hold only what no other key says, of the object itself, in the shortest way; the document would be read back with %s", all)))
+	}
 	return errs
 }
 
@@ -49,9 +88,14 @@ func lost(v, back reflect.Value, at *field.Path, errs *field.ErrorList) {
 	case reflect.Struct:
 		v, back = unmirror(v), unmirror(back)
 		for _, m := range objectOf(v.Type()).members {
-			if f := v.FieldByIndex(m.index); present(f) {
-				lost(f, back.FieldByIndex(m.index), at.Child(m.key), errs)
+			f := v.FieldByIndex(m.index)
+			if !present(f) {
+				continue
 			}
+			if m.verbatim && strings.TrimSpace(f.String()) == strings.TrimSpace(back.FieldByIndex(m.index).String()) {
+				continue // white space around XML is formatting
+			}
+			lost(f, back.FieldByIndex(m.index), at.Child(m.key), errs)
 		}
 	default:
 		if !v.Equal(back) {

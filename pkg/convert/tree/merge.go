@@ -85,7 +85,7 @@ func mergeObjects(over, under map[string]any, t reflect.Type) map[string]any {
 	}
 	out := make(map[string]any, len(over)+len(under))
 	for key, value := range under {
-		if _, said := over[key]; !said && !(chosen && o.variant(key)) {
+		if _, said := over[key]; !said && (!chosen || !o.variant(key)) {
 			out[key] = value
 		}
 	}

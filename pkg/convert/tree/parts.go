@@ -47,7 +47,7 @@ func parts(v reflect.Value, at string, depth int, out map[string]string) error {
 		}
 	}
 	var e encoder
-	if err := e.value(v); err != nil {
+	if err := e.value(v, at); err != nil {
 		return fmt.Errorf("%s: %w", at, err)
 	}
 	out[at] = e.out.String()

@@ -1,10 +1,10 @@
 package tree
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -57,59 +57,104 @@ func scan(raw []byte) (node, error) {
 	if !utf8.Valid(raw) {
 		return node{}, errors.New("is not UTF-8 text")
 	}
-	var syntax json.RawMessage
-	if err := json.Unmarshal(raw, &syntax); err != nil {
-		return node{}, fmt.Errorf("is not a JSON document: %w", err)
+	if !json.Valid(raw) {
+		var syntax json.RawMessage
+		return node{}, fmt.Errorf("is not a JSON document: %w", json.Unmarshal(raw, &syntax))
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	return scanValue(d, 0)
+	s := scanner{raw: raw}
+	return s.value(0)
 }
 
-func scanValue(d *json.Decoder, depth int) (node, error) {
+// scanner goes through a JSON document whose syntax is known to be right, with
+// its keys in order and its numbers as written: several times as fast as by the
+// tokens of encoding/json.
+type scanner struct {
+	raw []byte
+	at  int
+}
+
+// skip goes past white space, and commas and colons, whose place is right.
+func (s *scanner) skip() byte {
+	for {
+		switch c := s.raw[s.at]; c {
+		case ' ', '\t', '\n', '\r', ',', ':':
+			s.at++
+		default:
+			return c
+		}
+	}
+}
+
+func (s *scanner) value(depth int) (node, error) {
 	if depth > maxDepth {
 		return node{}, errTooDeep
 	}
-	token, err := d.Token()
-	if err != nil {
-		return node{}, fmt.Errorf("reading JSON: %w", err)
-	}
-	switch t := token.(type) {
-	case bool:
-		return node{kind: kindBool, truth: t}, nil
-	case json.Number:
-		return node{kind: kindNumber, text: t.String()}, nil
-	case string:
-		return node{kind: kindString, text: t}, nil
-	case json.Delim:
-		return scanItems(d, t, depth)
-	default:
+	switch s.skip() {
+	case '{', '[':
+		return s.items(depth)
+	case '"':
+		text, err := s.text()
+		return node{kind: kindString, text: text}, err
+	case 't':
+		s.at += len("true")
+		return node{kind: kindBool, truth: true}, nil
+	case 'f':
+		s.at += len("false")
+		return node{kind: kindBool}, nil
+	case 'n':
+		s.at += len("null")
 		return node{kind: kindNull}, nil
 	}
+	start := s.at
+	for s.at < len(s.raw) && strings.IndexByte(" \t\n\r,:]}", s.raw[s.at]) < 0 {
+		s.at++
+	}
+	return node{kind: kindNumber, text: string(s.raw[start:s.at])}, nil
 }
 
-func scanItems(d *json.Decoder, open json.Delim, depth int) (node, error) {
+// items reads a list or an object from its bracket on.
+func (s *scanner) items(depth int) (node, error) {
 	n := node{kind: kindList}
-	if open == '{' {
-		n.kind = kindObject
+	end := byte(']')
+	if s.raw[s.at] == '{' {
+		n.kind, end = kindObject, '}'
 	}
-	for d.More() {
+	s.at++
+	for s.skip() != end {
 		if n.kind == kindObject {
-			token, err := d.Token()
+			key, err := s.text()
 			if err != nil {
-				return node{}, fmt.Errorf("reading JSON: %w", err)
+				return node{}, err
 			}
-			key, _ := token.(string)
 			n.keys = append(n.keys, key)
 		}
-		item, err := scanValue(d, depth+1)
+		item, err := s.value(depth + 1)
 		if err != nil {
 			return node{}, err
 		}
 		n.items = append(n.items, item)
 	}
-	if _, err := d.Token(); err != nil {
-		return node{}, fmt.Errorf("reading JSON: %w", err)
-	}
+	s.at++
 	return n, nil
+}
+
+// text reads a string from its quote on.
+func (s *scanner) text() (string, error) {
+	start := s.at
+	escaped := false
+	for s.at++; s.raw[s.at] != '"'; s.at++ {
+		if s.raw[s.at] == '\\' {
+			escaped = true
+			s.at++
+		}
+	}
+	s.at++
+	if !escaped {
+		return string(s.raw[start+1 : s.at-1]), nil
+	}
+	var text string
+	if err := json.Unmarshal(s.raw[start:s.at], &text); err != nil {
+		return "", fmt.Errorf("reading JSON: %w", err)
+	}
+	return text, nil
 }

@@ -18,6 +18,11 @@ type member struct {
 	typ   reflect.Type
 	// always says that a zero number is written, as it is in the XML.
 	always bool
+	// attribute says that it is an attribute or text; inline that what it holds
+	// is written to the element of the object that it is in.
+	attribute, inline bool
+	// verbatim says that it is XML as it stands.
+	verbatim bool
 	// variant says that at most one member with this mark may be set.
 	variant bool
 }
@@ -71,11 +76,14 @@ func (o *object) collect(t reflect.Type, index []int) {
 		name, options, _ := strings.Cut(f.Tag.Get("xml"), ",")
 		tag := f.Tag.Get("xml")
 		m := member{
-			key:     Key(f.Name),
-			xmlName: strings.TrimPrefix(name[strings.LastIndex(name, " ")+1:], "-"),
-			index:   at,
-			typ:     f.Type,
-			always:  tag != "" && tag != "-" && !strings.Contains(options, "omitempty"),
+			key:       Key(f.Name),
+			attribute: strings.Contains(options, "attr") || strings.Contains(options, "chardata") || strings.Contains(options, "innerxml"),
+			verbatim:  strings.Contains(options, "innerxml"),
+			inline:    (tag == "-" || isAddress(t)) && isStructPointer(f.Type),
+			xmlName:   strings.TrimPrefix(name[strings.LastIndex(name, " ")+1:], "-"),
+			index:     at,
+			typ:       f.Type,
+			always:    tag != "" && tag != "-" && !strings.Contains(options, "omitempty"),
 			// libvirtxml tags the variants of a choice with "-" and marshals
 			// the first that is set; an address's variants have no tag at all.
 			variant: (tag == "-" || isAddress(t)) && isStructPointer(f.Type),

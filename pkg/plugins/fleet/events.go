@@ -9,6 +9,7 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -29,6 +30,20 @@ func AsLeft(obj any) (left *corev1.Pod, isVM bool, err error) {
 		return nil, false, fmt.Errorf("expected a Pod that left a host, got %T", obj)
 	}
 	return left, podless.IsProjected(left.Name), nil
+}
+
+// AsShrunk is what a VM on a host holds less than before, by the objects of an
+// event about it; nothing of what is no VM.
+func AsShrunk(oldObj, newObj any) (capacity.Resources, error) {
+	old, ok := oldObj.(*corev1.Pod)
+	now, alsoOK := newObj.(*corev1.Pod)
+	if !ok || !alsoOK {
+		return capacity.Resources{}, fmt.Errorf("expected a Pod that holds less, got %T and %T", oldObj, newObj)
+	}
+	if !podless.IsProjected(now.Name) {
+		return capacity.Resources{}, nil
+	}
+	return podless.RequestOf(old).Sub(podless.RequestOf(now)).Floor(), nil
 }
 
 // AfterVMBound hints as left does when the VM that was bound leaves room unused

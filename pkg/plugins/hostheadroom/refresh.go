@@ -55,12 +55,13 @@ func (p *planner) failureOf(node *corev1.Node) *failure {
 }
 
 // readVMs takes over which VMs are on the host. One that is being stopped for
-// good or for another VM is not restarted where it was.
+// good or for another VM is not restarted where it was. What a VM is to have more
+// is no VM by itself: once it is granted that VM is larger.
 func (p *planner) readVMs(h *host, node fwk.NodeInfo) {
 	now := make(map[types.UID]*vm, len(h.vms))
 	for _, info := range node.GetPods() {
 		pod := info.GetPod()
-		if !podless.IsProjected(pod.Name) || pod.DeletionTimestamp != nil {
+		if !podless.IsProjected(pod.Name) || podless.IsGrowth(pod.Name) || pod.DeletionTimestamp != nil {
 			continue
 		}
 		amounts := podless.HeldBy(info)

@@ -22,6 +22,7 @@ import (
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: afterVMLeft},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.UpdatePodScaleDown}, QueueingHintFn: afterVMShrank},
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Add}, QueueingHintFn: p.afterVMBound},
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable | fwk.UpdateNodeTaint | fwk.UpdateNodeLabel}, QueueingHintFn: afterNodeChanged},
 		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: afterHostDescribed},
@@ -37,6 +38,19 @@ func afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.Queuei
 	}
 	if !isVM {
 		logger.V(5).Info("what left held nothing that VMs may use", "pod", klog.KObj(pod), "left", klog.KObj(left))
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// afterVMShrank queues when a VM holds less of anything.
+func afterVMShrank(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	freed, err := fleet.AsShrunk(oldObj, newObj)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if freed == (capacity.Resources{}) {
+		logger.V(5).Info("VM holds no less", "pod", klog.KObj(pod))
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil

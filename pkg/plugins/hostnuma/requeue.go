@@ -22,6 +22,7 @@ import (
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterVMLeft},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.UpdatePodScaleDown}, QueueingHintFn: afterVMShrank},
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Add}, QueueingHintFn: p.afterVMBound},
 		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: p.afterHostDescribed},
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable}, QueueingHintFn: p.afterNodeChanged},
@@ -54,6 +55,24 @@ func (p *plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any)
 	}
 	if !frees(held, podless.RequestOf(left), &request) {
 		logger.V(5).Info("VM left a host and freed nothing in cells that this VM asks for", "pod", klog.KObj(pod), "left", klog.KObj(left))
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// afterVMShrank queues when a VM holds fewer vCPUs and this VM wants CPUs to
+// itself: what else a VM can give back lies in no cell.
+func afterVMShrank(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	freed, err := fleet.AsShrunk(oldObj, newObj)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	request, err := podless.NUMARequestOf(pod)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if !frees(nil, freed, &request) {
+		logger.V(5).Info("VM holds less, and no CPU that this VM wants to itself", "pod", klog.KObj(pod))
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil

@@ -16,12 +16,13 @@ import (
 )
 
 // EventsToRegister implements framework.EnqueueExtensions: a VM that no host
-// could hold is tried again when another VM leaves a host, when a host appears
+// could hold is tried again when another VM leaves a host or holds less, when a host appears
 // or when a host comes to offer more, on its Node or in its Hypervisor: the
 // smaller of both counts.
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterVMLeft},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.UpdatePodScaleDown}, QueueingHintFn: afterVMShrank},
 		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Add}, QueueingHintFn: p.afterVMBound},
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeAllocatable}, QueueingHintFn: p.afterHostChanged},
 		{Event: fwk.ClusterEvent{Resource: fleet.Resource, ActionType: fwk.Add | fwk.Update}, QueueingHintFn: p.afterHostDescribed},
@@ -48,6 +49,19 @@ func (*plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (
 	}
 	if !overlaps(podless.RequestOf(left), podless.RequestOf(pod)) {
 		logger.V(5).Info("VM left a host and freed nothing this VM asks for", "pod", klog.KObj(pod), "left", klog.KObj(left))
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// afterVMShrank queues when a VM holds less of something this VM asks for.
+func afterVMShrank(logger klog.Logger, pod *corev1.Pod, oldObj, newObj any) (fwk.QueueingHint, error) {
+	freed, err := fleet.AsShrunk(oldObj, newObj)
+	if err != nil {
+		return fwk.Queue, err
+	}
+	if !overlaps(freed, podless.RequestOf(pod)) {
+		logger.V(5).Info("VM holds less, and nothing less of what this VM asks for", "pod", klog.KObj(pod))
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil

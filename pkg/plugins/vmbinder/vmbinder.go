@@ -12,6 +12,7 @@ import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
@@ -24,6 +25,9 @@ type Binder interface {
 	// Bind places the VM on node; reserved holds its cells and devices, and is
 	// nil for a VM that is bound to none.
 	Bind(ctx context.Context, vm podless.Identity, generation int64, node string, reserved *v1alpha1.Placement) error
+	// Grow grants the VM on node the amounts more that its spec of generation asks
+	// for.
+	Grow(ctx context.Context, vm podless.Identity, generation int64, node string, more capacity.Resources) error
 }
 
 type plugin struct {
@@ -46,6 +50,12 @@ func (*plugin) Name() string { return Name }
 // Bind implements framework.BindPlugin. Anything but a projected VM is an
 // error: there is nobody else to bind it, and nothing real is ever queued here.
 func (p *plugin) Bind(ctx context.Context, _ fwk.CycleState, pod *corev1.Pod, node string) *fwk.Status {
+	if vm, generation, grows := podless.ParseGrowth(pod.Namespace, pod.Name, pod.UID); grows {
+		if err := p.binder.Grow(ctx, vm, generation, node, podless.RequestOf(pod)); err != nil {
+			return fwk.AsStatus(err)
+		}
+		return nil
+	}
 	vm, ok := podless.ParsePod(pod.Namespace, pod.Name, pod.UID)
 	if !ok {
 		return fwk.AsStatus(fmt.Errorf("binding pod %s/%s: %w", pod.Namespace, pod.Name, podless.ErrRealPod))

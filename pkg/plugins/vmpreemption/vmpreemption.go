@@ -76,10 +76,11 @@ func newPlugin(ctx context.Context, obj runtime.Object, handle fwk.Handle, f *fl
 // Name implements framework.Plugin.
 func (*plugin) Name() string { return Name }
 
-// eligible says whether a victim may be evicted: only if all of it are VMs.
+// eligible says whether a victim may be evicted: only if all of it are VMs. What
+// a VM is to have more, held until it is granted, is none by itself.
 func eligible(_ fwk.NodeInfo, victim preemption.Victim, _ *corev1.Pod) bool {
 	for _, info := range victim.Pods() {
-		if !podless.IsProjected(info.GetPod().Name) {
+		if name := info.GetPod().Name; !podless.IsProjected(name) || podless.IsGrowth(name) {
 			return false
 		}
 	}

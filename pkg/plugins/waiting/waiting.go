@@ -30,6 +30,9 @@ func New(f *fleet.Fleet) *Reasons { return &Reasons{fleet: f} }
 // Of implements podless.Reasons. For a VM that is too large for any host it is
 // no matter which of them are full just now.
 func (r *Reasons) Of(pod *corev1.Pod, fit *framework.FitError, hosts fwk.NodeInfoLister) podless.Reason {
+	if podless.IsGrowth(pod.Name) {
+		return r.ofGrowth(pod, fit, hosts)
+	}
 	d := &fit.Diagnosis
 	never := strings.HasPrefix(d.PostFilterMsg, rejections.NoHost)
 	tooLarge := strings.HasPrefix(d.PostFilterMsg, vmpreemption.TooLarge)

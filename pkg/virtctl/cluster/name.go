@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"domus.dev/domus/pkg/virtctl/failure"
 )
@@ -12,7 +12,9 @@ import (
 // kinds are what people who know kubectl write before a VM's name.
 var kinds = []string{"vm", "vms", "virtualmachine", "virtualmachines", "virtualmachine.domus.dev", "virtualmachines.domus.dev"}
 
-// Name returns the name of a VM that the user gave, as NAME or as vm/NAME.
+// Name returns the name of a VM that the user gave, as NAME or as vm/NAME. What no
+// object can be called is refused here: asking the cluster for it would only say
+// that there is none.
 func Name(given string) (string, error) {
 	name := given
 	if kind, after, typed := strings.Cut(given, "/"); typed {
@@ -24,8 +26,9 @@ func Name(given string) (string, error) {
 	if name == "" {
 		return "", failure.Usage("the name of a VM is empty: see `virtctl get`")
 	}
-	if wrong := path.IsValidPathSegmentName(name); len(wrong) > 0 {
-		return "", failure.Usage("%q cannot be the name of a VM: it %s", given, strings.Join(wrong, ", and "))
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return "", failure.Usage("%q cannot be the name of a VM: a name has small letters, digits, - and ., begins and ends with a letter or digit, and has at most %d characters: see `virtctl get`",
+			given, validation.DNS1123SubdomainMaxLength)
 	}
 	return name, nil
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"testing"
 
 	"domus.dev/domus/pkg/virtctl/failure"
@@ -9,7 +10,7 @@ import (
 func TestName(t *testing.T) {
 	for given, want := range map[string]string{
 		"ag": "ag", "vm/ag": "ag", "VirtualMachine/ag": "ag", "virtualmachines.domus.dev/ag": "ag", "a.b": "a.b",
-		"": "", "vm/": "", "pod/ag": "", "vm/a/b": "", "/ag": "", "a%b": "", "..": "",
+		"": "", "vm/": "", "pod/ag": "", "vm/a/b": "", "/ag": "", "a%b": "", "..": "", "Ag": "", "a_b": "", "-a": "", "a..b": "", strings.Repeat("a", 254): "",
 	} {
 		got, err := Name(given)
 		if got != want || (err == nil) != (want != "") || err != nil && failure.CodeOf(err) != failure.Misused {

@@ -44,21 +44,38 @@ func VMs(config *genericclioptions.ConfigFlags) cobra.CompletionFunc {
 
 // names returns the VMs of the namespace but those given already.
 func names(ctx context.Context, config *genericclioptions.ConfigFlags, given []string) ([]string, cobra.ShellCompDirective) {
-	namespace, err := cluster.NamespaceOf(config)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	c, err := cluster.Connect(config)
+	place, err := cluster.Open(config)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	list := &v1alpha1.VirtualMachineList{}
-	if err := c.List(ctx, list, client.InNamespace(namespace.Name)); err != nil {
+	if err := place.Client.List(ctx, list, client.InNamespace(place.Namespace)); err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	return choices(list.Items, given), cobra.ShellCompDirectiveNoFileComp
+}
+
+// Nodes completes the names of hosts.
+func Nodes(config *genericclioptions.ConfigFlags) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		c, err := cluster.Connect(config)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+		defer cancel()
+		list := &v1alpha1.HypervisorList{}
+		if err := c.List(ctx, list); err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var names []string
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // choices are names with what a shell shows beside them.

@@ -4,7 +4,6 @@ package describe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -40,26 +39,18 @@ latest events.`,
 			if err := selection.Read(names); err != nil {
 				return err
 			}
-			namespace, err := cluster.NamespaceOf(config)
+			place, err := cluster.Open(config)
 			if err != nil {
 				return err
 			}
-			c, err := cluster.Connect(config)
-			if err != nil {
-				return err
-			}
-			vms, err := selection.Find(cmd.Context(), c, namespace.Name)
-			if err == nil && len(vms) == 0 {
-				_, err := fmt.Fprintf(streams.ErrOut, "No virtualmachines found in namespace %s.\n", namespace.Name)
-				return err
-			}
+			vms, err := place.Choose(cmd.Context(), selection, streams.ErrOut)
 			errs := []error{err}
 			for i := range vms {
 				if i > 0 {
 					_, err := io.WriteString(streams.Out, "\n\n")
 					errs = append(errs, err)
 				}
-				about := gather(cmd.Context(), c, &vms[i])
+				about := gather(cmd.Context(), place.Client, &vms[i])
 				errs = append(errs, about.print(streams.Out, output.PaintFor(streams.Out), time.Now()))
 			}
 			return errors.Join(errs...)

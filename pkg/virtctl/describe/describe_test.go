@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/output"
 )
 
@@ -79,8 +80,45 @@ func pending() *about {
 	return &about{vm: vm, operationsErr: errors.New("listing operations: not allowed"), eventsErr: errors.New("listing events: not allowed")}
 }
 
+// lost is a VM on a host that is away, and whose operations the reader may not see.
+func lost() *about {
+	a := running()
+	a.vm.Status.Conditions = []metav1.Condition{
+		{Type: "Ready", Status: "True", Reason: "Running", LastTransitionTime: ago(time.Hour)},
+		{Type: "AgentConnected", Status: "Unknown", Reason: "AgentSilent", LastTransitionTime: ago(time.Hour)},
+		{Type: "HostReachable", Status: "False", Reason: "HostUnreachable", Message: "host-1 has not been heard of since 2026-01-02T03:00:00Z: see whether host-1 is up", LastTransitionTime: ago(3 * time.Minute)},
+	}
+	a.vm.Status.Guest, a.vm.Status.Placement.Cells, a.vm.Status.Placement.Devices = nil, nil, nil
+	a.operations, a.operationsErr, a.events = nil, failure.Refused("listing operations: forbidden"), nil
+	return a
+}
+
+func TestAgentsAreToldInWords(t *testing.T) {
+	for name, test := range map[string]struct {
+		status metav1.ConditionStatus
+		state  v1alpha1.HostState
+		want   string
+	}{
+		"it answers":         {"True", v1alpha1.HostRunning, "answers, since 60m"},
+		"it answers no more": {"False", v1alpha1.HostRunning, "answers no more, since 60m: what is told of the guest here is from before, and passwords and SSH keys cannot be set: restart it"},
+		"none was heard":     {"Unknown", v1alpha1.HostRunning, "none is installed, or none answers, since 60m: without one the guest's addresses and system are not known, and passwords and SSH keys cannot be set: install and start qemu-guest-agent in the guest"},
+		"it has no channel":  {"", v1alpha1.HostRunning, "none can be heard: the domain has no channel for one; without one the guest's addresses and system are not known, and passwords and SSH keys cannot be set: give spec.domain devices.channels one with target.virtIO.name org.qemu.guest_agent.0, restart the VM, and install and start qemu-guest-agent in the guest"},
+		"there is no guest":  {"", v1alpha1.HostStopped, ""},
+	} {
+		vm := running().vm
+		vm.Status.Host.State = test.state
+		vm.Status.Conditions = nil
+		if test.status != "" {
+			vm.Status.Conditions = []metav1.Condition{{Type: "AgentConnected", Status: test.status, Message: "restart it", LastTransitionTime: ago(time.Hour)}}
+		}
+		if got := (&printer{now: now}).agent(vm); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestDescribe(t *testing.T) {
-	for name, a := range map[string]*about{"running": running(), "pending": pending()} {
+	for name, a := range map[string]*about{"running": running(), "pending": pending(), "lost": lost()} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
 			if err := a.print(&out, output.Paint{}, now); err != nil {

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/away"
+	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/operation"
 	"domus.dev/domus/pkg/virtctl/output"
 	"domus.dev/domus/pkg/virtctl/wait"
@@ -88,7 +90,11 @@ func (p *printer) head(vm *v1alpha1.VirtualMachine) {
 	if vm.DeletionTimestamp != nil {
 		p.field("Deleted", p.ago(*vm.DeletionTimestamp))
 	}
-	p.field("Phase", p.paint.Phase(vm.Status.Phase))
+	phase := p.paint.Phase(vm.Status.Phase)
+	if away.Is(vm) {
+		phase += ", as its host last said"
+	}
+	p.field("Phase", phase)
 	if reason := wait.Reason(vm); reason != "" {
 		p.field("Waits", p.paint.Warn(reason))
 	}
@@ -108,7 +114,11 @@ func (p *printer) placement(vm *v1alpha1.VirtualMachine) {
 		p.field("Host", "none")
 		p.field("Asks for", amounts(vm.Spec.Resources.CPU, vm.Spec.Resources.Memory.Value(), 0, pageSize(vm)))
 	} else {
-		p.field("Host", status.Placement.NodeName)
+		host := status.Placement.NodeName
+		if away.Is(vm) {
+			host += p.paint.Warn(", which is away (said " + p.ago(away.Since(vm)) + ")")
+		}
+		p.field("Host", host)
 		g := status.Placement.Granted
 		p.field("Granted", amounts(g.CPU, g.Memory, g.Overhead, g.PageSize))
 		for _, cell := range status.Placement.Cells {
@@ -140,8 +150,11 @@ func (p *printer) guest(vm *v1alpha1.VirtualMachine) {
 	p.field("Asked to be", fmt.Sprintf("%s (runPolicy %s, whenStopped %s)", vm.Spec.PowerState, vm.Spec.RunPolicy, vm.Spec.WhenStopped))
 	if host := vm.Status.Host; host != nil {
 		said := joined(string(host.State), host.Reason, host.Message)
-		if host.Epoch != vm.Status.Epoch {
+		switch {
+		case host.Epoch != vm.Status.Epoch:
 			said += " (of an earlier binding)"
+		case away.Is(vm):
+			said += " (before it was away)"
 		}
 		p.field("Host says", said)
 		if host.StartedAt != nil && wait.HasGuest(vm) {
@@ -150,17 +163,7 @@ func (p *printer) guest(vm *v1alpha1.VirtualMachine) {
 		p.field("Domain", host.DomainName)
 		p.field("UUID", host.DomainUUID)
 	}
-	agent := "the domain has no channel for one"
-	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionAgentConnected); c != nil {
-		agent = "is silent"
-		if c.Status == metav1.ConditionTrue {
-			agent = "answers"
-		}
-		agent += ", since " + duration.HumanDuration(p.now.Sub(c.LastTransitionTime.Time))
-	} else if !wait.HasGuest(vm) {
-		agent = ""
-	}
-	p.field("Agent", agent)
+	p.field("Agent", p.agent(vm))
 	guest := vm.Status.Guest
 	if guest == nil {
 		return
@@ -176,6 +179,33 @@ func (p *printer) guest(vm *v1alpha1.VirtualMachine) {
 	for _, i := range guest.Interfaces {
 		p.field("Interface", output.Safe(strings.TrimSpace(fmt.Sprintf("%s %s %s", i.Name, i.MAC, strings.Join(i.Addresses, " ")))))
 	}
+}
+
+// What follows from an agent that does not answer, and what to do about it.
+const (
+	withoutAgent = "without one the guest's addresses and system are not known, and passwords and SSH keys cannot be set"
+	installAgent = "install and start qemu-guest-agent in the guest"
+)
+
+// agent says whether the guest's agent answers, and what follows where it does
+// not.
+func (p *printer) agent(vm *v1alpha1.VirtualMachine) string {
+	c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionAgentConnected)
+	switch {
+	case !wait.HasGuest(vm):
+		return ""
+	case c == nil:
+		return "none can be heard: the domain has no channel for one; " + withoutAgent +
+			": give spec.domain devices.channels one with target.virtIO.name org.qemu.guest_agent.0, restart the VM, and " + installAgent
+	}
+	since := duration.HumanDuration(p.now.Sub(c.LastTransitionTime.Time))
+	switch c.Status {
+	case metav1.ConditionTrue:
+		return "answers, since " + since
+	case metav1.ConditionFalse:
+		return fmt.Sprintf("answers no more, since %s: what is told of the guest here is from before, and passwords and SSH keys cannot be set: %s", since, output.Safe(c.Message))
+	}
+	return fmt.Sprintf("none is installed, or none answers, since %s: %s: %s", since, withoutAgent, installAgent)
 }
 
 func (p *printer) conditions(all []metav1.Condition) {
@@ -194,7 +224,11 @@ func (p *printer) conditions(all []metav1.Condition) {
 // operations tells those that are not over.
 func (p *printer) operations(a *about) {
 	p.section("Operations under way")
-	if a.operationsErr != nil {
+	switch {
+	case failure.CodeOf(a.operationsErr) == failure.Denied:
+		p.line("  not shown: operations hold screens and hashes of passwords, and reading them takes a right that the role view has not: get and list virtualmachineoperations")
+		return
+	case a.operationsErr != nil:
 		p.line("  unknown: %v", a.operationsErr)
 		return
 	}

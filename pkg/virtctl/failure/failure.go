@@ -25,6 +25,9 @@ const (
 	Late Code = 4
 	// Denied: it cannot be done in the VM's state, or is not allowed.
 	Denied Code = 5
+	// Some: of several things that are done each by itself some failed, and the
+	// others are done.
+	Some Code = 6
 )
 
 // coded is an error with its exit code.
@@ -58,6 +61,20 @@ func Refused(format string, args ...any) error {
 	return &coded{Denied, fmt.Errorf(format, args...)}
 }
 
+// partly are errors beside which something was done.
+type partly struct{ error }
+
+func (e *partly) Unwrap() []error { return List(e.error) }
+
+// Partly says that some failed, as err tells, and the others are done. Of nothing
+// it is nothing.
+func Partly(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &partly{err}
+}
+
 // CodeOf returns the exit code of err. Of several errors it is the one that all
 // of them have, or else General.
 func CodeOf(err error) Code {
@@ -66,6 +83,8 @@ func CodeOf(err error) Code {
 		return Done
 	case *coded:
 		return e.code
+	case *partly:
+		return Some
 	case interface{ Unwrap() []error }:
 		return common(e.Unwrap())
 	case apierrors.APIStatus:

@@ -28,6 +28,9 @@ func TestCodeOf(t *testing.T) {
 		"joined of one code":                 {errors.Join(NotFound("a"), NotFound("b")), Missing},
 		"joined of several codes":            {errors.Join(NotFound("a"), Refused("b")), General},
 		"joined within joined":               {errors.Join(errors.Join(Refused("a")), Refused("b")), Denied},
+		"some failed":                        {Partly(errors.Join(NotFound("a"), NotFound("b"))), Some},
+		"some failed among more":             {errors.Join(Partly(NotFound("a")), NotFound("b")), General},
+		"none failed":                        {Partly(nil), Done},
 		"usage":                              {Usage("x"), Misused},
 		"a VM that the API server lacks":     {fmt.Errorf("reading: %w", notFound), Missing},
 		"what the API server forbids":        {forbidden, Denied},
@@ -86,7 +89,10 @@ func TestAPISaysWhatToDo(t *testing.T) {
 func TestListTellsEachOfSeveral(t *testing.T) {
 	a, b, c := errors.New("a"), NotFound("b"), fmt.Errorf("c: %w, %w", errors.New("d"), errors.New("e"))
 	got := List(errors.Join(a, errors.Join(b, c)))
-	if len(got) != 3 || got[0] != a || got[1] != b || got[2].Error() != "c: d, e" {
+	if len(got) != 3 || !errors.Is(got[0], a) || !errors.Is(got[1], b) || got[2].Error() != "c: d, e" {
 		t.Errorf("%q", got)
+	}
+	if got := List(Partly(errors.Join(a, b))); len(got) != 2 || got[0] != a || got[1] != b {
+		t.Errorf("of what failed partly: %q", got)
 	}
 }

@@ -3,11 +3,11 @@ package operation
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/away"
 	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/output"
 )
@@ -15,27 +15,22 @@ import (
 // OnOne does what request says on the VM of a name, for a command that is about
 // one VM. What is returned is over, or with wait false just created.
 func (r *Request) OnOne(ctx context.Context, config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams, name string, wait bool) (*Outcome, error) {
-	name, err := cluster.Name(name)
+	place, err := cluster.Open(config)
 	if err != nil {
 		return nil, err
 	}
-	namespace, err := cluster.NamespaceOf(config)
+	vm, err := place.One(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := cluster.Connect(config)
-	if err != nil {
+	if err := away.Tell(streams.ErrOut, []v1alpha1.VirtualMachine{*vm}); err != nil {
 		return nil, err
 	}
-	vm, err := cluster.Find(ctx, c, types.NamespacedName{Namespace: namespace.Name, Name: name})
-	if err != nil {
-		return nil, err
-	}
-	outcomes := r.Create(ctx, c, []v1alpha1.VirtualMachine{*vm})
+	outcomes := r.Create(ctx, place.Client, []v1alpha1.VirtualMachine{*vm})
 	if outcomes[0].Err == nil && wait {
 		progress := output.NewProgress(streams.ErrOut)
 		defer progress.Stop()
-		if err := r.Follow(ctx, c, namespace.Name, outcomes, progress, nil); err != nil {
+		if err := r.Follow(ctx, place.Client, place.Namespace, outcomes, progress, nil); err != nil {
 			return nil, err
 		}
 	}

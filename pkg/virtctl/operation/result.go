@@ -34,6 +34,8 @@ func Result(op *v1alpha1.VirtualMachineOperation) error {
 		return fmt.Errorf("%s: see `kubectl get hypervisor %s`", text, op.Status.NodeName)
 	case v1alpha1.ReasonInterrupted:
 		return fmt.Errorf("%s: see whether it took effect, and try again if not", text)
+	case v1alpha1.ReasonSuperseded:
+		return fmt.Errorf("%s", text)
 	case v1alpha1.ReasonBindingEnded:
 		return fmt.Errorf("%s: try again: the VM may be on another host now", text)
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/documents"
 	"domus.dev/domus/pkg/virtctl/failure"
 )
 
@@ -71,7 +72,7 @@ func parse(in io.Reader) (*v1alpha1.VirtualMachine, error) {
 	if vm.Kind != "VirtualMachine" || vm.APIVersion != v1alpha1.GroupVersion.String() {
 		return nil, fmt.Errorf("kind %q of apiVersion %q is not a VirtualMachine of %s", vm.Kind, vm.APIVersion, v1alpha1.GroupVersion)
 	}
-	if err := misfits(data, reflect.TypeFor[v1alpha1.VirtualMachine]()); err != nil {
+	if err := documents.Misfits(data, reflect.TypeFor[v1alpha1.VirtualMachine]()); err != nil {
 		return nil, err
 	}
 	// As strict as kubectl is, and with the path of what is wrong.

@@ -39,13 +39,10 @@ func (o *command) decide(vm *v1alpha1.VirtualMachine) decision {
 	}
 	switch o.name {
 	case start.name:
-		if state != v1alpha1.HostEnded {
-			return d
-		}
-		if vm.Spec.RunPolicy == v1alpha1.RunOnce {
+		if wait.RunOver(vm) {
 			return decision{refusal: wait.RanOnce(vm.Name)}
 		}
-		d.operation = !d.patch
+		d.operation = state == v1alpha1.HostEnded && !d.patch
 	case stop.name:
 		d.operation = o.force && wait.HasGuest(vm)
 	case resume.name:

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/away"
 	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/operation"
@@ -108,15 +109,11 @@ func newCommand(v verb, config *genericclioptions.ConfigFlags, streams genericio
 			if err := errors.Join(o.selection.Read(names), o.options.Check()); err != nil {
 				return err
 			}
-			namespace, err := cluster.NamespaceOf(config)
+			place, err := cluster.Open(config)
 			if err != nil {
 				return err
 			}
-			c, err := cluster.Connect(config)
-			if err != nil {
-				return err
-			}
-			return o.run(cmd.Context(), c, namespace.Name, streams)
+			return o.run(cmd.Context(), place, streams)
 		},
 	}
 	o.selection.AddFlags(cmd)
@@ -129,15 +126,12 @@ func newCommand(v verb, config *genericclioptions.ConfigFlags, streams genericio
 
 // run sets the power state of each VM, and goes on with the others when one
 // fails.
-func (o *command) run(ctx context.Context, c client.WithWatch, namespace string, streams genericiooptions.IOStreams) error {
-	vms, err := o.selection.Find(ctx, c, namespace)
-	if err == nil && len(vms) == 0 {
-		_, err := fmt.Fprintf(streams.ErrOut, "No virtualmachines found in namespace %s.\n", namespace)
-		return err
-	}
+func (o *command) run(ctx context.Context, place *cluster.Place, streams genericiooptions.IOStreams) error {
+	vms, err := place.Choose(ctx, &o.selection, streams.ErrOut)
+	c, namespace := place.Client, place.Namespace
 	errs := []error{err}
 	// set VMs are waited for; what operates on the others is waited for itself.
-	var set, operated []v1alpha1.VirtualMachine
+	var asked, set, operated []v1alpha1.VirtualMachine
 	for i := range vms {
 		decision := o.decide(&vms[i])
 		err := decision.refusal
@@ -148,6 +142,7 @@ func (o *command) run(ctx context.Context, c client.WithWatch, namespace string,
 			errs = append(errs, err)
 			continue
 		}
+		asked = append(asked, vms[i])
 		if decision.operation {
 			operated = append(operated, vms[i])
 		}
@@ -160,6 +155,7 @@ func (o *command) run(ctx context.Context, c client.WithWatch, namespace string,
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, away.Tell(streams.ErrOut, asked))
 	errs = append(errs, o.operate(ctx, c, namespace, streams, operated))
 	if o.options.Wait {
 		progress := output.NewProgress(streams.ErrOut)

@@ -42,6 +42,7 @@ func TestDecide(t *testing.T) {
 		power     v1alpha1.PowerState
 		policy    v1alpha1.RunPolicy
 		host      v1alpha1.HostState
+		ran       bool
 		refused   bool
 		patch     bool
 		operation bool
@@ -54,6 +55,11 @@ func TestDecide(t *testing.T) {
 		"start what has run once":                {verb: start, power: on, policy: v1alpha1.RunOnce, host: ended, refused: true},
 		"start what has run once, and stopped":   {verb: start, power: off, policy: v1alpha1.RunOnce, host: ended, refused: true},
 		"start what runs once and has not begun": {verb: start, power: off, policy: v1alpha1.RunOnce, host: none, patch: true},
+		"start what ran once and was stopped":    {verb: start, power: off, policy: v1alpha1.RunOnce, host: v1alpha1.HostStopped, ran: true, refused: true},
+		"start what ran once and has no host":    {verb: start, power: off, policy: v1alpha1.RunOnce, host: none, ran: true, refused: true},
+		"start what is in its one run":           {verb: start, power: on, policy: v1alpha1.RunOnce, host: running, ran: true},
+		"start what was suspended in its run":    {verb: start, power: v1alpha1.PowerSuspended, policy: v1alpha1.RunOnce, host: v1alpha1.HostSuspended, ran: true, patch: true},
+		"start what has run before":              {verb: start, power: off, policy: v1alpha1.RunManual, host: v1alpha1.HostStopped, ran: true, patch: true},
 		"stop what runs":                         {verb: stop, power: on, host: running, patch: true},
 		"stop what is stopped":                   {verb: stop, power: off, host: v1alpha1.HostStopped},
 		"stop with force":                        {verb: stop, force: true, power: on, host: running, patch: true, operation: true},
@@ -77,6 +83,13 @@ func TestDecide(t *testing.T) {
 			if test.host != none {
 				vm.Status.Placement = &v1alpha1.Placement{NodeName: "host"}
 				vm.Status.Host = &v1alpha1.HostStatus{State: test.host}
+			}
+			if test.ran {
+				now := metav1.Now()
+				if vm.Status.Host == nil {
+					vm.Status.Host = &v1alpha1.HostStatus{Epoch: -1, State: v1alpha1.HostGone}
+				}
+				vm.Status.Host.StartedAt = &now
 			}
 			o := &command{verb: test.verb, force: test.force}
 			d := o.decide(vm)

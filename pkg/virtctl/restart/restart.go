@@ -10,6 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/away"
 	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/operation"
@@ -63,23 +64,16 @@ func newCommand(v verb, config *genericclioptions.ConfigFlags, streams genericio
 			if err != nil {
 				return err
 			}
-			namespace, err := cluster.NamespaceOf(config)
+			place, err := cluster.Open(config)
 			if err != nil {
 				return err
 			}
-			c, err := cluster.Connect(config)
-			if err != nil {
-				return err
-			}
-			found, err := selection.Find(cmd.Context(), c, namespace.Name)
-			if err == nil && len(found) == 0 {
-				_, err := fmt.Fprintf(streams.ErrOut, "No virtualmachines found in namespace %s.\n", namespace.Name)
-				return err
-			}
+			found, err := place.Choose(cmd.Context(), selection, streams.ErrOut)
 			vms, refused := allowed(v.operation, found)
+			told := away.Tell(streams.ErrOut, vms)
 			progress := output.NewProgress(streams.ErrOut)
 			defer progress.Stop()
-			return errors.Join(err, refused, request.Run(cmd.Context(), c, streams.Out, progress, namespace.Name, vms, options.Wait, v.done))
+			return errors.Join(err, refused, told, request.Run(cmd.Context(), place.Client, streams.Out, progress, place.Namespace, vms, options.Wait, v.done))
 		},
 	}
 	selection.AddFlags(cmd)

@@ -49,7 +49,10 @@ func everyday() map[string]string {
 // chord returns Linux's names of the keys that text joins with - or +.
 func chord(text string) ([]string, error) {
 	var pressed []string
-	for _, name := range strings.FieldsFunc(text, separates) {
+	for _, name := range strings.Split(strings.ReplaceAll(text, "+", "-"), "-") {
+		if name == "" {
+			return nil, failure.Usage("%q names no key before, after or between its separators: write it as in ctrl-alt-delete; the keys - and + are minus and shift-equal", text)
+		}
 		key, known := keys[strings.ToLower(name)]
 		if upper := strings.ToUpper(name); !known && linuxName.MatchString(upper) {
 			key, known = upper, true
@@ -62,10 +65,7 @@ func chord(text string) ([]string, error) {
 		}
 		pressed = append(pressed, key)
 	}
-	switch {
-	case len(pressed) == 0:
-		return nil, failure.Usage("%q names no key: write it as in ctrl-alt-delete; the keys - and + are minus and shift-equal", text)
-	case len(pressed) > maxKeys:
+	if len(pressed) > maxKeys {
 		return nil, failure.Usage("%q presses %d keys at once, and %d is the most", text, len(pressed), maxKeys)
 	}
 	return pressed, nil

@@ -27,6 +27,11 @@ func TestChord(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                  "names no key",
 		"-":                                 "minus",
+		"ctrl++a":                           "between its separators",
+		"ctrl--a":                           "between its separators",
+		"ctrl-alt-":                         "between its separators",
+		"+a":                                "between its separators",
+		"ctrl-+":                            "shift-equal",
 		"ctrl-altt":                         "is it alt or altgr?",
 		"ctrl-é":                            "is the name of no key",
 		"ctrl-ctrl":                         "twice",

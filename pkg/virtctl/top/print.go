@@ -7,36 +7,48 @@ import (
 	"slices"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/operation"
 	"domus.dev/domus/pkg/virtctl/output"
 )
 
 // sortings are what --sort-by takes.
-var sortings = []string{"cpu", "memory"}
+var sortings = complete.Choices{"cpu", "memory"}
 
-// usage is what a VM was measured to use.
+// usage is what a VM was measured to use; nil when it was not.
 type usage struct {
 	vm   *v1alpha1.VirtualMachine
 	node string
-	v1alpha1.Usage
+	*v1alpha1.Usage
 }
 
-// usages returns what the operations that succeeded have measured, by namespace
-// and name or as by says.
+// usages returns what the operations have measured, by namespace and name or as by
+// says, which has those that were not measured come last.
 func usages(outcomes []operation.Outcome, by string) []usage {
 	var all []usage
 	for _, o := range outcomes {
-		if o.Err == nil && o.Operation.Status.Usage != nil {
-			all = append(all, usage{vm: o.VM, node: o.Operation.Status.NodeName, Usage: *o.Operation.Status.Usage})
+		u := usage{vm: o.VM}
+		if p := o.VM.Status.Placement; p != nil {
+			u.node = p.NodeName
 		}
+		if o.Err == nil && o.Operation.Status.Usage != nil {
+			u.node, u.Usage = o.Operation.Status.NodeName, o.Operation.Status.Usage
+		}
+		all = append(all, u)
+	}
+	used := func(u usage) int64 {
+		switch {
+		case u.Usage == nil:
+			return -1
+		case by == "cpu":
+			return u.CPUMillis
+		}
+		return u.Memory
 	}
 	slices.SortFunc(all, func(a, b usage) int {
 		largest := 0
-		switch by {
-		case "cpu":
-			largest = cmp.Compare(b.CPUMillis, a.CPUMillis)
-		case "memory":
-			largest = cmp.Compare(b.Memory, a.Memory)
+		if by != "" {
+			largest = cmp.Compare(used(b), used(a))
 		}
 		return cmp.Or(largest, cmp.Compare(a.vm.Namespace, b.vm.Namespace), cmp.Compare(a.vm.Name, b.vm.Name))
 	})
@@ -51,14 +63,7 @@ func print(out io.Writer, all []usage, namespaces bool) error {
 	}
 	var rows [][]string
 	for _, u := range all {
-		guest := "-"
-		if u.GuestMemoryUsed != nil {
-			guest = size(*u.GuestMemoryUsed)
-		}
-		row := []string{
-			u.vm.Name, u.node, fmt.Sprintf("%dm", u.CPUMillis), percent(u.CPUMillis, u.vm), size(u.Memory), guest,
-			size(u.BlockRead), size(u.BlockWritten), size(u.NetReceived), size(u.NetSent),
-		}
+		row := append([]string{u.vm.Name, cmp.Or(u.node, unknown)}, u.cells()...)
 		if namespaces {
 			row = append([]string{u.vm.Namespace}, row...)
 		}
@@ -67,11 +72,29 @@ func print(out io.Writer, all []usage, namespaces bool) error {
 	return output.Table(out, header, rows)
 }
 
+// unknown is in the place of what was not measured.
+const unknown = "-"
+
+// cells are the columns from CPU on.
+func (u usage) cells() []string {
+	if u.Usage == nil {
+		return slices.Repeat([]string{unknown}, 8)
+	}
+	guest := unknown
+	if u.GuestMemoryUsed != nil {
+		guest = size(*u.GuestMemoryUsed)
+	}
+	return []string{
+		fmt.Sprintf("%dm", u.CPUMillis), percent(u.CPUMillis, u.vm), size(u.Memory), guest,
+		size(u.BlockRead), size(u.BlockWritten), size(u.NetReceived), size(u.NetSent),
+	}
+}
+
 // percent is of the VM's vCPUs; QEMU's own threads can take it beyond 100.
 func percent(millis int64, vm *v1alpha1.VirtualMachine) string {
 	cpus := int64(vm.Spec.Resources.CPU)
 	if cpus == 0 {
-		return "-"
+		return unknown
 	}
 	return fmt.Sprintf("%d%%", (millis+5*cpus)/(10*cpus))
 }

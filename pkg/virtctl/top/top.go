@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/away"
 	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/failure"
@@ -33,7 +33,8 @@ func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStrea
 		Use:   "top [NAME... | -l SELECTOR]",
 		Short: "Show what guests use of their hosts",
 		Long: fmt.Sprintf(`Show what guests use of their hosts: each host counts for about a second. Without
-names the first %d VMs that have a guest are measured.
+names the first %d VMs that have a guest are measured. One that cannot be measured
+has dashes, and below the table it is said why.
 
 CPU is what the guest and QEMU use, in thousandths of a host CPU, and in percent
 of its vCPUs. MEMORY is what the guest occupies of its host, GUEST-USED what it
@@ -52,24 +53,20 @@ says it uses of that itself. The rest is bytes a second.`, most),
 			if err != nil {
 				return err
 			}
-			namespace, err := cluster.NamespaceOf(config)
-			if err != nil {
-				return err
-			}
-			c, err := cluster.Connect(config)
+			place, err := cluster.Open(config)
 			if err != nil {
 				return err
 			}
 			if o.everywhere {
-				namespace.Name = ""
+				place.Namespace = ""
 			}
-			return o.run(cmd.Context(), c, namespace.Name, request, streams)
+			return o.run(cmd.Context(), place, request, streams)
 		},
 	}
 	o.selection.AddSelector(cmd)
 	cmd.Flags().BoolVarP(&o.everywhere, "all-namespaces", "A", false, "VMs of all namespaces.")
-	cmd.Flags().StringVar(&o.sortBy, "sort-by", "", "Largest first: cpu or memory. Default: by name.")
-	complete.Flag(cmd, "sort-by", sortings...)
+	cmd.Flags().StringVar(&o.sortBy, "sort-by", "", fmt.Sprintf("Largest first: %s. Default: by name.", sortings))
+	sortings.Complete(cmd, "sort-by")
 	o.options.AddTimeout(cmd)
 	return cmd
 }
@@ -84,8 +81,8 @@ type command struct {
 
 // read checks the command line, before anything is asked.
 func (o *command) read(names []string) (*operation.Request, error) {
-	if o.sortBy != "" && !slices.Contains(sortings, o.sortBy) {
-		return nil, failure.Usage("--sort-by=%s: must be %s", o.sortBy, strings.Join(sortings, " or "))
+	if err := sortings.Check("sort-by", o.sortBy); err != nil {
+		return nil, err
 	}
 	if o.everywhere && len(names) > 0 {
 		return nil, failure.Usage("names are of one namespace: leave out --all-namespaces, or the names")
@@ -96,24 +93,43 @@ func (o *command) read(names []string) (*operation.Request, error) {
 	return operation.NewRequest(v1alpha1.VirtualMachineOperationSpec{Type: v1alpha1.OperationMeasure}, o.options.Timeout, operation.Short)
 }
 
-func (o *command) run(ctx context.Context, c client.WithWatch, namespace string, request *operation.Request, streams genericiooptions.IOStreams) error {
-	found, missing := o.selection.Find(ctx, c, namespace)
+func (o *command) run(ctx context.Context, place *cluster.Place, request *operation.Request, streams genericiooptions.IOStreams) error {
+	found, missing := o.selection.Find(ctx, place.Client, place.Namespace)
 	if missing != nil && len(found) == 0 {
 		return missing
 	}
-	vms, note := choose(found, len(o.selection.Names) > 0)
+	named := len(o.selection.Names) > 0
+	vms, note := choose(found, named)
 	if note != "" {
 		if _, err := fmt.Fprintln(streams.ErrOut, note); err != nil {
 			return err
 		}
 	}
-	outcomes := request.Create(ctx, c, vms)
+	there, outcomes := reachable(vms)
+	outcomes = append(outcomes, request.Create(ctx, place.Client, there)...)
 	progress := output.NewProgress(streams.ErrOut)
-	err := request.Follow(ctx, c, namespace, outcomes, progress, nil)
+	err := request.Follow(ctx, place.Client, place.Namespace, outcomes, progress, nil)
 	progress.Stop()
-	errs := append([]error{missing}, operation.Errors(outcomes)...)
-	errs = append(errs, err, print(streams.Out, usages(outcomes, o.sortBy), o.everywhere))
-	return errors.Join(errs...)
+	errs := []error{missing, print(streams.Out, usages(outcomes, o.sortBy), o.everywhere)}
+	failed, notes := judge(outcomes, named)
+	for _, note := range notes {
+		_, err := fmt.Fprintln(streams.ErrOut, note)
+		errs = append(errs, err)
+	}
+	return errors.Join(append(append(errs, failed...), err)...)
+}
+
+// reachable returns those of vms whose host can be asked, and what is to be told
+// of the others: nobody should wait for them.
+func reachable(vms []v1alpha1.VirtualMachine) (there []v1alpha1.VirtualMachine, others []operation.Outcome) {
+	for i := range vms {
+		if !away.Is(&vms[i]) {
+			there = append(there, vms[i])
+			continue
+		}
+		others = append(others, operation.Outcome{VM: &vms[i], Err: fmt.Errorf("virtualmachine %q cannot be measured: %s", vms[i].Name, away.Why(&vms[i]))})
+	}
+	return there, others
 }
 
 // choose returns the VMs to measure, and what to tell the user about the others.

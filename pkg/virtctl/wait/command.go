@@ -42,11 +42,7 @@ somebody does something about it. One that no host has room for may get there.`,
 			if err := errors.Join(err, selection.Read(names), options.Check()); err != nil {
 				return err
 			}
-			namespace, err := cluster.NamespaceOf(config)
-			if err != nil {
-				return err
-			}
-			c, err := cluster.Connect(config)
+			place, err := cluster.Open(config)
 			if err != nil {
 				return err
 			}
@@ -54,16 +50,16 @@ somebody does something about it. One that no host has room for may get there.`,
 				_, err := fmt.Fprintf(streams.Out, "virtualmachine/%s %s\n", name, goal.reached())
 				return err
 			}
-			vms, err := selection.Find(cmd.Context(), c, namespace.Name)
+			vms, err := selection.Find(cmd.Context(), place.Client, place.Namespace)
 			switch {
 			case goal.state == Deleted && failure.CodeOf(err) == failure.Missing:
 				err = tellMissing(selection.Names, vms, tell)
 			case goal.state != Deleted && err == nil && len(vms) == 0:
-				return failure.NotFound("no virtualmachines found in namespace %s: see `virtctl get -A`", namespace.Name)
+				return failure.NotFound("no virtualmachines found in namespace %s: see `virtctl get -A`", place.Namespace)
 			}
 			progress := output.NewProgress(streams.ErrOut)
 			defer progress.Stop()
-			return errors.Join(err, For(cmd.Context(), c, namespace.Name, Targets(vms), goal, *options, progress, tell))
+			return errors.Join(err, For(cmd.Context(), place.Client, place.Namespace, Targets(vms), goal, *options, progress, tell))
 		},
 	}
 	selection.AddFlags(cmd)

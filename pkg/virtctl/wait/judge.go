@@ -5,6 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/away"
 	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/output"
 )
@@ -25,6 +26,8 @@ func (g Goal) Judge(vm *v1alpha1.VirtualMachine) Verdict {
 			return Verdict{Waiting: "nobody has deleted it"}
 		}
 		return Verdict{Waiting: Reason(vm)}
+	case g.met(vm) && g.needsHost(vm) && away.Is(vm):
+		return Verdict{Waiting: away.Why(vm)} // as its host said before it was away
 	case g.met(vm):
 		return Verdict{Reached: true}
 	}
@@ -53,6 +56,9 @@ func (g Goal) met(vm *v1alpha1.VirtualMachine) bool {
 		return state == v1alpha1.HostSuspended
 	case condition:
 		status := metav1.ConditionUnknown
+		if g.condition == v1alpha1.ConditionHostReachable && vm.Status.Placement != nil {
+			status = metav1.ConditionTrue // it is there to say the opposite
+		}
 		if c := meta.FindStatusCondition(vm.Status.Conditions, g.condition); c != nil {
 			status = c.Status
 		}
@@ -92,12 +98,26 @@ func (g Goal) impossible(vm *v1alpha1.VirtualMachine) error {
 	switch {
 	case g.power() != v1alpha1.PowerRunning && without:
 		return failure.Refused("virtualmachine %q has no guest that could be %s: `virtctl start %s` first", name, g.state, name)
-	case g.power() == v1alpha1.PowerRunning && state == v1alpha1.HostEnded && vm.Spec.RunPolicy == v1alpha1.RunOnce:
+	case g.power() == v1alpha1.PowerRunning && RunOver(vm):
 		return RanOnce(name)
 	case g.power() == v1alpha1.PowerRunning && state == v1alpha1.HostEnded && vm.Status.ObservedGeneration >= vm.Generation:
 		return failure.Refused("the guest of virtualmachine %q has ended, and runPolicy %s leaves it off%s: `virtctl start %s`", name, vm.Spec.RunPolicy, said(vm), name)
 	}
 	return nil
+}
+
+// RunOver says whether the VM is for one run, and has had it: no guest of it is
+// there, nor memory of one that would go on.
+func RunOver(vm *v1alpha1.VirtualMachine) bool {
+	switch state, reason := guest(vm); state {
+	case v1alpha1.HostEnded:
+		return vm.Spec.RunPolicy == v1alpha1.RunOnce
+	case v1alpha1.HostStopped:
+		return vm.RanOnce() && reason != v1alpha1.ReasonStarting
+	case "", v1alpha1.HostGone:
+		return vm.RanOnce()
+	}
+	return false
 }
 
 // RanOnce refuses to start a VM a second time.
@@ -127,6 +147,14 @@ func (g Goal) power() v1alpha1.PowerState {
 		}
 	}
 	return ""
+}
+
+// needsHost says whether what is known of the goal is what the VM's host says.
+func (g Goal) needsHost(vm *v1alpha1.VirtualMachine) bool {
+	if g.state == condition {
+		return g.condition != v1alpha1.ConditionScheduled && g.condition != v1alpha1.ConditionHostReachable
+	}
+	return vm.Status.Placement != nil
 }
 
 // needsGuest says whether the goal is one of a VM that stays.

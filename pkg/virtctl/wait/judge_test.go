@@ -42,6 +42,22 @@ func says(reason, message string) func(*v1alpha1.VirtualMachine) {
 	return func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.Reason, vm.Status.Host.Message = reason, message }
 }
 
+// hostAway is what vm-scheduler says of a VM whose host is silent.
+func hostAway(vm *v1alpha1.VirtualMachine) {
+	vm.Status.Conditions = append(vm.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionHostReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonHostUnreachable, Message: "host-1 is silent",
+	})
+}
+
+// ranBefore says that a guest was started once, in whichever binding.
+func ranBefore(vm *v1alpha1.VirtualMachine) {
+	now := metav1.Now()
+	if vm.Status.Host == nil {
+		vm.Status.Host = &v1alpha1.HostStatus{Epoch: -1}
+	}
+	vm.Status.Host.StartedAt = &now
+}
+
 func unseen(vm *v1alpha1.VirtualMachine) { vm.Generation = 3 }
 
 func deleting(vm *v1alpha1.VirtualMachine) {
@@ -82,33 +98,46 @@ func TestJudge(t *testing.T) {
 		"it was held for an earlier spec": {goal: "running", vm: vm(on, "", unplacedFor("InvalidDomain", "x"), unseen, func(vm *v1alpha1.VirtualMachine) {
 			vm.Status.Hold = &v1alpha1.Hold{Generation: 2}
 		}), waits: "has no host: InvalidDomain: x"},
-		"its guest has ended":          {goal: "running", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunManual), says("GuestShutDown", "")), refusing: "runPolicy Manual leaves it off: GuestShutDown: `virtctl start web`"},
-		"its guest had ended before":   {goal: "running", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunManual), unseen), waits: "the guest has ended"},
-		"its one run is over":          {goal: "running", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunOnce)), refusing: "runPolicy Once"},
-		"it is being deleted":          {goal: "running", vm: vm(on, v1alpha1.HostRunning, deleting), refusing: "is being deleted"},
-		"it is stopped":                {goal: "stopped", vm: vm(off, v1alpha1.HostStopped), reached: true},
-		"it was stopped before":        {goal: "stopped", vm: vm(off, v1alpha1.HostStopped, unseen), waits: ""},
-		"it gave its place up":         {goal: "stopped", vm: vm(off, "", unplacedFor("Released", "")), reached: true},
-		"it shuts down":                {goal: "stopped", vm: vm(off, v1alpha1.HostStopping), waits: "the guest has been asked to shut down"},
-		"it ended by itself":           {goal: "stopped", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunOnce)), reached: true},
-		"it may end by itself":         {goal: "stopped", vm: vm(on, v1alpha1.HostRunning, policy(v1alpha1.RunOnce)), waits: ""},
-		"nobody asked it to stop":      {goal: "stopped", vm: vm(on, v1alpha1.HostRunning), refusing: "`virtctl stop web`"},
-		"it waits for a first host":    {goal: "stopped", vm: vm(on, "", unplacedFor("", "")), refusing: "`virtctl stop web`"},
-		"it is paused":                 {goal: "paused", vm: vm(paused, v1alpha1.HostPaused), reached: true},
-		"it stands still for its disk": {goal: "paused", vm: vm(paused, v1alpha1.HostPaused, says("DiskFull", "")), waits: ""},
-		"it has no guest to pause":     {goal: "paused", vm: vm(paused, v1alpha1.HostStopped), refusing: "no guest that could be paused: `virtctl start web` first"},
-		"it has no host to pause on":   {goal: "paused", vm: vm(paused, "", unplacedFor("", "")), refusing: "no guest that could be paused"},
-		"it still runs":                {goal: "paused", vm: vm(paused, v1alpha1.HostRunning), waits: "host-1 says Running; is asked to be Paused"},
-		"it is suspended":              {goal: "suspended", vm: vm(suspended, v1alpha1.HostSuspended), reached: true},
-		"it is to run again":           {goal: "suspended", vm: vm(on, v1alpha1.HostSuspended, unseen), reached: true},
-		"it is not asked to suspend":   {goal: "suspended", vm: vm(on, v1alpha1.HostRunning), refusing: "`virtctl suspend web`"},
-		"it is on its way out":         {goal: "deleted", vm: vm(on, v1alpha1.HostStopping, deleting), waits: "is being deleted; host-1 is to end its guest"},
-		"nobody has deleted it":        {goal: "deleted", vm: vm(on, v1alpha1.HostRunning), waits: "nobody has deleted it"},
-		"a condition is so":            {goal: "condition=Ready", vm: vm(on, v1alpha1.HostRunning, ready("True")), reached: true},
-		"a condition is not so":        {goal: "condition=Ready=False", vm: vm(on, v1alpha1.HostRunning, ready("True")), waits: ""},
-		"a condition is not there":     {goal: "condition=AgentConnected", vm: vm(on, v1alpha1.HostRunning), waits: ""},
-		"a condition is unknown":       {goal: "condition=AgentConnected=unknown", vm: vm(on, v1alpha1.HostRunning), reached: true},
-		"a stopped VM is not ready":    {goal: "condition=Ready", vm: vm(off, v1alpha1.HostStopped), refusing: "`virtctl start web`"},
+		"its guest has ended":            {goal: "running", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunManual), says("GuestShutDown", "")), refusing: "runPolicy Manual leaves it off: GuestShutDown: `virtctl start web`"},
+		"its guest had ended before":     {goal: "running", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunManual), unseen), waits: "the guest has ended"},
+		"its one run is over":            {goal: "running", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunOnce)), refusing: "runPolicy Once"},
+		"it is being deleted":            {goal: "running", vm: vm(on, v1alpha1.HostRunning, deleting), refusing: "is being deleted"},
+		"it is stopped":                  {goal: "stopped", vm: vm(off, v1alpha1.HostStopped), reached: true},
+		"it was stopped before":          {goal: "stopped", vm: vm(off, v1alpha1.HostStopped, unseen), waits: ""},
+		"it gave its place up":           {goal: "stopped", vm: vm(off, "", unplacedFor("Released", "")), reached: true},
+		"it shuts down":                  {goal: "stopped", vm: vm(off, v1alpha1.HostStopping), waits: "the guest has been asked to shut down"},
+		"it ended by itself":             {goal: "stopped", vm: vm(on, v1alpha1.HostEnded, policy(v1alpha1.RunOnce)), reached: true},
+		"it may end by itself":           {goal: "stopped", vm: vm(on, v1alpha1.HostRunning, policy(v1alpha1.RunOnce)), waits: ""},
+		"nobody asked it to stop":        {goal: "stopped", vm: vm(on, v1alpha1.HostRunning), refusing: "`virtctl stop web`"},
+		"it waits for a first host":      {goal: "stopped", vm: vm(on, "", unplacedFor("", "")), refusing: "`virtctl stop web`"},
+		"it is paused":                   {goal: "paused", vm: vm(paused, v1alpha1.HostPaused), reached: true},
+		"it stands still for its disk":   {goal: "paused", vm: vm(paused, v1alpha1.HostPaused, says("DiskFull", "")), waits: ""},
+		"it has no guest to pause":       {goal: "paused", vm: vm(paused, v1alpha1.HostStopped), refusing: "no guest that could be paused: `virtctl start web` first"},
+		"it has no host to pause on":     {goal: "paused", vm: vm(paused, "", unplacedFor("", "")), refusing: "no guest that could be paused"},
+		"it still runs":                  {goal: "paused", vm: vm(paused, v1alpha1.HostRunning), waits: "host-1 says Running; is asked to be Paused"},
+		"it is suspended":                {goal: "suspended", vm: vm(suspended, v1alpha1.HostSuspended), reached: true},
+		"it is to run again":             {goal: "suspended", vm: vm(on, v1alpha1.HostSuspended, unseen), reached: true},
+		"it is not asked to suspend":     {goal: "suspended", vm: vm(on, v1alpha1.HostRunning), refusing: "`virtctl suspend web`"},
+		"it is on its way out":           {goal: "deleted", vm: vm(on, v1alpha1.HostStopping, deleting), waits: "is being deleted; host-1 is to end its guest"},
+		"nobody has deleted it":          {goal: "deleted", vm: vm(on, v1alpha1.HostRunning), waits: "nobody has deleted it"},
+		"a condition is so":              {goal: "condition=Ready", vm: vm(on, v1alpha1.HostRunning, ready("True")), reached: true},
+		"a condition is not so":          {goal: "condition=Ready=False", vm: vm(on, v1alpha1.HostRunning, ready("True")), waits: ""},
+		"a condition is not there":       {goal: "condition=AgentConnected", vm: vm(on, v1alpha1.HostRunning), waits: ""},
+		"a condition is unknown":         {goal: "condition=AgentConnected=unknown", vm: vm(on, v1alpha1.HostRunning), reached: true},
+		"a stopped VM is not ready":      {goal: "condition=Ready", vm: vm(off, v1alpha1.HostStopped), refusing: "`virtctl start web`"},
+		"it ran, and its host is away":   {goal: "running", vm: vm(on, v1alpha1.HostRunning, hostAway), waits: "its host is away: HostUnreachable: host-1 is silent"},
+		"it was off, with its host away": {goal: "stopped", vm: vm(off, v1alpha1.HostStopped, hostAway), waits: "its host is away: HostUnreachable: host-1 is silent"},
+		"it shall stop, its host away":   {goal: "stopped", vm: vm(off, v1alpha1.HostRunning, hostAway), waits: "its host is away: HostUnreachable: host-1 is silent"},
+		"it is to go, its host away":     {goal: "deleted", vm: vm(on, v1alpha1.HostRunning, hostAway, deleting), waits: "is being deleted; its host is away: HostUnreachable: host-1 is silent"},
+		"it left the host that is away":  {goal: "stopped", vm: vm(off, "", hostAway, unplacedFor("Released", "")), reached: true},
+		"it was ready, its host away":    {goal: "condition=Ready", vm: vm(on, v1alpha1.HostRunning, ready("True"), hostAway), waits: "its host is away: HostUnreachable: host-1 is silent"},
+		"its host being away is asked":   {goal: "condition=HostReachable=False", vm: vm(on, v1alpha1.HostRunning, hostAway), reached: true},
+		"its host is there":              {goal: "condition=HostReachable", vm: vm(on, v1alpha1.HostRunning), reached: true},
+		"its host is waited for":         {goal: "condition=HostReachable", vm: vm(on, v1alpha1.HostRunning, hostAway), waits: "its host is away: HostUnreachable: host-1 is silent"},
+		"it ran once and is stopped":     {goal: "running", vm: vm(on, v1alpha1.HostStopped, policy(v1alpha1.RunOnce), ranBefore), refusing: "runPolicy Once"},
+		"it ran once and has no place":   {goal: "running", vm: vm(on, "", policy(v1alpha1.RunOnce), unplacedFor("Released", ""), ranBefore), refusing: "runPolicy Once"},
+		"its one run begins":             {goal: "running", vm: vm(on, v1alpha1.HostStopped, policy(v1alpha1.RunOnce), says("Starting", "")), waits: "host-1 says Stopped: Starting; is asked to be Running"},
+		"its one run is suspended":       {goal: "running", vm: vm(on, v1alpha1.HostSuspended, policy(v1alpha1.RunOnce), ranBefore, unseen), waits: "host-1 says Suspended; is asked to be Running"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			goal, err := Parse(test.goal)

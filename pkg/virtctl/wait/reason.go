@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/away"
 	"domus.dev/domus/pkg/virtctl/output"
 )
 
@@ -18,10 +19,16 @@ func Reason(vm *v1alpha1.VirtualMachine) string {
 		if status.Placement == nil {
 			return fmt.Sprintf("is being deleted; waits for its finalizers %v", vm.Finalizers)
 		}
+		if why := away.Why(vm); why != "" {
+			return "is being deleted; " + why
+		}
 		return fmt.Sprintf("is being deleted; %s is to end its guest%s", status.Placement.NodeName, said(vm))
 	}
 	if status.Placement == nil {
 		return unplaced(vm)
+	}
+	if why := away.Why(vm); why != "" {
+		return why
 	}
 	host := status.Placement.NodeName
 	if status.Eviction != nil {

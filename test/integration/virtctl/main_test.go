@@ -105,7 +105,7 @@ func built(ctx context.Context) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "domus.dev/domus/cmd/virtctl").CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-tags", "libvirt_dlopen", "-o", path, "domus.dev/domus/cmd/virtctl").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building virtctl: %w\n%s", err, out)
 	}

@@ -195,6 +195,12 @@ top-b   host-1   1500m   75%    512Mi    -            0        0           0    
 top-a   host-1   100m    5%     512Mi    -            0        0           0            0
 top-c   host-1   20m     1%     512Mi    -            0        0           0            0
 `)
+	w.vm("top-z", v1alpha1.PowerRunning, v1alpha1.HostRunning) // which cannot be measured
+	all := w.virtctl("top")
+	if all.err != nil || !strings.Contains(all.out, "top-z   host-1   -       -      -        -            -        -           -            -\n") ||
+		all.errOut != "Not measured: top-z: it has no guest\n" {
+		t.Errorf("%+v", all)
+	}
 	r := w.virtctl("top", "top-c", "off", "none")
 	if !strings.Contains(r.out, "top-c   host-1   20m") || r.code != failure.General {
 		t.Errorf("%+v", r)

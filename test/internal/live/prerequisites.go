@@ -20,7 +20,7 @@ func Prerequisites(bin, target string) error {
 			wrong = append(wrong, fmt.Errorf("%s is missing: run make deps", tool))
 		}
 	}
-	for _, name := range []string{"domus-dev", "vm-scheduler", "vm-executor", "tools/etcd", "tools/kube-apiserver", "guest/tiny.qcow2", "guest/agent.qcow2"} {
+	for _, name := range []string{"domus-dev", "vm-scheduler", "vm-executor", "virtctl", "tools/etcd", "tools/kube-apiserver", "guest/tiny.qcow2", "guest/agent.qcow2"} {
 		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
 			wrong = append(wrong, fmt.Errorf("%w: run make build tools guest", err))
 		}

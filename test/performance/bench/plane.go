@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -15,10 +12,8 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -28,8 +23,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"domus.dev/domus/manifests"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/test/internal/install"
 )
 
 // plane is an etcd and a kube-apiserver of their own.
@@ -111,34 +106,12 @@ func (p *plane) stop() error {
 }
 
 func (p *plane) install(ctx context.Context) error {
-	files, err := manifests.Base()
+	objects, err := install.Objects()
 	if err != nil {
-		return fmt.Errorf("reading the manifests: %w", err)
+		return err
 	}
-	for _, file := range files {
-		reader := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(file)))
-		for {
-			document, err := reader.Read()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return fmt.Errorf("reading the manifests: %w", err)
-			}
-			obj := &unstructured.Unstructured{}
-			if err := yaml.Unmarshal(document, &obj.Object); err != nil {
-				return fmt.Errorf("decoding a manifest: %w", err)
-			}
-			switch obj.GetKind() {
-			case "", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration":
-				continue
-			}
-			if err := p.retry(ctx, func() error {
-				return p.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(obj), client.FieldOwner("bench"), client.ForceOwnership)
-			}); err != nil {
-				return fmt.Errorf("installing %s %s: %w", obj.GetKind(), obj.GetName(), err)
-			}
-		}
+	if err := install.Apply(ctx, p.client, "bench", install.Without(objects, install.WebhookKinds...)); err != nil {
+		return err
 	}
 	for _, obj := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},

@@ -64,6 +64,9 @@ type VM struct {
 	Announced bool `json:"announced,omitempty"`
 	// Waits are the writes that said why it has no host yet.
 	Waits int `json:"waits,omitempty"`
+	// Asked are the writes by which whoever created it asked for something else,
+	// such as another power state.
+	Asked int `json:"asked,omitempty"`
 	// Writes are those that succeeded, the creation included.
 	Writes []Count `json:"writes"`
 	// Total is their sum.
@@ -150,6 +153,8 @@ func (c *counter) countVM(event *auditv1.Event) {
 			c.done = append(c.done, before)
 		}
 		c.open[key] = &VM{Namespace: ref.Namespace, Name: ref.Name, Created: event.RequestReceivedTimestamp.Time, Writes: []Count{}}
+	} else if vm := c.open[key]; vm != nil && ref.Subresource == "" && status == 200 && len(vm.Writes) > 0 && event.User.Username == vm.Writes[0].User && vm.RunningAt.IsZero() {
+		vm.Asked++
 	}
 	vm := c.open[key]
 	if vm == nil || !vm.RunningAt.IsZero() {

@@ -168,6 +168,7 @@ func TestVerdict(t *testing.T) {
 		},
 		"a start that was announced": {report: Report{VMs: []VM{{Total: 5, Announced: true}}}},
 		"a VM that had to wait":      {report: Report{VMs: []VM{{Total: 6, Waits: 2}}}},
+		"one that was told to start": {report: Report{VMs: []VM{{Total: 7, Waits: 1, Asked: 1, Announced: true}}}},
 		"an announced start that took too many writes": {
 			report: Report{VMs: []VM{{Namespace: "demo", Name: "web", Total: 6, Announced: true}}},
 			want:   "the audit log shows 6 writes to VM demo/web, more than 5",

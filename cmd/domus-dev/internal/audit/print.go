@@ -35,14 +35,15 @@ func (r *Report) Print(w io.Writer) error {
 
 // Verdict is an error that says what the log shows and should not: a write to
 // a pod, or a VM that took more than maxWrites writes to become Running, those left
-// out that said why it had to wait, or one more where its start was announced.
+// out that said why it had to wait or asked for something else, or one more where its
+// start was announced.
 func (r *Report) Verdict(maxWrites int) error {
 	var wrong []string
 	if n := len(r.PodWrites); n > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d writes to pods, the first by %s", n, r.PodWrites[0].User))
 	}
 	for _, vm := range r.VMs {
-		allowed := maxWrites + vm.Waits
+		allowed := maxWrites + vm.Waits + vm.Asked
 		if vm.Announced {
 			allowed++
 		}

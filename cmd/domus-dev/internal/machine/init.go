@@ -17,10 +17,10 @@ import (
 const (
 	// steady is how long libvirtd must have run for its next end to be met
 	// with the shortest pause again.
-	steady = 30 * time.Second
+	steady = 10 * time.Second
 	// firstPause and longestPause bound the wait before libvirtd is started again.
 	firstPause   = 500 * time.Millisecond
-	longestPause = 15 * time.Second
+	longestPause = 2 * time.Second
 	// stopGrace is how long libvirtd may take to end when the host is switched off.
 	stopGrace = 3 * time.Second
 )
@@ -79,6 +79,13 @@ type daemon struct {
 }
 
 func (d *daemon) start() error {
+	forgotten, err := forgetBegunStarts(runLibvirt + "/qemu")
+	for _, name := range forgotten {
+		fmt.Fprintf(os.Stderr, "host-init: libvirtd ended while it was about to start a guest, which is forgotten: %s\n", name)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "host-init: %v\n", err) // libvirtd may start all the same
+	}
 	// Not os/exec: it would compete with reap for the exit status.
 	pid, err := syscall.ForkExec(d.path,
 		[]string{d.path, "-f", "/etc/libvirt/libvirtd.conf", "-p", runLibvirt + "/libvirtd.pid"},

@@ -10,6 +10,8 @@ type Request struct {
 	CPUPolicy v1alpha1.CPUPolicy
 	Threads   v1alpha1.ThreadPolicy
 	Devices   []v1alpha1.DeviceRequest
+	// Grows is never set: a VM that grows is held against the oracle as a whole.
+	Grows bool
 }
 
 func (r *Request) dedicated() bool { return r.CPUPolicy == v1alpha1.CPUDedicated }

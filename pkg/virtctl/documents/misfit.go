@@ -1,4 +1,4 @@
-package placement
+package documents
 
 import (
 	"bytes"
@@ -16,9 +16,26 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// misfits says of each value in a document, in JSON, that a type cannot hold
+// Misfit is a value in a document that a type cannot hold.
+type Misfit struct {
+	// Path is where it is; empty for the whole document.
+	Path string
+	// Problem says what is there and what is expected.
+	Problem string
+}
+
+// Error names the place.
+func (m *Misfit) Error() string {
+	if m.Path == "" {
+		return "the document: " + m.Problem
+	}
+	return m.Path + ": " + m.Problem
+}
+
+// Misfits says of each value in a document, in JSON, that a type cannot hold
 // where it is, what it is and what is expected there; nil where there is none.
-func misfits(data []byte, t reflect.Type) error { return errors.Join(misfitsAt("", data, t)...) }
+// All errors are *Misfit, joined.
+func Misfits(data []byte, t reflect.Type) error { return errors.Join(misfitsAt("", data, t)...) }
 
 func misfitsAt(path string, data []byte, t reflect.Type) []error {
 	err := kjson.UnmarshalCaseSensitivePreserveInts(data, reflect.New(t).Interface())
@@ -36,15 +53,11 @@ func misfitsAt(path string, data []byte, t reflect.Type) []error {
 	if len(all) > 0 {
 		return all
 	}
-	name := path
-	if name == "" {
-		name = "the document"
-	}
 	what := expected(t)
 	if what == "" {
-		return []error{fmt.Errorf("%s: %s: %w", name, brief(data), err)}
+		return []error{&Misfit{path, fmt.Sprintf("%s: %v", brief(data), err)}}
 	}
-	return []error{fmt.Errorf("%s: %s is given: expected is %s", name, brief(data), what)}
+	return []error{&Misfit{path, fmt.Sprintf("%s is given: expected is %s", brief(data), what)}}
 }
 
 type part struct {

@@ -1,0 +1,120 @@
+package growth
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/podless"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// machine has 2 vCPUs and 2Gi, may have 4 and 4Gi, and asks for so much.
+func machine(cpu int32, memory string, change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
+	most := resource.MustParse("4Gi")
+	vm := &v1alpha1.VirtualMachine{}
+	vm.Generation = 5
+	vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 2, Memory: resource.MustParse("2Gi"), MaxCPU: 4, MaxMemory: &most}
+	vm.Status.Epoch = 3
+	vm.Status.Placement = &v1alpha1.Placement{NodeName: "a", Granted: podless.Desired(vm)}
+	vm.Status.Host = &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRunning, CPU: 2, Memory: 2 << 30}
+	vm.Spec.Resources.CPU, vm.Spec.Resources.Memory = cpu, resource.MustParse(memory)
+	for _, f := range change {
+		f(vm)
+	}
+	return vm
+}
+
+func granted(cpu int32, memory int64) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) {
+		vm.Status.Placement.Granted.CPU, vm.Status.Placement.Granted.Memory = cpu, memory<<30
+	}
+}
+
+func refused(cpu int32, memory int64, heldCPU int32, heldMemory int64) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) {
+		vm.Status.Host.Refused = &v1alpha1.GrowthRefusal{
+			Granted: v1alpha1.GuestSize{CPU: cpu, Memory: memory << 30}, Held: v1alpha1.GuestSize{CPU: heldCPU, Memory: heldMemory << 30},
+			Reason: v1alpha1.ReasonHostUnfit, Message: "the host is full",
+		}
+	}
+}
+
+func reports(memory int64) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.Memory = memory << 30 }
+}
+
+func pends(reason string, generation int64, since time.Duration) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) {
+		vm.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionResizePending, Status: metav1.ConditionTrue, Reason: reason, Message: "why", ObservedGeneration: generation,
+			LastTransitionTime: metav1.NewTime(now.Add(-since)),
+		}}
+	}
+}
+
+func TestNext(t *testing.T) {
+	const (
+		taken = v1alpha1.ReasonHostRefused
+		waits = v1alpha1.ReasonGrowthWaits
+	)
+	for name, test := range map[string]struct {
+		vm *v1alpha1.VirtualMachine
+		// size is granted after it, reason that of the condition, again when more is due.
+		size   v1alpha1.GuestSize
+		reason string
+		again  time.Duration
+	}{
+		"nothing":                             {machine(2, "2Gi"), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"what was refused is taken back":      {machine(4, "3Gi", granted(4, 3), refused(4, 3, 2, 2)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, taken, RefusedFor},
+		"but for what the guest has":          {machine(4, "3Gi", granted(4, 3), refused(4, 3, 3, 3)), v1alpha1.GuestSize{CPU: 3, Memory: 3 << 30}, taken, RefusedFor},
+		"a refusal of something else":         {machine(4, "3Gi", granted(4, 3), refused(3, 3, 2, 2)), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
+		"a refusal of another epoch":          {machine(4, "3Gi", granted(4, 3), refused(4, 3, 2, 2), func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.Epoch = 2 }), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
+		"a refusal that holds all":            {machine(4, "3Gi", granted(4, 3), refused(4, 3, 4, 3)), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
+		"refused a minute ago":                {machine(4, "2Gi", pends(taken, 5, time.Minute)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, taken, 4 * time.Minute},
+		"refused long ago":                    {machine(4, "2Gi", pends(taken, 5, RefusedFor)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"refused, and something else asked":   {machine(3, "2Gi", pends(taken, 4, time.Minute)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, taken, 0},
+		"refused, and asked for no more":      {machine(2, "2Gi", pends(taken, 5, time.Minute)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"waits":                               {machine(4, "2Gi", pends(waits, 5, time.Hour)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, waits, 0},
+		"waits no more":                       {machine(2, "2Gi", pends(waits, 4, 0)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"waits, and is stopped":               {machine(4, "2Gi", pends(waits, 4, 0), func(vm *v1alpha1.VirtualMachine) { vm.Spec.PowerState = v1alpha1.PowerStopped }), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"gave memory back":                    {machine(2, "1Gi", reports(1)), v1alpha1.GuestSize{CPU: 2, Memory: 1 << 30}, "", 0},
+		"gave more back than was asked":       {machine(2, "1536Mi", reports(1)), v1alpha1.GuestSize{CPU: 2, Memory: 3 << 29}, "", 0},
+		"has not given it back":               {machine(2, "1Gi", reports(2)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"has less than it asks for":           {machine(2, "2Gi", reports(1)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"says nothing of its memory":          {machine(2, "1Gi", reports(0)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
+		"gave memory back, and waits for CPU": {machine(4, "1Gi", reports(1), pends(waits, 5, 0)), v1alpha1.GuestSize{CPU: 2, Memory: 1 << 30}, waits, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := test.vm.DeepCopy()
+			s := test.vm.Status.DeepCopy()
+			again := next(s, test.vm, now)
+			reason := ""
+			if c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionResizePending); c != nil {
+				reason = c.Reason
+			}
+			if got := s.Placement.Granted.Size(); got != test.size || reason != test.reason || again != test.again {
+				t.Errorf("granted %+v, condition %q, again in %s; want %+v, %q, %s", got, reason, again, test.size, test.reason, test.again)
+			}
+			if diff := cmp.Diff(before, test.vm); diff != "" {
+				t.Errorf("it changed what it was given: %s", diff)
+			}
+			// Done once it is done.
+			test.vm.Status = *s
+			after := s.DeepCopy()
+			next(after, test.vm, now)
+			if diff := cmp.Diff(s, after); diff != "" {
+				t.Errorf("it would be written again: %s", diff)
+			}
+			if h := host(&test.vm.Status); (reason != "" || h != nil && h.Memory != 0) && !concerns(test.vm) {
+				t.Error("it would not be looked at")
+			}
+		})
+	}
+}

@@ -1,0 +1,58 @@
+package importer
+
+import (
+	"fmt"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/live"
+)
+
+// next says how the VMs are taken over from the old host.
+func (w *writer) next(done []arrival) {
+	if w.quiet || dryRun(w.dryRun) == dryRunServer {
+		return
+	}
+	lines := steps(done, w.input.URI, w.program, w.namespace)
+	if len(lines) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintf(w.streams.ErrOut, "\nNothing was changed at %s. To take the VMs over:\n", w.input.URI)
+	for _, l := range lines {
+		_, _ = fmt.Fprintln(w.streams.ErrOut, "  "+l)
+	}
+}
+
+// steps are the commands that take VMs over, each with what it is for. A guest is
+// ended by its old host before Domus may start it.
+func steps(done []arrival, uri, program, namespace string) []string {
+	var out []string
+	for i := range done {
+		a := &done[i]
+		if !a.Live() || a.vm == nil || a.there != nil && a.there.Spec.PowerState != v1alpha1.PowerStopped {
+			continue
+		}
+		vm := a.vm
+		if a.there != nil {
+			vm = a.there
+		}
+		virsh := "virsh -c " + live.Quote(uri) + " "
+		name := live.Quote(a.Found.Name)
+		if a.Found.Saved {
+			out = append(out, virsh+"start "+name+"  # its memory is saved there, and would be lost")
+		}
+		if a.Found.Active || a.Found.Saved {
+			out = append(out, virsh+"shutdown "+name+"  # and wait: virsh domstate says shut off")
+		}
+		if !a.Found.Transient {
+			undefine := virsh + "undefine " + name + " --keep-nvram"
+			if a.snapshots > 0 {
+				undefine += fmt.Sprintf(" --snapshots-metadata  # its %d snapshots stay in its disks", a.snapshots)
+			}
+			out = append(out, undefine)
+		}
+		if vm.Spec.PowerState == v1alpha1.PowerStopped {
+			out = append(out, fmt.Sprintf("%s start -n %s %s", program, namespace, vm.Name))
+		}
+	}
+	return out
+}
