@@ -28,9 +28,9 @@ import (
 	"domus.dev/domus/pkg/libvirt"
 )
 
-// died is how a process ends in these tests: nothing that it would have done next
+// errDied is how a process ends in these tests: nothing that it would have done next
 // is done.
-var died = errors.New("the process has died")
+var errDied = errors.New("the process has died")
 
 // faulty is storage in which the process dies before or after a change, when fault
 // says so. A copy of which it dies goes on without it, and is broken.
@@ -210,7 +210,7 @@ func (h *host) turns() (dead bool) {
 	if err := h.keeper.LookAtPools(ctx); err != nil {
 		h.t.Fatal(err)
 	}
-	if err := h.keeper.Sweep(ctx); errors.Is(err, died) {
+	if err := h.keeper.Sweep(ctx); errors.Is(err, errDied) {
 		return true
 	} else if err != nil {
 		h.t.Fatal(err)
@@ -218,7 +218,7 @@ func (h *host) turns() (dead bool) {
 	disks, _ := h.Disks(ctx)
 	for _, d := range disks {
 		_, err := h.keeper.Turn(ctx, client.ObjectKeyFromObject(d))
-		if errors.Is(err, died) {
+		if errors.Is(err, errDied) {
 			return true
 		}
 		if err != nil {
@@ -265,9 +265,9 @@ func TestVolumesAreNeitherLostNorLeaked(t *testing.T) {
 					return nil, nil
 				}
 				if left == -1 && after {
-					return nil, died
+					return nil, errDied
 				}
-				return died, nil
+				return errDied, nil
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){

@@ -143,7 +143,7 @@ func produce(in Situation) Decision {
 		return Decision{Steps: []Step{StepHold}, Again: true}
 	}
 	wait, tried := in.Memory.left(in.Now)
-	if in.Marked && !(tried && in.Memory.Step == StepRemove) {
+	if in.Marked && (!tried || in.Memory.Step != StepRemove) {
 		// What is left of an attempt does not lie about while another is not due.
 		return Decision{Steps: []Step{StepRemove, StepUnmark}, Again: true}
 	}

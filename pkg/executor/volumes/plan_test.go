@@ -59,8 +59,8 @@ func copyOf(name string) change {
 	}
 }
 
-func volume(bytes int64) *libvirt.Volume {
-	return &libvirt.Volume{Name: "ns.disk.vd-0123456789ab", Format: libvirt.FormatQCOW2, Capacity: bytes}
+func volume() *libvirt.Volume {
+	return &libvirt.Volume{Name: "ns.disk.vd-0123456789ab", Format: libvirt.FormatQCOW2, Capacity: gib}
 }
 
 var pool = &libvirt.Pool{Name: "default", Type: "dir", Capacity: 100 * gib, Available: 100 * gib}
@@ -69,7 +69,7 @@ func TestPlan(t *testing.T) {
 	run := User{VM: "VirtualMachine vm", DomainUUID: "u", Running: true}
 	saved := User{VM: "VirtualMachine vm", DomainUUID: "u", Saved: true}
 	source := func(changes ...change) *Source {
-		return &Source{Disk: disk("source", append([]change{made}, changes...)...), Volume: volume(gib)}
+		return &Source{Disk: disk("source", append([]change{made}, changes...)...), Volume: volume()}
 	}
 	for name, test := range map[string]struct {
 		in    Situation
@@ -89,19 +89,19 @@ func TestPlan(t *testing.T) {
 			in: Situation{Disk: disk("disk", holding), Pool: pool, Room: gib}, steps: []Step{StepMark, StepMake, StepUnmark},
 		},
 		"what is left of an attempt is removed first": {
-			in: Situation{Disk: disk("disk", holding), Pool: pool, Room: gib, Volume: volume(gib), Marked: true}, steps: []Step{StepRemove, StepUnmark},
+			in: Situation{Disk: disk("disk", holding), Pool: pool, Room: gib, Volume: volume(), Marked: true}, steps: []Step{StepRemove, StepUnmark},
 		},
 		"a mark alone is what is left of an attempt too": {
 			in: Situation{Disk: disk("disk", holding), Pool: pool, Room: gib, Marked: true}, steps: []Step{StepRemove, StepUnmark},
 		},
 		"a volume that is whole is taken, though the status does not know it": {
-			in: Situation{Disk: disk("disk", holding), Pool: pool, Volume: volume(gib)}, phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady,
+			in: Situation{Disk: disk("disk", holding), Pool: pool, Volume: volume()}, phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady,
 		},
 		"one that was whole is whole, whoever marked it": {
-			in: Situation{Disk: disk("disk", holding, made), Pool: pool, Volume: volume(gib), Marked: true}, steps: []Step{StepUnmark},
+			in: Situation{Disk: disk("disk", holding, made), Pool: pool, Volume: volume(), Marked: true}, steps: []Step{StepUnmark},
 		},
 		"the finalizer was taken from one that is there": {
-			in: Situation{Disk: disk("disk", made), Pool: pool, Volume: volume(gib)}, steps: []Step{StepHold},
+			in: Situation{Disk: disk("disk", made), Pool: pool, Volume: volume()}, steps: []Step{StepHold},
 		},
 		"a volume that is lost is not made anew": {
 			in:    Situation{Disk: disk("disk", holding, made), Pool: pool, Room: 9 * gib},
@@ -152,7 +152,7 @@ func TestPlan(t *testing.T) {
 			phase: v1alpha1.DiskFailed, reason: v1alpha1.ReasonSourceLarger, says: "has 1Gi, and spec.size is 512Mi",
 		},
 		"what is copied is being written": {
-			in:    Situation{Disk: disk("disk", holding, copyOf("source")), Pool: pool, Room: gib, Source: &Source{Disk: disk("source", made), Volume: volume(gib), Writer: &run}},
+			in:    Situation{Disk: disk("disk", holding, copyOf("source")), Pool: pool, Room: gib, Source: &Source{Disk: disk("source", made), Volume: volume(), Writer: &run}},
 			phase: v1alpha1.DiskPending, reason: v1alpha1.ReasonSourceInUse, says: "VirtualMachine vm may be writing",
 		},
 		"a copy of no size needs as much as its source": {
@@ -160,46 +160,46 @@ func TestPlan(t *testing.T) {
 			phase: v1alpha1.DiskPending, reason: v1alpha1.ReasonPoolFull, says: "it needs 1Gi",
 		},
 		"it grows": {
-			in: Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(gib)}, steps: []Step{StepGrow},
+			in: Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume()}, steps: []Step{StepGrow},
 		},
 		"it grows under a guest": {
-			in: Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(gib), Users: []User{run}}, steps: []Step{StepGrow},
+			in: Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(), Users: []User{run}}, steps: []Step{StepGrow},
 		},
 		"not under one whose memory is saved": {
-			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(gib), Users: []User{saved}},
+			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(), Users: []User{saved}},
 			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady, sized: v1alpha1.ReasonInUse,
 		},
 		"there is no room to grow": {
-			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2*gib - 1, Volume: volume(gib)},
+			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2*gib - 1, Volume: volume()},
 			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady, sized: v1alpha1.ReasonPoolFull,
 		},
 		"it does not shrink": {
-			in:    Situation{Disk: disk("disk", holding, made, sized(gib/2)), Pool: pool, Room: 2 * gib, Volume: volume(gib)},
+			in:    Situation{Disk: disk("disk", holding, made, sized(gib/2)), Pool: pool, Room: 2 * gib, Volume: volume()},
 			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady, sized: v1alpha1.ReasonInvalidVolume,
 		},
 		"a pool of extents rounds up": {
-			in:    Situation{Disk: disk("disk", holding, made, sized(gib-mib)), Pool: pool, Room: 2 * gib, Volume: volume(gib)},
+			in:    Situation{Disk: disk("disk", holding, made, sized(gib-mib)), Pool: pool, Room: 2 * gib, Volume: volume()},
 			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady,
 		},
 		"deleted": {
-			in: Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume(gib)}, steps: []Step{StepRemove, StepUnmark, StepLetGo},
+			in: Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume()}, steps: []Step{StepRemove, StepUnmark, StepLetGo},
 		},
 		"deleted before there was anything": {in: Situation{Disk: disk("disk", deleted), Pool: pool}, steps: []Step{StepLetGo}},
 		"deleted while it was being made": {
-			in: Situation{Disk: disk("disk", deleted, retain), Pool: pool, Volume: volume(gib), Marked: true}, steps: []Step{StepRemove, StepUnmark, StepLetGo},
+			in: Situation{Disk: disk("disk", deleted, retain), Pool: pool, Volume: volume(), Marked: true}, steps: []Step{StepRemove, StepUnmark, StepLetGo},
 		},
 		"deleted and retained": {
-			in: Situation{Disk: disk("disk", deleted, made, retain), Pool: pool, Volume: volume(gib)}, steps: []Step{StepRetain, StepLetGo},
+			in: Situation{Disk: disk("disk", deleted, made, retain), Pool: pool, Volume: volume()}, steps: []Step{StepRetain, StepLetGo},
 		},
 		"deleted and in use": {
-			in:    Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume(gib), Users: []User{run}},
+			in:    Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume(), Users: []User{run}},
 			phase: v1alpha1.DiskDeleting, reason: v1alpha1.ReasonInUse, says: "VirtualMachine vm has it: the volume is kept",
 		},
 		"deleted and its pool is not there": {
 			in:    Situation{Disk: disk("disk", deleted, made)},
 			phase: v1alpha1.DiskDeleting, reason: v1alpha1.ReasonPoolMissing, says: "start it",
 		},
-		"deleted by somebody who waits for another": {in: Situation{Disk: disk("disk", deleted, func(d *v1alpha1.VirtualDisk) { d.Finalizers = []string{"other"} }), Pool: pool, Volume: volume(gib)}},
+		"deleted by somebody who waits for another": {in: Situation{Disk: disk("disk", deleted, func(d *v1alpha1.VirtualDisk) { d.Finalizers = []string{"other"} }), Pool: pool, Volume: volume()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.in.Node, test.in.Now = node, now

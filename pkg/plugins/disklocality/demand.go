@@ -122,7 +122,7 @@ func (d *Disks) refuses(disk *v1alpha1.VirtualDisk, name string, pod types.UID, 
 	if p := d.promises[disk.UID]; p != nil && p.vm != "" && p.vm != pod {
 		return alreadyOf(name, p.name)
 	}
-	if c := disk.Status.ClaimedBy; c != nil && c.UID != vm.UID && d.uses(vm.Namespace, c, name) {
+	if c := disk.Status.ClaimedBy; c != nil && c.UID != vm.UID && d.uses(vm.Namespace, c) {
 		return alreadyOf(name, c.Name)
 	}
 	return ""
@@ -133,7 +133,7 @@ func alreadyOf(disk, vm string) string {
 }
 
 // uses says whether the VM that claims a disk has a host, where it may use it.
-func (d *Disks) uses(namespace string, c *v1alpha1.DiskClaim, disk string) bool {
+func (d *Disks) uses(namespace string, c *v1alpha1.DiskClaim) bool {
 	vm := d.vms(namespace, c.Name)
 	return vm != nil && vm.UID == c.UID && vm.Status.Placement != nil
 }

@@ -95,11 +95,9 @@ func disk(name string, gb int64, changes ...change) *v1alpha1.VirtualDisk {
 
 func home(node string) change { return func(d *v1alpha1.VirtualDisk) { d.Status.NodeName = node } }
 
-func inStore(node string) change {
-	return func(d *v1alpha1.VirtualDisk) {
-		d.Spec.PoolName = "shared"
-		d.Status.NodeName, d.Status.PoolName, d.Status.Store, d.Status.VolumeName = node, "shared", "netfs://s/x", "v"
-	}
+func inStore(d *v1alpha1.VirtualDisk) {
+	d.Spec.PoolName = "shared"
+	d.Status.NodeName, d.Status.PoolName, d.Status.Store, d.Status.VolumeName = "b", "shared", "netfs://s/x", "v"
 }
 
 func claimedBy(vm string) change {
@@ -143,8 +141,8 @@ func TestWhereAVMMayGo(t *testing.T) {
 		"a disk with a home pulls its VM there":          {disks: []*v1alpha1.VirtualDisk{disk("d", 10, home("b"))}, wants: []string{"d"}, hosts: "abc", only: "b"},
 		"also one that is to have it there":              {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.Spec.NodeName = "c" })}, wants: []string{"d"}, hosts: "abc", only: "c"},
 		"two homes":                                      {disks: []*v1alpha1.VirtualDisk{disk("d", 1, home("a")), disk("e", 1, home("b"))}, wants: []string{"d", "e"}, refused: "VirtualDisks d and e are on different hosts, a and b"},
-		"a store that two hosts have":                    {disks: []*v1alpha1.VirtualDisk{disk("d", 1, inStore("b"))}, wants: []string{"d"}, hosts: "bc"},
-		"what is taken of a store is taken on all hosts": {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.Spec.PoolName = "shared" }), disk("e", 5, inStore("b"))}, wants: []string{"d"}, hosts: ""},
+		"a store that two hosts have":                    {disks: []*v1alpha1.VirtualDisk{disk("d", 1, inStore)}, wants: []string{"d"}, hosts: "bc"},
+		"what is taken of a store is taken on all hosts": {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.Spec.PoolName = "shared" }), disk("e", 5, inStore)}, wants: []string{"d"}, hosts: ""},
 		"a copy is made where its source is":             {disks: []*v1alpha1.VirtualDisk{disk("d", 1, copyOf("e")), disk("e", 1, home("a"), func(d *v1alpha1.VirtualDisk) { d.Status.VolumeName = "v" })}, wants: []string{"d"}, hosts: "abc", only: "a"},
 		"a copy of nothing":                              {disks: []*v1alpha1.VirtualDisk{disk("d", 1, copyOf("e")), disk("e", 1)}, wants: []string{"d"}, refused: "begins as a copy of VirtualDisk e, which has no volume"},
 		"a disk that is not there":                       {wants: []string{"d"}, refused: "there is no VirtualDisk d in namespace ns: create it"},
@@ -284,7 +282,7 @@ func TestQueueingHints(t *testing.T) {
 		"another disk changes":                    {s.afterDiskChanged, disk("x", 1), disk("x", 1, home("a")), fwk.QueueSkip},
 		"what its disk copies changes":            {s.afterDiskChanged, disk("source", 1), disk("source", 1, home("a")), fwk.Queue},
 		"another disk of the pool is gone":        {s.afterDiskChanged, disk("x", 1, home("a")), nil, fwk.Queue},
-		"one of another pool is gone":             {s.afterDiskChanged, disk("x", 1, inStore("b")), nil, fwk.QueueSkip},
+		"one of another pool is gone":             {s.afterDiskChanged, disk("x", 1, inStore), nil, fwk.QueueSkip},
 		"a pool has more":                         {s.afterHostDescribed, less, more, fwk.Queue},
 		"a pool has less":                         {s.afterHostDescribed, more, less, fwk.QueueSkip},
 		"a host appears":                          {s.afterHostDescribed, nil, less, fwk.Queue},
@@ -302,7 +300,7 @@ func TestQueueingHints(t *testing.T) {
 }
 
 func TestWhatItCosts(t *testing.T) {
-	s := on(t, disk("d", 1), disk("e", 1, inStore("b")))
+	s := on(t, disk("d", 1), disk("e", 1, inStore))
 	without, cs := pod("vm"), framework.NewCycleState()
 	if n := testing.AllocsPerRun(100, func() {
 		if names, err := podless.DisksOf(without); err != nil || names != nil {

@@ -29,7 +29,7 @@ func (p *plugin) Score(_ context.Context, cs fwk.CycleState, _ *corev1.Pod, node
 	}
 	p.disks.mu.RLock()
 	defer p.disks.mu.RUnlock()
-	score := int64(fwk.MaxScore)
+	score := fwk.MaxScore
 	for i := range demand.space {
 		s := &demand.space[i]
 		pool := poolOf(hv, s.pool)
