@@ -66,6 +66,8 @@ type Input struct {
 	// Seed is the path of the file that the guest's cloud-init reads; none when
 	// empty.
 	Seed string
+	// Volumes are those of the VirtualDisks in spec.disks, by their names.
+	Volumes map[string]Volume
 }
 
 // Domain makes the libvirt domain of a placed VM. It fails with ErrNotPlaced,
@@ -82,6 +84,9 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 		domain.Devices = &libvirtxml.DomainDeviceList{}
 	}
 	if errs := setPlacement(domain, in.VM.Status.Placement, in.SharedCPUs); len(errs) > 0 {
+		return nil, &InvalidError{List: errs}
+	}
+	if errs := setDisks(domain, in.VM.Spec.Disks, in.Volumes); len(errs) > 0 {
 		return nil, &InvalidError{List: errs}
 	}
 	setIdentity(domain, in)

@@ -156,6 +156,9 @@ func fieldsOf(spec *v1alpha1.VirtualMachineSpec, depth int) map[string]string {
 	for key, value := range cloudInitFields(spec.CloudInit) {
 		out[strings.TrimSuffix("cloudInit."+key, ".")] = value
 	}
+	if len(spec.Disks) > 0 {
+		out["disks"] = diskFields(spec.Disks)
+	}
 	domain, others, errs := UserDocument(&v1alpha1.VirtualMachine{Spec: *spec})
 	parts, err := tree.Parts(domain, depth)
 	if len(errs) > 0 || err != nil {
@@ -206,6 +209,17 @@ func resourceFields(r *v1alpha1.VirtualMachineResources) map[string]string {
 		out["devices"] = string(text)
 	}
 	return out
+}
+
+// diskFields is what spec.disks says, defaults included, in its order: that is
+// the guest's.
+func diskFields(disks []v1alpha1.VirtualMachineDisk) string {
+	disks = slices.Clone(disks)
+	for i := range disks {
+		disks[i].Type, disks[i].Bus = BusOf(&disks[i])
+	}
+	text, _ := json.Marshal(disks)
+	return string(text)
 }
 
 func cpuField(cpus int32) string { return fmt.Sprint(cpus) }

@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -51,8 +52,10 @@ type Options struct {
 	VMs VMs
 	// Operations is a cache of the operations given to the host.
 	Operations Operations
-	Recorder   events.EventRecorder
-	Clock      clock.WithTicker
+	// Disks is a cache of the VirtualDisks at home on the host.
+	Disks    volumes.Disks
+	Recorder events.EventRecorder
+	Clock    clock.WithTicker
 	// Version is the executor's own.
 	Version string
 }
@@ -72,6 +75,7 @@ type Agent struct {
 	operations *operations
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	guests     *guests
+	volumes    *volumes.Keeper
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -101,7 +105,7 @@ type Agent struct {
 // NewAgent returns an Agent that does nothing before Run.
 func NewAgent(o Options) *Agent {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstTurnRetry, lastTurnRetry)
-	return &Agent{
+	a := &Agent{
 		config: o.Config, host: o.Host, live: o.Live, status: vmstatus.New(o.Live), vms: o.VMs,
 		tell:  teller{recorder: o.Recorder, node: o.Config.NodeName},
 		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config),
@@ -112,6 +116,11 @@ func NewAgent(o Options) *Agent {
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
 		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
+	a.volumes = volumes.New(volumes.Options{
+		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
+		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
+	})
+	return a
 }
 
 // Run looks after the host until ctx ends. Guests are left alone then.
@@ -122,7 +131,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	for _, part := range []func(context.Context){
-		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.giveTurns,
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}
@@ -141,6 +150,7 @@ func (a *Agent) learnCluster(ctx context.Context) bool {
 		if err == nil {
 			klog.FromContext(ctx).Info("Connected to the cluster", keyCluster, id)
 			a.clusterID = id
+			a.volumes.Join(id)
 			return true
 		}
 		if ctx.Err() != nil {
@@ -160,6 +170,7 @@ func (a *Agent) learnCluster(ctx context.Context) bool {
 func (a *Agent) Enqueue(key types.NamespacedName) {
 	a.queue.Add(key)
 	a.operations.stir(key)
+	a.volumes.Stir()
 }
 
 // wakeHost asks for the Node and the Hypervisor to be looked at.

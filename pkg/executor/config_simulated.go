@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/cpuset"
 
+	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -25,6 +26,19 @@ type SimulatedConfiguration struct {
 	CPUFeatures []string `json:"cpuFeatures,omitempty"`
 	Firmware    []string `json:"firmware,omitempty"`
 	SecureBoot  bool     `json:"secureBoot,omitempty"`
+	// pools are the storage pools; one named default, of 1Ti, when not set.
+	Pools []SimulatedPoolConfiguration `json:"pools,omitempty"`
+}
+
+// SimulatedPoolConfiguration is a storage pool of a simulated host.
+type SimulatedPoolConfiguration struct {
+	Name string `json:"name"`
+	// type is libvirt's; dir when not set.
+	Type string `json:"type,omitempty"`
+	// store is the same for pools of several hosts that are one, such as
+	// netfs://server/export.
+	Store    string            `json:"store,omitempty"`
+	Capacity resource.Quantity `json:"capacity"`
 }
 
 // SimulatedCellConfiguration is a NUMA cell of a simulated host.
@@ -66,6 +80,16 @@ func (s *SimulatedConfiguration) Simulation() libvirt.Simulation {
 	out := libvirt.Simulation{
 		CPUs: s.CPUs, Memory: s.Memory.Value(),
 		CPUModels: s.CPUModels, CPUFeatures: s.CPUFeatures, Firmware: s.Firmware, SecureBoot: s.SecureBoot,
+	}
+	for _, p := range s.Pools {
+		pool := libvirt.Pool{Name: p.Name, Type: p.Type, Store: p.Store, Capacity: p.Capacity.Value()}
+		if pool.Type == "" {
+			pool.Type = "dir"
+		}
+		out.Pools = append(out.Pools, pool)
+	}
+	if s.Pools == nil {
+		out.Pools = []libvirt.Pool{{Name: v1alpha1.DefaultPoolName, Type: "dir", Capacity: 1 << 40}}
 	}
 	for _, c := range s.Cells {
 		cell := libvirt.Cell{
@@ -116,6 +140,20 @@ func (s *SimulatedConfiguration) validate(path *field.Path) field.ErrorList {
 	}
 	if len(s.Cells) > 0 && int64(all.Size()) != s.CPUs {
 		errs = append(errs, field.Invalid(path.Child("cpus"), s.CPUs, fmt.Sprintf("the cells have %d CPUs together", all.Size())))
+	}
+	pools := map[string]bool{}
+	for i, p := range s.Pools {
+		at := path.Child("pools").Index(i)
+		if p.Name == "" {
+			errs = append(errs, field.Required(at.Child("name"), "name the pool"))
+		}
+		if pools[p.Name] {
+			errs = append(errs, field.Duplicate(at.Child("name"), p.Name))
+		}
+		pools[p.Name] = true
+		if p.Capacity.Sign() <= 0 {
+			errs = append(errs, field.Invalid(at.Child("capacity"), p.Capacity.String(), "must be more than 0"))
+		}
 	}
 	return append(errs, s.validateDevices(path.Child("devices"))...)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/libvirt"
@@ -17,6 +18,7 @@ import (
 // fakeHost is a libvirt in memory. Every change passes through step, which may
 // refuse it before or after it took effect.
 type fakeHost struct {
+	libvirt.Storage
 	mu          sync.Mutex
 	description libvirt.Description
 	domains     map[string]libvirt.Domain
@@ -58,7 +60,12 @@ type fakeHost struct {
 }
 
 func newFakeHost() *fakeHost {
+	storage, err := libvirt.SimulateStorage("", libvirt.Pool{Name: "default", Type: "dir", Store: "netfs://test/" + uuid.NewString(), Capacity: 100 << 30})
+	if err != nil {
+		panic(err)
+	}
 	return &fakeHost{
+		Storage: storage,
 		description: libvirt.Description{
 			Arch: "x86_64", CPUs: 4, Memory: 8 << 30, Cells: []libvirt.Cell{{CPUs: "0-3", Memory: 8 << 30}},
 			DomainTypes:    []libvirt.DomainType{{Type: "kvm", Arch: "x86_64"}, {Type: "qemu", Arch: "x86_64", Machines: []string{"pc-q35-7.2"}}},

@@ -46,6 +46,28 @@ func (c cacheOf) List(ctx context.Context) []types.NamespacedName {
 	return keys
 }
 
+func (c cacheOf) Disk(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualDisk {
+	disk := &v1alpha1.VirtualDisk{}
+	if c.Reader.Get(ctx, key, disk) != nil || disk.Status.NodeName != testNode {
+		return nil
+	}
+	return disk
+}
+
+func (c cacheOf) Disks(ctx context.Context) ([]*v1alpha1.VirtualDisk, bool) {
+	list := &v1alpha1.VirtualDiskList{}
+	if c.Reader.List(ctx, list) != nil {
+		return nil, false
+	}
+	var out []*v1alpha1.VirtualDisk
+	for i := range list.Items {
+		if list.Items[i].Status.NodeName == testNode {
+			out = append(out, &list.Items[i])
+		}
+	}
+	return out, true
+}
+
 // stage is an agent with all that is around it.
 type stage struct {
 	t     *testing.T
@@ -81,7 +103,7 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 		refuse: func(string) (error, error) { return nil, nil },
 	}
 	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-		WithStatusSubresource(&v1alpha1.VirtualMachine{}, &v1alpha1.VirtualMachineOperation{}, &v1alpha1.Hypervisor{}, &corev1.Node{}).Build()
+		WithStatusSubresource(&v1alpha1.VirtualMachine{}, &v1alpha1.VirtualMachineOperation{}, &v1alpha1.Hypervisor{}, &v1alpha1.VirtualDisk{}, &corev1.Node{}).Build()
 	s.vms, s.ops = cacheOf{s.api}, cacheOf{s.api}
 	s.restart()
 	return s
@@ -121,8 +143,9 @@ func (s *stage) restart() {
 		},
 	})
 	s.recorder = events.NewFakeRecorder(1000)
-	s.agent = NewAgent(Options{Config: s.config, Host: s.host, Live: counted, VMs: s.vms, Operations: s.ops, Recorder: s.recorder, Clock: s.clock, Version: "v1"})
+	s.agent = NewAgent(Options{Config: s.config, Host: s.host, Live: counted, VMs: s.vms, Operations: s.ops, Disks: cacheOf{s.api}, Recorder: s.recorder, Clock: s.clock, Version: "v1"})
 	s.agent.clusterID, s.agent.connected = testCluster, true
+	s.agent.volumes.Join(testCluster)
 	if !s.host.away {
 		if err := s.agent.refresh(context.Background()); err != nil {
 			s.t.Fatal(err)

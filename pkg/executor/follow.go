@@ -37,6 +37,8 @@ func (a *Agent) hear(ctx context.Context) {
 			logger.Info("libvirt cannot be reached; guests run on")
 			a.tell.lost()
 			a.wakeHost()
+		case libvirt.EventPool:
+			a.volumes.Look()
 		case libvirt.EventAgent:
 			a.agentMoved(e.UUID)
 		case libvirt.EventRebooted, libvirt.EventWatchdog, libvirt.EventDiskError:
@@ -143,6 +145,7 @@ func (a *Agent) refresh(ctx context.Context) error {
 	for _, key := range a.vms.List(ctx) {
 		a.Enqueue(key)
 	}
+	a.volumes.Look()
 	a.wakeHost()
 	wake(a.pinsChanged)
 	return nil

@@ -18,14 +18,14 @@ const (
 	maxQuarantined = 64
 )
 
-// wantHypervisor sets what the host is like. Without an account (libvirt has
+// wantHypervisor sets what the host is like, but for its pools. Without an account (libvirt has
 // not been reached yet) the description stays as it was.
 func wantHypervisor(status *v1alpha1.HypervisorStatus, a *account, connected bool, versions v1alpha1.Versions, generation int64, now time.Time) {
 	at := metav1.NewTime(now.Truncate(time.Second))
 	if a != nil {
-		conditions := status.Conditions
+		conditions, pools := status.Conditions, status.Pools
 		*status = *a.status.DeepCopy()
-		status.Conditions = conditions
+		status.Conditions, status.Pools = conditions, pools
 		status.Versions.Executor, status.Versions.Kernel = versions.Executor, versions.Kernel
 		wantPartitioned(&status.Conditions, a, generation, at)
 	}

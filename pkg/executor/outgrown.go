@@ -24,19 +24,27 @@ func begin(in Situation) Decision {
 	if in.Domain != nil && in.Domain.Saved {
 		return Decision{Steps: []Step{StepStart}, Again: true}
 	}
-	fields := outgrown(in)
-	if len(fields) == 0 {
-		return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+	if fields := outgrown(in); len(fields) > 0 {
+		return giveUpPlace(in, strings.Join(fields, ", "))
 	}
+	if decision, waits := awaitDisks(in); waits {
+		return decision
+	}
+	return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}
+}
+
+// giveUpPlace ends the binding, so that the VM is placed anew for what it has now;
+// but not where the host keeps what the VM could not take along.
+func giveUpPlace(in Situation, what string) Decision {
 	if holdsPlace(in) {
 		return Decision{Report: &Report{
 			State: v1alpha1.HostFailed, Reason: v1alpha1.ReasonResizeNeedsPlacement,
-			Message: "another place is needed for the " + strings.Join(fields, ", ") + " that the VM has now, and the guest is not started: " + keptForFirmware(in) + ", or take the change back",
+			Message: "another place is needed for the " + what + " that the VM has now, and the guest is not started: " + keptForFirmware(in) + ", or take the change back",
 		}}
 	}
 	decision := Decision{Report: &Report{
 		State: v1alpha1.HostGone, Reason: v1alpha1.ReasonResizeNeedsPlacement,
-		Message: "another place is needed for the " + strings.Join(fields, ", ") + " that the VM has now",
+		Message: "another place is needed for the " + what + " that the VM has now",
 	}}
 	if in.Domain != nil {
 		decision.Steps = []Step{StepUndefine}

@@ -47,7 +47,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	status.Host = host
 
 	switch phase, known := phases[r.State]; {
-	case r.Reason == v1alpha1.ReasonStarting:
+	case r.Reason == v1alpha1.ReasonStarting, r.Reason == v1alpha1.ReasonWaitingForDisks:
 		status.Phase = v1alpha1.PhaseScheduled
 	case known:
 		status.Phase = phase

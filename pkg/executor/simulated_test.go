@@ -74,7 +74,7 @@ func (s *simulatedStage) run() *Agent {
 		s.stop()
 	}
 	agent := NewAgent(Options{
-		Config: s.config, Host: s.simulated, Live: s.api, VMs: s.vms, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{},
+		Config: s.config, Host: s.simulated, Live: s.api, VMs: s.vms, Disks: cacheOf{s.api}, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -209,12 +209,16 @@ func TestAForeignDomainInACellOfASimulatedHostIsReportedAndCounted(t *testing.T)
 	if err := s.simulated.Start(context.Background(), "55555555-5555-4555-8555-555555555555"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the domain is reported", func() bool { return s.hypervisor().Status.Cells[1].Foreign != nil })
+	eventually(t, "the domain and the pools are reported", func() bool {
+		status := s.hypervisor().Status
+		return status.Cells[1].Foreign != nil && status.Pools != nil
+	})
 	want := twoCellsReported(func(s *v1alpha1.HypervisorStatus) {
 		s.Simulated, s.CPUOvercommit, s.ForeignDomains = true, "1", 1
 		s.Allocatable = v1alpha1.HostCapacity{CPU: 6, Memory: 20<<30 - capacity.Overhead(2, 3<<30, "1Gi", usual), Hugepages2Mi: 4 << 30, Hugepages1Gi: 5 << 30}
 		s.Summary = v1alpha1.HostSummary{Memory: "19.8Gi", Hugepages: "2Mi:4Gi,1Gi:5Gi", Cells: 2}
 		s.Cells[1].Foreign = &v1alpha1.ForeignUse{CPUs: "4-5", Hugepages1Gi: 3}
+		s.Pools = []v1alpha1.HostPool{{Name: "default", Type: "dir", Capacity: 1 << 40, Allocatable: 1 << 40}}
 		s.DomainTypes[0].Type, s.DomainTypes[0].Machines = "test", nil
 		s.Devices = []v1alpha1.HostDevice{
 			{Name: "gpu", Address: "0000:3b:00.0", Cell: ptr.To[int32](0), Vendor: "10de", Product: "20b0"},

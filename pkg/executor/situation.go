@@ -7,6 +7,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -76,6 +77,8 @@ type Memory struct {
 	// Operation is the one that was last asked for: what failed before it does not
 	// hold it back.
 	Operation types.UID
+	// DisksSince is since when the guest waits for its disks; zero when it does not.
+	DisksSince time.Time
 }
 
 // Attempt is a step that failed, Failures times in a row, and when to take it
@@ -114,6 +117,8 @@ type Situation struct {
 	Domain *Observed
 	// Guest is what is known of its guest.
 	Guest guestView
+	// Disks says whether the VM can have its VirtualDisks.
+	Disks volumes.Gate
 	// Operation is what is asked of the guest; nil when nothing is.
 	Operation *Request
 	// SeedDiffers says that a Secret of the running guest's seed has changed.

@@ -146,6 +146,11 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		return in, err
 	}
 	w.memory.see(in.Domain, w.save != nil, in.Now)
+	if vm.PlacedOn(in.Node) && (in.Domain == nil || !in.Domain.State.Active()) {
+		if err := a.lookAtDisks(ctx, w, vm, &in); err != nil {
+			return in, err
+		}
+	}
 	in.Memory = w.memory
 	if in.Domain != nil && in.Domain.judgedBy(vm) {
 		// Nothing starts it but this turn, which has not begun to.
@@ -300,7 +305,7 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
 	case v1alpha1.HostStopped, v1alpha1.HostSuspended, v1alpha1.HostEnded, v1alpha1.HostGone, v1alpha1.HostRejected:
-		if r.Reason != v1alpha1.ReasonStarting {
+		if r.Reason != v1alpha1.ReasonStarting && r.Reason != v1alpha1.ReasonWaitingForDisks {
 			w.memory = Memory{}
 		}
 	}

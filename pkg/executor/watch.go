@@ -17,7 +17,8 @@ import (
 )
 
 // Watch watches what concerns one host: the VMs bound to it, the operations given
-// to it, its Node and its Hypervisor. It implements VMs and Operations.
+// to it, the disks at home on it, its Node and its Hypervisor. It implements VMs,
+// Operations and volumes.Disks.
 type Watch struct {
 	cache cache.Cache
 }
@@ -35,8 +36,9 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch,
 				Field:     fields.OneTermEqualSelector("status.nodeName", node),
 				Transform: withoutResults,
 			},
-			&v1alpha1.Hypervisor{}: {Field: itself},
-			&corev1.Node{}:         {Field: itself},
+			&v1alpha1.VirtualDisk{}: {Field: fields.OneTermEqualSelector("status.nodeName", node)},
+			&v1alpha1.Hypervisor{}:  {Field: itself},
+			&corev1.Node{}:          {Field: itself},
 		},
 	})
 	if err != nil {
@@ -67,6 +69,22 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 	}); err != nil {
 		return fmt.Errorf("watching VirtualMachineOperations: %w", err)
 	}
+	disks, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualDisk{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching VirtualDisks: %w", err)
+	}
+	heard, err := disks.AddEventHandler(whenever(func(key types.NamespacedName) {
+		a.volumes.Enqueue(key)
+		a.diskChanged(key)
+	}))
+	if err != nil {
+		return fmt.Errorf("watching VirtualDisks: %w", err)
+	}
+	go func() {
+		if toolscache.WaitForCacheSync(ctx.Done(), heard.HasSynced) {
+			a.volumes.Look() // which needs all of them
+		}
+	}()
 	for _, o := range []client.Object{&corev1.Node{}, &v1alpha1.Hypervisor{}} {
 		informer, err := w.cache.GetInformer(ctx, o, cache.BlockUntilSynced(false))
 		if err != nil {
@@ -142,6 +160,32 @@ func (w *Watch) Of(ctx context.Context, vm types.NamespacedName) []*v1alpha1.Vir
 		}
 	}
 	return out
+}
+
+// Disk implements volumes.Disks.
+func (w *Watch) Disk(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualDisk {
+	disk := &v1alpha1.VirtualDisk{}
+	if !w.cache.WaitForCacheSync(ctx) || w.cache.Get(ctx, key, disk) != nil {
+		return nil
+	}
+	return disk
+}
+
+// Disks implements volumes.Disks.
+func (w *Watch) Disks(ctx context.Context) ([]*v1alpha1.VirtualDisk, bool) {
+	informer, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualDisk{}, cache.BlockUntilSynced(false))
+	if err != nil || !informer.HasSynced() {
+		return nil, false
+	}
+	list := &v1alpha1.VirtualDiskList{}
+	if w.cache.List(ctx, list) != nil {
+		return nil, false
+	}
+	out := make([]*v1alpha1.VirtualDisk, len(list.Items))
+	for i := range list.Items {
+		out[i] = &list.Items[i]
+	}
+	return out, true
 }
 
 // enqueueOperation tells of an operation.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
@@ -48,8 +49,8 @@ type Explainer struct {
 }
 
 // New returns an Explainer for the scheduler that podless.Setup has made of cc,
-// whose plugins see hosts. It fails where a profile is configured wrongly.
-func New(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet) (*Explainer, error) {
+// whose plugins see hosts and disks. It fails where a profile is configured wrongly.
+func New(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet, disks *disklocality.Disks) (*Explainer, error) {
 	e := &Explainer{
 		turn:       make(chan struct{}, 1),
 		cache:      sched.Cache,
@@ -59,7 +60,7 @@ func New(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *schedu
 		priorities: podless.NewPriorities(cc.InformerFactory.Scheduling().V1().PriorityClasses().Lister()),
 	}
 	var err error
-	if e.profiles, err = newProfiles(ctx, cc, sched, e.situation, e.fleet); err != nil {
+	if e.profiles, err = newProfiles(ctx, cc, sched, e.situation, e.fleet, disks); err != nil {
 		return nil, fmt.Errorf("making the explainer: %w", err)
 	}
 	return e, nil

@@ -45,6 +45,8 @@ type connection struct {
 	// waits for an agent in a guest and for Operations, which know what this one
 	// is doing; nil where there are none.
 	agents, operations *connection
+	// storage is one for Storage; nil where this one serves.
+	storage *connection
 }
 
 // Connect returns a Host on the libvirt at uri, such as qemu:///system. It does
@@ -56,6 +58,8 @@ func Connect(uri string) Host {
 	c.agents = connectAgents(uri)
 	c.operations = &connection{uri: uri, slots: newSlots(), busy: c.busy}
 	c.operations.begin()
+	c.storage = &connection{uri: uri, slots: newSlots(), busy: c.busy}
+	c.storage.begin()
 	return c
 }
 
@@ -79,7 +83,7 @@ func (c *connection) begin() {
 
 // Close implements Host.
 func (c *connection) Close() {
-	for _, other := range []*connection{c.agents, c.operations} {
+	for _, other := range []*connection{c.agents, c.operations, c.storage} {
 		if other != nil {
 			other.Close()
 		}

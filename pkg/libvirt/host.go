@@ -65,6 +65,7 @@ type Host interface {
 	// "auto" what a trial boot shows to work.
 	DomainType(ctx context.Context, setting string) (string, error)
 	Operations
+	Storage
 	// Close ends the connection. Guests are not touched.
 	Close()
 }

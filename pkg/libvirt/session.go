@@ -12,6 +12,8 @@ import (
 type session struct {
 	conn      *lv.Connect
 	callbacks []int
+	// pools are the callbacks about storage pools.
+	pools []int
 
 	mu   sync.Mutex
 	uses int
@@ -108,6 +110,14 @@ func (s *session) listen(publish func(Event)) error {
 	heard(s.conn.DomainEventIOErrorReasonRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventIOErrorReason) {
 		tell(d, diskError(e))
 	}))
+	id, err = s.conn.StoragePoolEventLifecycleRegister(nil, func(_ *lv.Connect, p *lv.StoragePool, _ *lv.StoragePoolEventLifecycle) {
+		if name, err := p.GetName(); err == nil { // it is local
+			publish(Event{Kind: EventPool, Name: name})
+		}
+	})
+	if err == nil { // or there is no storage driver
+		s.pools = append(s.pools, id)
+	}
 	return nil
 }
 
@@ -136,6 +146,9 @@ func (s *session) release() {
 	// Both fail on a dead connection, of which nothing is left to tidy.
 	for _, id := range s.callbacks {
 		_ = s.conn.DomainEventDeregister(id)
+	}
+	for _, id := range s.pools {
+		_ = s.conn.StoragePoolEventDeregister(id)
 	}
 	_ = s.conn.UnregisterCloseCallback()
 	_, _ = s.conn.Close()

@@ -32,6 +32,9 @@ type Simulation struct {
 	CPUModels, CPUFeatures []string
 	Firmware               []string
 	SecureBoot             bool
+	// Pools are the host's storage pools, with name, type, store and capacity.
+	// What is in those without a store outlives the connection, in dir.
+	Pools []Pool
 }
 
 // simulated is a host that is libvirt's test driver: domains are defined,
@@ -41,11 +44,16 @@ type Simulation struct {
 // nothing, so what the host has comes from its Simulation. Nothing outlives its
 // connection: closing that is a loss of power and of disks.
 type simulated struct {
-	*connection
+	testDriver
 	simulation Simulation
 	// cpus is above the highest number of a CPU.
 	cpus int
+	simulatedStorage
 }
+
+// testDriver is all of libvirt's test driver but its storage: what simulatedStorage
+// has stands before it.
+type testDriver struct{ *connection }
 
 // Simulate returns a simulated Host whose node description is written to
 // dir/name.xml. dir is made where it is missing.
@@ -82,7 +90,11 @@ func Simulate(dir, name string, s Simulation) (Host, error) {
 	if err := os.WriteFile(file, append(doc, '\n'), 0o640); err != nil {
 		return nil, fmt.Errorf("preparing simulated host %s: %w", name, err)
 	}
-	return &simulated{connection: connect("test://" + file), simulation: s, cpus: cpus}, nil
+	storage, err := simulateStorage(filepath.Join(dir, name+".volumes.json"), s.Pools)
+	if err != nil {
+		return nil, fmt.Errorf("preparing simulated host %s: %w", name, err)
+	}
+	return &simulated{testDriver: testDriver{connect("test://" + file)}, simulation: s, cpus: cpus, simulatedStorage: storage}, nil
 }
 
 // testNode is the test driver's description of a node. Source: libvirt's

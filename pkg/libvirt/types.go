@@ -110,6 +110,9 @@ type Domain struct {
 	Agent AgentState
 	// Firmware is what the guest's firmware keeps on the host.
 	Firmware FirmwareState
+	// Volumes are the disks that are volumes of storage pools: those of the guest
+	// while there is one.
+	Volumes []VolumeRef
 }
 
 // FirmwareState says which parts of a guest's firmware have a state that libvirt
@@ -123,6 +126,9 @@ type FirmwareState struct {
 
 // User is a user of the host.
 type User struct{ UID, GID int }
+
+// VolumeRef names a volume of a storage pool.
+type VolumeRef struct{ Pool, Name string }
 
 // Pages counts hugepages.
 type Pages struct {
@@ -232,6 +238,9 @@ const (
 	EventWatchdog EventKind = "Watchdog"
 	// EventDiskError: a disk of the guest could not be read or written.
 	EventDiskError EventKind = "DiskError"
+	// EventPool: the storage pool Name was started, stopped or undefined. It is
+	// about no domain.
+	EventPool EventKind = "Pool"
 )
 
 // Event is something that happened to a domain or to the connection.

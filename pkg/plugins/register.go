@@ -4,6 +4,7 @@ package plugins
 import (
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/hostcompatibility"
 	"domus.dev/domus/pkg/plugins/hostfragmentation"
@@ -15,9 +16,10 @@ import (
 )
 
 // Registry returns every plugin's factory by name. VMs are bound through b; f
-// knows the hosts.
-func Registry(b vmbinder.Binder, f *fleet.Fleet) frameworkruntime.Registry {
+// knows the hosts, and d the disks.
+func Registry(b vmbinder.Binder, f *fleet.Fleet, d *disklocality.Disks) frameworkruntime.Registry {
 	return frameworkruntime.Registry{
+		disklocality.Name:      disklocality.Factory(f, d),
 		hostcompatibility.Name: hostcompatibility.New(f),
 		hostfragmentation.Name: hostfragmentation.New(f),
 		hostheadroom.Name:      hostheadroom.New(f),

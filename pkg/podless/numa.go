@@ -26,10 +26,12 @@ const (
 	// placementAnnotation holds the placement of a bound VM that has cells or
 	// devices.
 	placementAnnotation = "domus.dev/placement"
+	// disksAnnotation names the VirtualDisks of a VM, as a list in JSON.
+	disksAnnotation = "domus.dev/disks"
 )
 
-// annotations are all that a projected Pod has: those two, of which it has one
-// at most, and the guest's.
+// annotations are all that a projected Pod has: one of those three at most, its
+// disks, and the guest's.
 func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 	out := guestAnnotations(vm)
 	add := func(key string, value any) {
@@ -39,6 +41,13 @@ func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 		// Plain structs of strings and numbers can always be written as JSON.
 		data, _ := json.Marshal(value)
 		out[key] = string(data)
+	}
+	if len(vm.Spec.Disks) > 0 {
+		names := make([]string, len(vm.Spec.Disks))
+		for i := range vm.Spec.Disks {
+			names[i] = vm.Spec.Disks[i].DiskName
+		}
+		add(disksAnnotation, names)
 	}
 	p := vm.Status.Placement
 	switch {
@@ -104,3 +113,20 @@ func ParsePlacement(text string) (*v1alpha1.Placement, error) {
 	}
 	return p, nil
 }
+
+// DisksOf names the VirtualDisks of a projected Pod's VM; none of a VM that has
+// none, at no cost.
+func DisksOf(pod *corev1.Pod) ([]string, error) {
+	text, any := pod.Annotations[disksAnnotation]
+	if !any {
+		return nil, nil
+	}
+	var names []string
+	if err := json.Unmarshal([]byte(text), &names); err != nil {
+		return nil, fmt.Errorf("reading the disks of VirtualMachine %s/%s: %w", pod.Namespace, VMName(pod.Name), err)
+	}
+	return names, nil
+}
+
+// DisksTextOf is what tells whether two VMs have the same disks.
+func DisksTextOf(pod *corev1.Pod) string { return pod.Annotations[disksAnnotation] }

@@ -2,10 +2,13 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 var diskRules = []rule{
@@ -18,6 +21,11 @@ var diskRules = []rule{
 		says:  "`devices.disks[].source.volume` has a pool and a volume, whose name begins with the namespace and a dot",
 		why:   "a namespace has no dot in its name, so the first dot says whose a volume is",
 		check: eachDisk(checkVolume),
+	},
+	{
+		says:  "`devices.disks[].source.volume.volume` is not a VirtualDisk's, of which the name ends in `.vd-` and 12 digits",
+		why:   "whose such a volume is, and who may use it now, is said by its VirtualDisk: name that in spec.disks",
+		check: eachDisk(checkNoVirtualDisk),
 	},
 	{
 		says:  "`devices.disks[].driver.type` is qcow2 or raw, and is given where there is a source; `driver.name` is qemu",
@@ -89,4 +97,14 @@ func checkDriver(_ scope, disk *libvirtxml.DomainDisk, at *field.Path) field.Err
 	}
 	errs := oneOf(at.Child("type"), disk.Driver.Type, "qcow2", "raw")
 	return append(errs, oneOf(at.Child("name"), disk.Driver.Name, "qemu")...)
+}
+
+// ofVirtualDisk is what VirtualDisk.VolumeName returns.
+var ofVirtualDisk = regexp.MustCompile(regexp.QuoteMeta(v1alpha1.VolumeMark) + "[0-9a-f]{12}(\\.|$)")
+
+func checkNoVirtualDisk(_ scope, disk *libvirtxml.DomainDisk, at *field.Path) field.ErrorList {
+	if disk.Source == nil || disk.Source.Volume == nil || !ofVirtualDisk.MatchString(disk.Source.Volume.Volume) {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(at.Child("source", "volume", "volume"), "is the volume of a VirtualDisk: name that in spec.disks")}
 }

@@ -55,14 +55,6 @@ func userDataFrom(secret string) *v1alpha1.CloudInitSource {
 	return &v1alpha1.CloudInitSource{SecretRef: v1alpha1.SecretEntry{Name: secret, Key: "userdata"}}
 }
 
-func ensureNamespace(t *testing.T) {
-	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	if err := env.Create(t.Context(), ns); err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
-	}
-}
-
 // said is a line that a guest printed last, after its first words.
 func said(name, words string) func() string {
 	return func() string {
@@ -120,7 +112,7 @@ func sumOf(text string) string {
 
 func readsItsSeed(t *testing.T, name string) {
 	g := NewWithT(t)
-	ensureNamespace(t)
+	ensureNamespace(t, namespace)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: map[string][]byte{"userdata": []byte("#!" + hush)}}
 	g.Expect(env.Create(t.Context(), secret)).To(Succeed())
 	vm := newGuest(t, name)
@@ -281,7 +273,7 @@ func TestCloudInitOfDebian(t *testing.T) {
 		_ = os.Remove(image)
 	})
 	env.virsh(t, "pool-refresh", "default")
-	ensureNamespace(t)
+	ensureNamespace(t, namespace)
 	putSecret(t, name, "#cloud-config\nruncmd:\n- echo first-of-two > /run/seen\nusers:\n- default\n- name: hidden\n  passwd: "+hush+"\n")
 
 	vm := newGuest(t, name)

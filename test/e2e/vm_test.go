@@ -60,11 +60,16 @@ func newGuest(t *testing.T, name string) *v1alpha1.VirtualMachine {
 // create makes the VM, and the namespace when it is not there.
 func create(t *testing.T, vm *v1alpha1.VirtualMachine) {
 	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: vm.Namespace}}
-	if err := env.Create(t.Context(), ns); err != nil && !apierrors.IsAlreadyExists(err) {
+	ensureNamespace(t, vm.Namespace)
+	if err := env.Create(t.Context(), vm); err != nil {
 		t.Fatal(err)
 	}
-	if err := env.Create(t.Context(), vm); err != nil {
+}
+
+func ensureNamespace(t *testing.T, name string) {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if err := env.Create(t.Context(), ns); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatal(err)
 	}
 }

@@ -32,9 +32,9 @@ type embeddedHost struct {
 	stop func()
 }
 
-func newEmbeddedHost(t *testing.T, ns, name string) *embeddedHost {
+func newEmbeddedHost(t *testing.T, ns, name string, pools ...libvirt.Pool) *embeddedHost {
 	t.Helper()
-	host, err := libvirt.Simulate(t.TempDir(), name, libvirt.Simulation{CPUs: 8, Memory: 16 << 30})
+	host, err := libvirt.Simulate(t.TempDir(), name, libvirt.Simulation{CPUs: 8, Memory: 16 << 30, Pools: pools})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func (h *embeddedHost) start(ns string) {
 			NodeName: h.name, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto", Mode: executor.ModeDedicated,
 			Labels: map[string]string{"test": ns},
 		},
-		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
+		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

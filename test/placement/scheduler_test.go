@@ -24,20 +24,22 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/explain"
 	"domus.dev/domus/pkg/plugins"
+	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
 
-// api is what the scheduler reads besides VMs: Nodes and Hypervisors. It
+// api is what the scheduler reads besides VMs: Nodes, Hypervisors and VirtualDisks. It
 // outlives schedulers.
 type api struct {
 	nodes       *fake.Clientset
 	hypervisors *hypervisors
+	disks       *disks
 }
 
 func newAPI() *api {
-	return &api{nodes: fake.NewSimpleClientset(), hypervisors: &hypervisors{all: map[string]*v1alpha1.Hypervisor{}}}
+	return &api{nodes: fake.NewSimpleClientset(), hypervisors: &hypervisors{all: map[string]*v1alpha1.Hypervisor{}}, disks: newDisks()}
 }
 
 // hypervisors is the informer of Hypervisors that the plugins look at.
@@ -119,21 +121,22 @@ func shipped(t testing.TB) *config.KubeSchedulerConfiguration {
 func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	hosts := fleet.New(a.hypervisors)
-	connection := &session{store: s}
+	connection := &session{store: s, disks: a.disks}
+	disks := disklocality.New(a.disks, s.lookUp, connection)
 	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
 		ComponentConfig:                   *cfg,
-		DynInformerFactory:                hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)),
+		DynInformerFactory:                disks.Factory(hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0))),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Second,
 	}, a.nodes, podless.Parts{
-		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts), Growth: plugins.Growth(), Reasons: waiting.New(hosts),
+		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts),
 		PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter(),
 	})
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the scheduler: %w", err)
 	}
-	explainer, err := explain.New(ctx, cc, sched, hosts)
+	explainer, err := explain.New(ctx, cc, sched, hosts, disks)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the explainer: %w", err)
@@ -147,6 +150,7 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 		connection.close()
 		s.unplug()
 		a.hypervisors.unplug()
+		a.disks.unplug()
 		cancel()
 		<-ended
 		cc.EventBroadcaster.Shutdown()

@@ -159,6 +159,7 @@ var errNotStored = errors.New("the binding was not stored")
 // writes. What a scheduler that has ended had not sent is lost.
 type session struct {
 	store  *store
+	disks  *disks
 	closed bool // guarded by store.mu
 }
 

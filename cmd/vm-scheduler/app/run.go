@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
@@ -21,6 +23,7 @@ import (
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/metrics"
 	"domus.dev/domus/pkg/plugins"
+	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
@@ -55,6 +58,10 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return fmt.Errorf("making the informer of Hypervisors: %w", err)
 	}
+	virtualDisks, err := m.GetCache().GetInformer(ctx, &v1alpha1.VirtualDisk{})
+	if err != nil {
+		return fmt.Errorf("making the informer of VirtualDisks: %w", err)
+	}
 	replacer, err := vmstatus.NewReplacer(rest.AddUserAgent(rest.CopyConfig(cfg.KubeConfig), "controllers"))
 	if err != nil {
 		return err
@@ -73,15 +80,16 @@ func Run(ctx context.Context, opts *Options) error {
 	}
 	metrics.Register()
 	hosts := fleet.New(hypervisors)
-	cfg.DynInformerFactory = hosts.Factory(cfg.DynInformerFactory)
+	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
+	cfg.DynInformerFactory = disks.Factory(hosts.Factory(cfg.DynInformerFactory))
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{
-		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
+		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
 	})
 	if err != nil {
 		return err
 	}
 	if opts.WebhookPort != 0 {
-		if err := serveWebhooks(ctx, m, live, cc, sched, hosts); err != nil {
+		if err := serveWebhooks(ctx, m, live, cc, sched, hosts, disks); err != nil {
 			return err
 		}
 	}
@@ -105,6 +113,18 @@ func Run(ctx context.Context, opts *Options) error {
 		return nil
 	}
 	return err
+}
+
+// cachedVMs looks VMs up where the scheduler has them from.
+func cachedVMs(c client.Reader) disklocality.VMs {
+	return func(namespace, name string) *v1alpha1.VirtualMachine {
+		vm := &v1alpha1.VirtualMachine{}
+		// From a cache: it is there or it is not.
+		if c.Get(context.Background(), types.NamespacedName{Namespace: namespace, Name: name}, vm) != nil {
+			return nil
+		}
+		return vm
+	}
 }
 
 // groups says which groups of VMs the scheduler places.

@@ -13,14 +13,15 @@ import (
 	"domus.dev/domus/pkg/admission"
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/explain"
+	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/review"
 )
 
 // serveWebhooks has m serve them, whether or not this replica leads. Questions
 // about placement are answered beside sched, which cc and hosts have made.
-func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet) error {
-	explainer, err := explain.New(ctx, cc, sched, hosts)
+func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet, disks *disklocality.Disks) error {
+	explainer, err := explain.New(ctx, cc, sched, hosts, disks)
 	if err != nil {
 		return err
 	}

@@ -144,6 +144,24 @@ type QuarantinedDomain struct {
 	Reason string `json:"reason"`
 }
 
+// HostPool is an active storage pool of libvirt's on the host.
+type HostPool struct {
+	// name is libvirt's.
+	Name string `json:"name"`
+	// type is libvirt's: dir, fs, netfs, logical, rbd, zfs.
+	Type string `json:"type"`
+	// store is the same on every host that has this very store as a pool, such as
+	// netfs://server/export; empty for one that only this host has.
+	// +optional
+	Store string `json:"store,omitempty"`
+	// capacity is the pool's size in bytes.
+	Capacity int64 `json:"capacity"`
+	// allocatable is what VirtualDisks may take of it together, in bytes: what is
+	// free and what they take already. It is rounded down, and changes only when
+	// others take or free much.
+	Allocatable int64 `json:"allocatable"`
+}
+
 // Condition types and reasons of a Hypervisor.
 const (
 	// HypervisorReady is True while the executor reaches libvirt.
@@ -218,6 +236,12 @@ type HypervisorStatus struct {
 	// foreignDomains counts domains on the host that Domus does not own.
 	// +optional
 	ForeignDomains int32 `json:"foreignDomains,omitempty"`
+	// pools are the host's active storage pools, by name.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Pools []HostPool `json:"pools,omitempty"`
 	// quarantined are owned domains without a VirtualMachine.
 	// +listType=map
 	// +listMapKey=uuid

@@ -13,6 +13,10 @@ const (
 	// cannot vanish while a guest of it may run.
 	DomainFinalizer = "domus.dev/domain"
 
+	// VolumeFinalizer is stored on a VirtualDisk before its host makes the volume,
+	// and removed when that is gone or given up to a person.
+	VolumeFinalizer = "domus.dev/volume"
+
 	// HypervisorTaint keeps ordinary pods off a host whose capacity belongs to
 	// VMs. Projected VMs tolerate it.
 	HypervisorTaint = "domus.dev/hypervisor"

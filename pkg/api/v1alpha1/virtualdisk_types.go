@@ -4,6 +4,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // DiskFormat is how a disk is laid out in its volume.
@@ -75,14 +76,8 @@ type DiskCloneSource struct {
 	Name string `json:"name"`
 }
 
-// VirtualDiskSpec is what the user wants.
-// +kubebuilder:validation:XValidation:rule="has(self.size) || has(self.source) && !has(self.source.blank)",message="size must be given for a disk that is not a copy"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.size) || has(self.size) && quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",message="size must not become less: make a smaller disk, and copy what it shall hold"
-// +kubebuilder:validation:XValidation:rule="has(self.poolName) == has(oldSelf.poolName) && (!has(self.poolName) || self.poolName == oldSelf.poolName)",message="poolName must not change: make a disk in the other pool with source.disk"
-// +kubebuilder:validation:XValidation:rule="has(self.format) == has(oldSelf.format) && (!has(self.format) || self.format == oldSelf.format)",message="format must not change: make a disk of the other format with source.disk"
-// +kubebuilder:validation:XValidation:rule="has(self.source) == has(oldSelf.source) && (!has(self.source) || self.source == oldSelf.source)",message="source must not change: a disk is filled once"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.nodeName) || has(self.nodeName) && self.nodeName == oldSelf.nodeName",message="nodeName must not change once it is given"
-// +kubebuilder:validation:XValidation:rule="self.accessMode != 'SharedReadWrite' || has(self.format) && self.format == 'raw'",message="format must be raw for accessMode SharedReadWrite: several writers would destroy a qcow2 image"
+// VirtualDiskSpec is what the user wants. What of it may not change is in
+// manifests/base/policy/virtualdisk-spec.yaml.
 type VirtualDiskSpec struct {
 	// size is what the guest sees, as a Kubernetes quantity such as 20Gi. It may
 	// grow, also while a guest runs. By default it is that of the image or disk
@@ -95,10 +90,10 @@ type VirtualDiskSpec struct {
 	// +optional
 	Format DiskFormat `json:"format,omitempty"`
 
-	// poolName is the StoragePool that the disk is in. Default: the pool that the
-	// administrator has made the default.
+	// poolName is the storage pool of libvirt's that the disk is in. Default default.
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][-A-Za-z0-9_.+]*$`
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	PoolName string `json:"poolName,omitempty"`
 
@@ -134,81 +129,147 @@ type VirtualDiskSpec struct {
 	Volume *runtime.RawExtension `json:"volume,omitempty"`
 }
 
-// DiskPhase is where a disk is in its life, for people.
-// +kubebuilder:validation:Enum=Pending;WaitingForVM;Creating;Ready;Growing;Failed
+// DiskPhase is a disk's life in one word, for people; programs read conditions.
 type DiskPhase string
 
-// Phases of a disk.
 const (
-	DiskPending      DiskPhase = "Pending"
-	DiskWaitingForVM DiskPhase = "WaitingForVM"
-	DiskCreating     DiskPhase = "Creating"
-	DiskReady        DiskPhase = "Ready"
-	DiskGrowing      DiskPhase = "Growing"
-	DiskFailed       DiskPhase = "Failed"
+	// DiskPending means that the disk has no volume yet: no VM that uses it has
+	// been placed, or its host has not made it.
+	DiskPending DiskPhase = "Pending"
+	// DiskCreating means that its host is making the volume.
+	DiskCreating DiskPhase = "Creating"
+	// DiskReady means that the volume is there.
+	DiskReady DiskPhase = "Ready"
+	// DiskFailed means that something is wrong that does not mend by itself.
+	DiskFailed DiskPhase = "Failed"
+	// DiskDeleting means that the disk is deleted and its volume not yet gone.
+	DiskDeleting DiskPhase = "Deleting"
 )
 
-// DiskConditionReady is True when a guest can use the disk.
-const DiskConditionReady = "Ready"
-
-// VirtualDiskStatus is where the disk is and what it holds.
-type VirtualDiskStatus struct {
-	// phase is the conditions in a word, for people.
-	// +optional
-	Phase DiskPhase `json:"phase,omitempty"`
-	// nodeName is the host that has the volume; empty in a pool that hosts share,
-	// and before there is a volume.
-	// +optional
-	NodeName string `json:"nodeName,omitempty"`
-	// poolName and volumeName are where the volume is, by libvirt's names.
-	// +optional
-	PoolName string `json:"poolName,omitempty"`
-	// +optional
-	VolumeName string `json:"volumeName,omitempty"`
-	// format is that of the volume.
-	// +optional
-	Format DiskFormat `json:"format,omitempty"`
-	// capacity is what the guest sees, allocation what the volume takes of its
-	// pool, in bytes.
-	// +optional
-	Capacity int64 `json:"capacity,omitempty"`
-	// +optional
-	Allocation int64 `json:"allocation,omitempty"`
-	// usedBy are the VMs of the namespace whose domains have the disk.
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=256
-	// +optional
-	UsedBy []string `json:"usedBy,omitempty"`
-	// observedGeneration is the metadata.generation that the status is about.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready.
-	// +listType=map
-	// +listMapKey=type
-	// +optional
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
+// DiskClaim is the VM that has a disk to itself.
+type DiskClaim struct {
+	// name and uid are of a VirtualMachine in the disk's namespace.
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"`
 }
 
-// VirtualDisk is a volume of a StoragePool that VMs of its namespace can have as
-// a disk. It is not acted upon yet: no controller makes its volume.
+// Condition types and reasons of a VirtualDisk.
+const (
+	// ConditionDiskReady is True while the volume is there, whole. Written by the
+	// host.
+	ConditionDiskReady = "Ready"
+	// ConditionDiskSized is False while the volume is smaller than spec.size.
+	// Written by the host.
+	ConditionDiskSized = "Sized"
+
+	// ReasonVolumeReady: the volume is there, and of its size.
+	ReasonVolumeReady = "VolumeReady"
+	// ReasonCreating: it is being made.
+	ReasonCreating = "Creating"
+	// ReasonPoolMissing: the host has no such pool, or it is not active.
+	ReasonPoolMissing = "PoolMissing"
+	// ReasonPoolFull: there is too little space.
+	ReasonPoolFull = "PoolFull"
+	// ReasonSourceMissing, ReasonSourceElsewhere and ReasonSourceInUse: what it
+	// shall begin with is not there, on another host, or being written.
+	ReasonSourceMissing   = "SourceMissing"
+	ReasonSourceElsewhere = "SourceElsewhere"
+	ReasonSourceInUse     = "SourceInUse"
+	// ReasonSourceLarger: what it shall begin with does not fit into it.
+	ReasonSourceLarger = "SourceLarger"
+	// ReasonInvalidVolume: no such volume can be in the pool.
+	ReasonInvalidVolume = "InvalidVolume"
+	// ReasonVolumeLost: the volume was there and is gone.
+	ReasonVolumeLost = "VolumeLost"
+	// ReasonVolumeFailed: libvirt could not make or resize it; tried again.
+	ReasonVolumeFailed = "VolumeFailed"
+	// ReasonInUse: the disk is deleted and a VM uses it.
+	ReasonInUse = "InUse"
+)
+
+// VirtualDiskStatus is what Domus knows. Each field has one writer: the
+// vm-scheduler's leader, or the executor of the host in nodeName.
+type VirtualDiskStatus struct {
+	// observedGeneration is the metadata.generation that the host has acted upon.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// phase is the disk's life in one word. Writer: the host.
+	// +kubebuilder:default=Pending
+	// +optional
+	Phase DiskPhase `json:"phase,omitempty"`
+
+	// nodeName is the disk's home: the host that looks after the volume. A VM that
+	// uses the disk is placed there, or on a host with the same store. Writer:
+	// vm-scheduler.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	NodeName string `json:"nodeName,omitempty"`
+
+	// poolName is the pool there. Writer: vm-scheduler.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	PoolName string `json:"poolName,omitempty"`
+
+	// store names what the pool is in when other hosts may have it too, as
+	// Hypervisor.status.pools does. Writer: vm-scheduler.
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Store string `json:"store,omitempty"`
+
+	// claimedBy is the VM that has the disk to itself, until another one that is
+	// placed takes it. Writer: vm-scheduler.
+	// +optional
+	ClaimedBy *DiskClaim `json:"claimedBy,omitempty"`
+
+	// volumeName is the volume's name in the pool. Writer: the host.
+	// +kubebuilder:validation:MaxLength=255
+	// +optional
+	VolumeName string `json:"volumeName,omitempty"`
+
+	// format is the volume's. Writer: the host.
+	// +optional
+	Format DiskFormat `json:"format,omitempty"`
+
+	// capacity is what a guest sees, in bytes. Writer: the host.
+	// +optional
+	Capacity int64 `json:"capacity,omitempty"`
+
+	// allocation is about what the volume takes of its pool, in bytes. Writer: the
+	// host, when it has changed by much.
+	// +optional
+	Allocation int64 `json:"allocation,omitempty"`
+
+	// conditions: Ready and Sized, the host's.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:default={}
+	// +optional
+	Conditions []metav1.Condition `json:"conditions"`
+}
+
+// VirtualDisk is a volume in a libvirt storage pool.
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=vdisk,categories=all
 // +kubebuilder:subresource:status
+// +kubebuilder:selectablefield:JSONPath=`.status.nodeName`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Size",type=string,JSONPath=`.spec.size`
-// +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.poolName`
 // +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.status.nodeName`
-// +kubebuilder:printcolumn:name="Access",type=string,JSONPath=`.spec.accessMode`
-// +kubebuilder:printcolumn:name="Used-By",type=string,JSONPath=`.status.usedBy`,priority=1
+// +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.poolName`
+// +kubebuilder:printcolumn:name="Claimed-By",type=string,JSONPath=`.status.claimedBy.name`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.status=="False")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.status=="False")].message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VirtualDisk struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec VirtualDiskSpec `json:"spec"`
+	// +structType=atomic
+	// +kubebuilder:default={"phase":"Pending"}
 	// +optional
-	Status VirtualDiskStatus `json:"status,omitzero"`
+	Status VirtualDiskStatus `json:"status"`
 }
 
 // VirtualDiskList is a list of VirtualDisks.
@@ -217,4 +278,69 @@ type VirtualDiskList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []VirtualDisk `json:"items"`
+}
+
+// Pool is the pool that the disk has, or is to have.
+func (d *VirtualDisk) Pool() string {
+	switch {
+	case d.Status.PoolName != "":
+		return d.Status.PoolName
+	case d.Spec.PoolName != "":
+		return d.Spec.PoolName
+	}
+	return DefaultPoolName
+}
+
+// DefaultPoolName is the storage pool of a disk that names none.
+const DefaultPoolName = "default"
+
+// VolumeMark stands in the names of all volumes of VirtualDisks before what
+// tells one life of an object from another.
+const VolumeMark = ".vd-"
+
+// VolumeName is the name of the disk's volume: namespace and name, between which
+// the first dot stands, and after VolumeMark the first 12 digits of the object's
+// UID. An object of the same name that is created later has another volume.
+func (d *VirtualDisk) VolumeName() string {
+	var digits []byte
+	for i := 0; i < len(d.UID) && len(digits) < 12; i++ {
+		if d.UID[i] != '-' {
+			digits = append(digits, d.UID[i])
+		}
+	}
+	return d.Namespace + "." + d.Name + VolumeMark + string(digits)
+}
+
+// Claim is what the disk takes of its pool at most, in bytes, whatever has been
+// written: all that its volume has, and before there is one all that it shall
+// have. What it is to grow by is no claim before its host has granted it: anybody
+// may wish for more than there is. It is 0 for a copy that has not been made and
+// is to be as large as what it copies.
+func (d *VirtualDisk) Claim() int64 {
+	if d.Status.Capacity > 0 || d.Spec.Size == nil {
+		return d.Status.Capacity
+	}
+	return d.Spec.Size.Value()
+}
+
+// Exclusive says that one VM at a time has the disk.
+func (d *VirtualDisk) Exclusive() bool {
+	return d.Spec.AccessMode == DiskSingleWriter || d.Spec.AccessMode == ""
+}
+
+// CopyOf is the name of the VirtualDisk that this one begins as a copy of; empty
+// when it does not.
+func (d *VirtualDisk) CopyOf() string {
+	if s := d.Spec.Source; s != nil && s.Disk != nil {
+		return s.Disk.Name
+	}
+	return ""
+}
+
+// DiskHome is where a disk's volume is made and looked after.
+type DiskHome struct{ NodeName, PoolName, Store string }
+
+// Home is the disk's; empty for one that has none.
+func (s *VirtualDiskStatus) Home() DiskHome {
+	return DiskHome{NodeName: s.NodeName, PoolName: s.PoolName, Store: s.Store}
 }

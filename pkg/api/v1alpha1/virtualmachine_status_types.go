@@ -166,6 +166,9 @@ const (
 	// where runPolicy is not Always, so that the start is known whatever happens
 	// then, and with state Stopped.
 	ReasonStarting = "Starting"
+	// ReasonWaitingForDisks: the guest is started when its VirtualDisks are ready;
+	// said with state Stopped.
+	ReasonWaitingForDisks = "WaitingForDisks"
 	// ReasonSaving: the guest stands still while its memory is saved.
 	ReasonSaving = "Saving"
 	// ReasonPauseFailed, ReasonResumeFailed and ReasonSuspendFailed: the guest

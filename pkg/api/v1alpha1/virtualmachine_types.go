@@ -249,6 +249,14 @@ type VirtualMachineSpec struct {
 	// +optional
 	FirmwareState FirmwareStatePolicy `json:"firmwareState,omitempty"`
 
+	// disks are the VirtualDisks that the guest has, beside what domain has of
+	// disks.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Disks []VirtualMachineDisk `json:"disks,omitempty"`
+
 	// domain is libvirt's own domain for everything Kubernetes need not know:
 	// devices, firmware, clock, features, ... What the fields above and the
 	// placement decide (name, uuid, metadata, vcpu, memory, tuning) must not

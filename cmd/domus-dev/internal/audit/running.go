@@ -22,9 +22,12 @@ func saysStarting(raw []byte) bool {
 	return says(raw, v1alpha1.ReasonStarting, "/status/host/reason")
 }
 
-// saysWaiting says whether such a write tells that the VM has no host yet, and
-// why.
+// saysWaiting says whether such a write tells that the VM has no host yet, or its
+// host not its disks, and why.
 func saysWaiting(raw []byte) bool {
+	if says(raw, v1alpha1.ReasonWaitingForDisks, "/status/host/reason") {
+		return true
+	}
 	var object struct {
 		Status struct {
 			Conditions []metav1.Condition `json:"conditions"`

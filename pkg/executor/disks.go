@@ -1,0 +1,108 @@
+package executor
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/volumes"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// disksGrace is how long disks may take to be ready before that is said: most are
+// made in less, and saying it is a write.
+const disksGrace = 3 * time.Second
+
+// Users implements volumes.Guests. What guests have is told by their domains, for a
+// spec may have been edited since they were started.
+func (a *Agent) Users(ctx context.Context, disk *v1alpha1.VirtualDisk) []volumes.User {
+	has := libvirt.VolumeRef{Pool: disk.Pool(), Name: disk.VolumeName()}
+	var out []volumes.User
+	seen := map[string]bool{}
+	for _, d := range a.registry.withVolume(has) {
+		u := volumes.User{VM: "domain " + d.Name, DomainUUID: d.UUID, Running: d.State.Active(), Saved: d.Saved}
+		if o := d.Ownership.Owner; d.Owned && o.Namespace == disk.Namespace {
+			u.VM = "VirtualMachine " + o.Name
+		}
+		seen[d.UUID] = true
+		out = append(out, u)
+	}
+	for _, key := range a.vms.List(ctx) {
+		if key.Namespace != disk.Namespace {
+			continue
+		}
+		if vm := a.vms.Get(ctx, key); vm != nil && vm.PlacedOn(a.config.NodeName) && vm.NamesDisk(disk.Name) && !seen[vm.DomainUUID()] {
+			out = append(out, volumes.User{VM: "VirtualMachine " + vm.Name, DomainUUID: vm.DomainUUID()})
+		}
+	}
+	return out
+}
+
+// withVolume lists the domains that have the volume and a guest, running or saved.
+func (r *registry) withVolume(v libvirt.VolumeRef) []Observed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Observed
+	for _, d := range r.domains {
+		if (d.State.Active() || d.Saved) && slices.Contains(d.Volumes, v) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// diskChanged gives turns to the VMs here that name the disk.
+func (a *Agent) diskChanged(disk types.NamespacedName) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	for _, key := range a.vms.List(ctx) {
+		if key.Namespace != disk.Namespace {
+			continue
+		}
+		if vm := a.vms.Get(ctx, key); vm != nil && vm.NamesDisk(disk.Name) {
+			a.queue.Add(client.ObjectKeyFromObject(vm))
+		}
+	}
+}
+
+// lookAtDisks says in the situation whether the VM can have its disks.
+func (a *Agent) lookAtDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *Situation) error {
+	if len(vm.Spec.Disks) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	var err error
+	if in.Disks, err = a.volumes.Gate(ctx, vm); err != nil {
+		return err
+	}
+	switch {
+	case in.Disks.Waits == "":
+		w.memory.DisksSince = time.Time{}
+	case w.memory.DisksSince.IsZero():
+		w.memory.DisksSince = in.Now
+	}
+	return nil
+}
+
+// awaitDisks decides about a guest that is to be started, and whose disks cannot be
+// had yet; false when they can.
+func awaitDisks(in Situation) (Decision, bool) {
+	switch {
+	case len(in.Disks.Elsewhere) > 0:
+		return giveUpPlace(in, "spec.disks"), true
+	case in.Disks.Waits == "":
+		return Decision{}, false
+	}
+	if left := in.Memory.DisksSince.Add(disksGrace).Sub(in.Now); left > 0 {
+		return Decision{RequeueAfter: left}, true
+	}
+	return Decision{
+		Report:       &Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonWaitingForDisks, Message: in.Disks.Waits},
+		RequeueAfter: askAgain,
+	}, true
+}

@@ -1,0 +1,73 @@
+package volumes
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// ledger counts what of each pool is promised to disks of this host, so that two
+// that are looked at side by side are not promised the same.
+type ledger struct {
+	mu sync.Mutex
+	// granted are bytes that a turn has found room for and the disk does not show
+	// yet, by its UID.
+	granted map[types.UID]int64
+}
+
+// room is what the pool has beside all disks but the one, of all that VirtualDisks
+// may have of it.
+func (l *ledger) room(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allocatable int64) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left(d, all, allocatable)
+}
+
+// left is room; mu is held.
+func (l *ledger) left(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allocatable int64) int64 {
+	for _, other := range all {
+		if other.UID != d.UID && other.Pool() == d.Pool() {
+			allocatable -= max(other.Claim(), l.granted[other.UID])
+		}
+	}
+	return allocatable
+}
+
+// grant promises bytes to the disk if there is room. It holds until the disk shows
+// that it has as much, or forget.
+func (l *ledger) grant(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allocatable, bytes int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left(d, all, allocatable) < bytes {
+		return false
+	}
+	if l.granted == nil {
+		l.granted = map[types.UID]int64{}
+	}
+	l.granted[d.UID] = bytes
+	return true
+}
+
+// settle drops what disks show themselves, or what is theirs no more.
+func (l *ledger) settle(all []*v1alpha1.VirtualDisk) {
+	there := map[types.UID]*v1alpha1.VirtualDisk{}
+	for _, d := range all {
+		there[d.UID] = d
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, bytes := range l.granted {
+		if d := there[id]; d == nil || d.Status.Capacity >= bytes {
+			delete(l.granted, id)
+		}
+	}
+}
+
+// forget takes a promise back that came to nothing.
+func (l *ledger) forget(id types.UID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.granted, id)
+}

@@ -1,0 +1,52 @@
+package disklocality
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+)
+
+// place is what space is promised of: a store that several hosts have, or else a
+// pool of one host.
+type place struct{ store, node, pool string }
+
+func placeIn(node string, pool *v1alpha1.HostPool) place {
+	if pool.Store != "" {
+		return place{store: pool.Store}
+	}
+	return place{node: node, pool: pool.Name}
+}
+
+// homeOf is where the disk's volume is or will be; false for a disk without home.
+func homeOf(d *v1alpha1.VirtualDisk) (place, bool) {
+	switch {
+	case d.Status.NodeName == "":
+		return place{}, false
+	case d.Status.Store != "":
+		return place{store: d.Status.Store}, true
+	}
+	return place{node: d.Status.NodeName, pool: d.Pool()}, true
+}
+
+// poolOf is the host's pool of the name; nil when it has none that is active.
+func poolOf(hv *v1alpha1.Hypervisor, name string) *v1alpha1.HostPool {
+	for i := range hv.Status.Pools {
+		if p := &hv.Status.Pools[i]; p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// promise is what Reserve holds of a disk and the disk does not show yet.
+type promise struct {
+	// vm is the projected Pod that is being bound, and name its VM; empty once the
+	// scheduler has seen that bound, or it failed.
+	vm   types.UID
+	name string
+	// at is where bytes are held; none once the disk shows its home.
+	at    place
+	bytes int64
+	// written says that the disk's home may have been stored.
+	written bool
+}

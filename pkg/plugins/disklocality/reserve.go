@@ -1,0 +1,145 @@
+package disklocality
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"domus.dev/domus/pkg/api/diskstatus"
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/podless"
+)
+
+// Reserve implements framework.ReservePlugin: from here on the VM's disks are its
+// own, and what is to be made of them has its space.
+func (p *plugin) Reserve(_ context.Context, cs fwk.CycleState, pod *corev1.Pod, nodeName string) *fwk.Status {
+	names, err := podless.DisksOf(pod)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	vm, ok := podless.ParsePod(pod.Namespace, pod.Name, pod.UID)
+	if !ok {
+		return fwk.AsStatus(podless.ErrRealPod)
+	}
+	hv := p.fleet.Hypervisor(nodeName)
+	if hv == nil {
+		return fwk.NewStatus(fwk.Unschedulable, "host "+nodeName+" has no Hypervisor")
+	}
+	d := p.disks
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// All may have changed since Filter looked at it.
+	demand, why := d.demandOf(pod.UID, vm, names)
+	switch {
+	case why != "":
+		return fwk.NewStatus(fwk.Unschedulable, why)
+	case demand.node != "" && demand.node != nodeName:
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("its disks are on host %s by now", demand.node))
+	}
+	if words := d.lacks(demand, hv); words != nil {
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("host %s: %s", nodeName, words[0]))
+	}
+	for _, w := range demand.disks {
+		if !w.disk.Exclusive() && w.bytes == 0 {
+			continue
+		}
+		d.drop(w.disk.UID) // what an earlier attempt held
+		held := &promise{bytes: w.bytes}
+		if w.disk.Exclusive() {
+			held.vm, held.name = pod.UID, vm.Name
+		}
+		if w.bytes > 0 {
+			held.at = placeIn(nodeName, poolOf(hv, w.disk.Pool()))
+			d.take(held.at, held.bytes)
+		}
+		d.promises[w.disk.UID] = held
+	}
+	return nil
+}
+
+// Unreserve implements framework.ReservePlugin.
+func (p *plugin) Unreserve(_ context.Context, _ fwk.CycleState, pod *corev1.Pod, _ string) {
+	if podless.DisksTextOf(pod) != "" {
+		p.disks.ended(pod.UID, false)
+	}
+}
+
+// Bind implements framework.BindPlugin: it stores where the home of the VM's disks
+// is and that they are the VM's, and leaves the binding itself to the next
+// plugin. If that fails, or this process ends before, the disks have a home that
+// pulls their VM there.
+func (p *plugin) Bind(ctx context.Context, _ fwk.CycleState, pod *corev1.Pod, nodeName string) *fwk.Status {
+	names, err := podless.DisksOf(pod)
+	if err != nil {
+		return fwk.AsStatus(err)
+	}
+	if len(names) == 0 {
+		return fwk.NewStatus(fwk.Skip)
+	}
+	vm, ok := podless.ParsePod(pod.Namespace, pod.Name, pod.UID)
+	if !ok {
+		return fwk.AsStatus(podless.ErrRealPod)
+	}
+	hv := p.fleet.Hypervisor(nodeName)
+	if hv == nil {
+		return fwk.AsStatus(fmt.Errorf("giving VirtualMachine %s/%s its disks: host %s has no Hypervisor any more", vm.Namespace, vm.Name, nodeName))
+	}
+	for _, name := range names {
+		if err := p.disks.bind(ctx, vm, name, hv); err != nil {
+			return fwk.AsStatus(fmt.Errorf("giving VirtualMachine %s/%s its disk: %w", vm.Namespace, vm.Name, err))
+		}
+	}
+	return fwk.NewStatus(fwk.Skip)
+}
+
+// bind stores home and claim of one disk.
+func (d *Disks) bind(ctx context.Context, vm podless.Identity, name string, hv *v1alpha1.Hypervisor) error {
+	d.mu.Lock()
+	disk := d.disks[key(vm.Namespace, name)]
+	if disk == nil {
+		d.mu.Unlock()
+		return fmt.Errorf("VirtualDisk %s is gone", name)
+	}
+	home, ok := homeAt(disk, hv)
+	held := d.promises[disk.UID]
+	if held != nil && disk.Status.NodeName == "" {
+		held.written = true
+	}
+	d.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("host %s has no storage pool %s any more", hv.Name, disk.Pool())
+	}
+	var claim *v1alpha1.DiskClaim
+	if disk.Exclusive() {
+		claim = &v1alpha1.DiskClaim{Name: vm.Name, UID: vm.UID}
+	}
+	err := d.writer.ClaimDisk(ctx, disk, home, claim)
+	if err != nil && !errors.Is(err, diskstatus.ErrUnknown) {
+		d.mu.Lock()
+		if held != nil && d.promises[disk.UID] == held {
+			held.written = false
+		}
+		d.mu.Unlock()
+	}
+	return err
+}
+
+// homeAt is the disk's home once its VM is on the host: where it is, or, for one
+// in a store that the host has too, the host.
+func homeAt(disk *v1alpha1.VirtualDisk, hv *v1alpha1.Hypervisor) (v1alpha1.DiskHome, bool) {
+	s := &disk.Status
+	if s.NodeName != "" && (s.Store == "" || !disk.Exclusive() || s.NodeName == hv.Name) {
+		return v1alpha1.DiskHome{NodeName: s.NodeName, PoolName: s.PoolName, Store: s.Store}, true
+	}
+	p := poolOf(hv, disk.Pool())
+	if p == nil {
+		return v1alpha1.DiskHome{}, false
+	}
+	return v1alpha1.DiskHome{NodeName: hv.Name, PoolName: p.Name, Store: p.Store}, true
+}
