@@ -1,7 +1,7 @@
 // Package cloudinit makes what a guest's cloud-init is told, spec.cloudInit of a
 // VirtualMachine, into the medium on which cloud-init's datasource NoCloud looks
-// for it. It is pure: equal content is equal bytes, and nothing of it is written
-// anywhere. No error of it holds any of the content.
+// for it. It is pure but for the medium, which is written where it is told to, and
+// nowhere else. No error of it holds any of the content.
 package cloudinit
 
 import (
@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -26,8 +27,11 @@ type Content struct {
 	SSHKeys []string
 }
 
-// Seed is the medium, in bytes, for the VM of the UID.
-func (c Content) Seed(uid string) ([]byte, error) {
+// Seed is what the medium has: its files by name.
+type Seed map[string][]byte
+
+// Seed is what the guest of the VM of the UID finds.
+func (c Content) Seed(uid string) (Seed, error) {
 	meta, err := json.Marshal(struct {
 		InstanceID string   `json:"instance-id"`
 		Hostname   string   `json:"local-hostname"`
@@ -36,14 +40,24 @@ func (c Content) Seed(uid string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing meta-data: %w", err)
 	}
-	files := []file{
-		{"meta-data", append(meta, '\n')}, // JSON is YAML
-		{"user-data", c.UserData},         // must be there, and may be empty
+	seed := Seed{
+		"meta-data": append(meta, '\n'), // JSON is YAML
+		"user-data": c.UserData,         // must be there, and may be empty
 	}
 	if len(c.NetworkData) > 0 {
-		files = append(files, file{"network-config", c.NetworkData})
+		seed["network-config"] = c.NetworkData
 	}
-	return image(Label, files), nil
+	return seed, nil
+}
+
+// Digest is another as soon as anything of the seed is. A secret that can be
+// guessed can be found by it: it is for nobody who may not read the seed.
+func (s Seed) Digest() string {
+	var parts [][]byte
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		parts = append(parts, []byte(name), s[name])
+	}
+	return hex.EncodeToString(digest(parts))
 }
 
 // instanceID is the one that was asked for, or one that is another as soon as
@@ -52,25 +66,24 @@ func (c Content) instanceID(uid string) string {
 	if c.InstanceID != "" {
 		return c.InstanceID
 	}
-	digest := sha256.New()
 	parts := [][]byte{[]byte(c.Hostname), c.UserData, c.NetworkData}
 	for _, key := range c.SSHKeys {
 		parts = append(parts, []byte(key))
 	}
-	for _, part := range parts {
-		// Lengths keep parts apart. A hash does not fail.
-		_, _ = fmt.Fprintf(digest, "%d:", len(part))
-		_, _ = digest.Write(part)
-	}
 	// The digest says whether something is another, and is read by whoever reads
 	// the guest's logs: it is too short to find what is secret by.
-	return uid + "-" + hex.EncodeToString(digest.Sum(nil)[:4])
+	return uid + "-" + hex.EncodeToString(digest(parts)[:4])
 }
 
-// file is one of the medium.
-type file struct {
-	name string
-	data []byte
+// digest is SHA-256 of the parts and their lengths, which keep them apart.
+func digest(parts [][]byte) []byte {
+	h := sha256.New()
+	for _, part := range parts {
+		// A hash does not fail.
+		_, _ = fmt.Fprintf(h, "%d:", len(part))
+		_, _ = h.Write(part)
+	}
+	return h.Sum(nil)
 }
 
 // DHCP is a network configuration, version 2, that asks for an IPv4 address on

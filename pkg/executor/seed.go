@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +46,7 @@ func (a *Agent) seedPath(vm *v1alpha1.VirtualMachine) string {
 }
 
 // makeSeed makes what the VM's guest is told now; nil when it is told nothing.
-func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) ([]byte, error) {
+func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) (cloudinit.Seed, error) {
 	if vm.Spec.CloudInit == nil {
 		return nil, nil
 	}
@@ -84,7 +83,7 @@ func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) ([]by
 // storeSeed writes the seed that the guest is about to be started with, or takes
 // an earlier one away. A seed that cannot be made is a failure to start, noted to
 // be tried again: who can mend it need not change the VM for that.
-func (a *Agent) storeSeed(w *work, vm *v1alpha1.VirtualMachine, seed []byte) error {
+func (a *Agent) storeSeed(w *work, vm *v1alpha1.VirtualMachine, seed cloudinit.Seed) error {
 	if seed == nil {
 		return a.seeds.remove(vm.UID)
 	}
@@ -97,8 +96,8 @@ func (a *Agent) storeSeed(w *work, vm *v1alpha1.VirtualMachine, seed []byte) err
 }
 
 // prepareSeed makes the seed for a start, and waits for permission if need be.
-func (a *Agent) prepareSeed(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine) ([]byte, error) {
-	var seed []byte
+func (a *Agent) prepareSeed(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine) (cloudinit.Seed, error) {
+	var seed cloudinit.Seed
 	var err error
 	_ = wait.PollUntilContextTimeout(ctx, grantPoll, a.grantWait, true, func(ctx context.Context) (bool, error) {
 		seed, err = a.makeSeed(ctx, vm)
@@ -152,11 +151,11 @@ func (a *Agent) seedDiffers(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 	w.seed.lookedAt = now
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	told, err := a.seeds.read(vm.UID)
-	if err == nil && told != nil {
-		var seed []byte
+	told, err := a.seeds.told(vm.UID)
+	if err == nil && told != "" {
+		var seed cloudinit.Seed
 		if seed, err = a.makeSeed(ctx, vm); err == nil {
-			w.seed.changed = !bytes.Equal(told, seed)
+			w.seed.changed = told != seed.Digest()
 		}
 	}
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/kdomanski/iso9660"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,35 +46,10 @@ func seedStage(t *testing.T, objects ...client.Object) *stage {
 // told is the file of the VM's seed; "" when there is no seed.
 func (s *stage) toldTo(file string) string {
 	s.t.Helper()
-	medium, err := s.agent.seeds.read(testUID)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if medium == nil {
+	if !exists(s.agent.seeds.path(testUID)) {
 		return ""
 	}
-	image, err := iso9660.OpenImage(bytes.NewReader(medium))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	root, err := image.RootDir()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	children, err := root.GetChildren()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, f := range children {
-		if f.Name() == file {
-			var out bytes.Buffer
-			if _, err := out.ReadFrom(f.Reader()); err != nil {
-				s.t.Fatal(err)
-			}
-			return out.String()
-		}
-	}
-	return ""
+	return mustRead(s.t, s.agent.seeds)[file]
 }
 
 // setSecret changes the Secret as its owner does.
@@ -199,7 +173,7 @@ func TestASeedGoesWithItsVM(t *testing.T) {
 func TestSeedsOfNobodyAreRemovedAtStart(t *testing.T) {
 	s := seedStage(t, scheduled(fromSecret), userData("#!"+hush))
 	s.mustTurn()
-	if err := s.agent.seeds.write(strangerUID, []byte(hush), nil); err != nil {
+	if err := s.agent.seeds.write(strangerUID, seedOf(hush), nil); err != nil {
 		t.Fatal(err)
 	}
 	s.restart()

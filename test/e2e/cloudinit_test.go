@@ -199,6 +199,14 @@ func keepsItsSeed(t *testing.T, name string) {
 	g.Expect(err).NotTo(HaveOccurred())
 	stranger := filepath.Join(filepath.Dir(seedOf(vm)), "99999999-9999-4999-8999-999999999999.iso")
 	g.Expect(os.WriteFile(stranger, []byte(hush), 0o400)).To(Succeed())
+	// What a crash in the midst of writing one leaves.
+	staging := filepath.Join(filepath.Dir(seedOf(vm)), ".writing")
+	info, err := os.Stat(staging)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(info.Mode()).To(Equal(fs.ModeDir | 0o700))
+	staged := filepath.Join(staging, "1", "files", "user-data")
+	g.Expect(os.MkdirAll(filepath.Dir(staged), 0o700)).To(Succeed())
+	g.Expect(os.WriteFile(staged, []byte(hush), 0o400)).To(Succeed())
 	process := qemu(vm.Status.Host.DomainUUID)
 	g.Expect(process).NotTo(BeZero())
 	env.kill(t, "vm-executor-real")
@@ -207,7 +215,9 @@ func keepsItsSeed(t *testing.T, name string) {
 	after, err := os.ReadFile(seedOf(vm))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(bytes.Equal(before, after)).To(BeTrue())
-	g.Eventually(func() error { _, err := os.Stat(stranger); return err }).WithTimeout(settleTime).Should(MatchError(fs.ErrNotExist))
+	for _, path := range []string{stranger, staged} {
+		g.Eventually(func() error { _, err := os.Stat(path); return err }).WithTimeout(settleTime).Should(MatchError(fs.ErrNotExist))
+	}
 }
 
 func leavesNoSeed(t *testing.T, name string) {
@@ -226,8 +236,9 @@ func leavesNoSeed(t *testing.T, name string) {
 		_, err := get(t, name)()
 		return apierrors.IsNotFound(err)
 	}).WithTimeout(bootTime).Should(BeTrue())
-	_, err = os.Stat(seedOf(vm))
-	g.Expect(err).To(MatchError(fs.ErrNotExist))
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(seedOf(vm)), string(vm.UID)+"*"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(left).To(BeEmpty())
 	g.Eventually(func() bool {
 		err := as(t, "domus:executor:real-1").Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, &corev1.Secret{})
 		return apierrors.IsForbidden(err)
