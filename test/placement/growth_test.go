@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"pgregory.net/rapid"
@@ -25,21 +26,22 @@ func (w *world) letGrow(t *rapid.T, vm *v1alpha1.VirtualMachine) {
 	}
 }
 
-// resize has VMs ask for another size, some of them for what they cannot have
-// without being started anew. Memory that a guest is to have less it gives back at
-// once.
+// resize has VMs that have a place ask for another size: mostly a little more or
+// less, since the hosts are full as a rule, and some of them for what they cannot
+// have without being started anew. Memory that a guest is to have less it gives back
+// at once.
 func (w *world) resize(t *rapid.T) {
-	all := w.store.list()
+	all := slices.DeleteFunc(w.store.list(), func(vm *v1alpha1.VirtualMachine) bool {
+		return vm.Spec.Resources.MaxCPU == 0 || vm.Status.Placement == nil
+	})
 	for range rapid.IntRange(1, 4).Draw(t, "edits") {
 		if len(all) == 0 {
 			return
 		}
 		vm := all[rapid.IntRange(0, len(all)-1).Draw(t, "which VM")]
-		if vm.Spec.Resources.MaxCPU == 0 {
-			continue
-		}
-		cpu := rapid.Int32Range(1, vm.Spec.Resources.MaxCPU+1).Draw(t, "vCPUs")
-		quarters := rapid.Int64Range(1, 17).Draw(t, "memory")
+		granted := vm.Status.Placement.Granted
+		cpu := max(1, granted.CPU+rapid.Int32Range(-1, 2).Draw(t, "vCPUs"))
+		quarters := rapid.SampledFrom([]int64{1, 3, 4, 5, 6, 17}).Draw(t, "memory")
 		_ = w.store.change(vm.Owner(), func(vm *v1alpha1.VirtualMachine) error { // unless it has moved on
 			vm.Generation += 1000
 			r := &vm.Spec.Resources

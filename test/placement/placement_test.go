@@ -71,8 +71,15 @@ func TestPlacementTruth(t *testing.T) {
 // waits for its scheduler to come to rest.
 const workers = 8
 
+// setFlag sets one of rapid's flags until the test has ended.
 func setFlag(t *testing.T, name string, value uint64) {
 	t.Helper()
+	before := flag.Lookup(name).Value.String()
+	t.Cleanup(func() {
+		if err := flag.Set(name, before); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := flag.Set(name, strconv.FormatUint(value, 10)); err != nil {
 		t.Fatal(err)
 	}
