@@ -63,8 +63,8 @@ func Unreachable(op *v1alpha1.VirtualMachineOperation) bool {
 }
 
 func unreachable(op *v1alpha1.VirtualMachineOperation) error {
-	return fmt.Errorf("%s of virtualmachine %q is not waited for: %s: see `kubectl get hypervisor %s`",
-		op.Spec.Type, op.Spec.VirtualMachineName, output.Safe(op.Status.Message), op.Status.NodeName)
+	return fmt.Errorf("%s of virtualmachine %q is not waited for: %s: see `virtctl describe %s`",
+		op.Spec.Type, op.Spec.VirtualMachineName, output.Safe(op.Status.Message), op.Spec.VirtualMachineName)
 }
 
 // unanswered is for an operation of which nobody has said, in its time, that it
