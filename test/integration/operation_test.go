@@ -456,6 +456,37 @@ func TestWhoSeesHashes(t *testing.T) {
 	}
 }
 
+// TestWhoMayEditVMs asks the API server what the roles view and edit let people do
+// to VMs.
+func TestWhoMayEditVMs(t *testing.T) {
+	ns := namespace(t, nil)
+	for user, role := range map[string]string{"vm-editor": "edit", "vm-viewer": "view"} {
+		for _, name := range addedTo(t, role) {
+			create(t, &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: user + "-" + strings.ReplaceAll(name, ":", "-")},
+				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+				Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+			})
+		}
+	}
+	for verb, viewers := range map[string]bool{"get": true, "list": true, "watch": true, "create": false, "update": false, "patch": false, "delete": false} {
+		for user, want := range map[string]bool{"vm-editor": true, "vm-viewer": viewers, "vm-nobody": false} {
+			for subresource, want := range map[string]bool{"": want, "status": false} {
+				review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+					User: user, Groups: []string{"system:authenticated"},
+					ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: ns, Verb: verb, Group: "domus.dev", Resource: "virtualmachines", Subresource: subresource},
+				}}
+				if err := suite.client.Create(t.Context(), review); err != nil {
+					t.Fatal(err)
+				}
+				if review.Status.Allowed != want {
+					t.Errorf("%s may %s virtualmachines %q: %t, want %t", user, verb, subresource, review.Status.Allowed, want)
+				}
+			}
+		}
+	}
+}
+
 // TestWhoMayAsk holds the roles that are added to Kubernetes' own.
 func TestWhoMayAsk(t *testing.T) {
 	ns := namespace(t, nil)

@@ -117,8 +117,21 @@ func TestAgentsAreToldInWords(t *testing.T) {
 	}
 }
 
+// growing is a VM that waits for its host to have more for it.
+func growing() *about {
+	a := running()
+	g := &a.vm.Status.Placement.Granted
+	g.PageSize, g.MaxCPU, g.MaxMemory = "", 8, 16<<30
+	a.vm.Status.Placement.Cells, a.vm.Status.Placement.Devices = nil, nil
+	a.vm.Status.Host.CPU, a.vm.Status.Host.Memory = 2, 6<<30
+	a.vm.Status.Conditions = append(a.vm.Status.Conditions[:3:3], metav1.Condition{
+		Type: "ResizePending", Status: "True", Reason: "GrowthWaits", Message: "need 2 vCPUs", LastTransitionTime: ago(time.Minute),
+	})
+	return a
+}
+
 func TestDescribe(t *testing.T) {
-	for name, a := range map[string]*about{"running": running(), "pending": pending(), "lost": lost()} {
+	for name, a := range map[string]*about{"running": running(), "pending": pending(), "lost": lost(), "growing": growing()} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
 			if err := a.print(&out, output.Paint{}, now); err != nil {

@@ -101,6 +101,9 @@ func (p *printer) head(vm *v1alpha1.VirtualMachine) {
 	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionRestartRequired); c != nil && c.Status == metav1.ConditionTrue {
 		p.field("Restart", p.paint.Warn("needed for the spec as it is now: "+output.Safe(c.Message)))
 	}
+	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionResizePending); c != nil && c.Status == metav1.ConditionTrue {
+		p.field("Growth", p.paint.Warn("waits: "+output.Safe(c.Message)))
+	}
 }
 
 func (p *printer) placement(vm *v1alpha1.VirtualMachine) {
@@ -121,6 +124,7 @@ func (p *printer) placement(vm *v1alpha1.VirtualMachine) {
 		p.field("Host", host)
 		g := status.Placement.Granted
 		p.field("Granted", amounts(g.CPU, g.Memory, g.Overhead, g.PageSize))
+		p.field("May grow to", most(g))
 		for _, cell := range status.Placement.Cells {
 			p.field(fmt.Sprintf("Cell %d", cell.ID), placed(cell))
 		}
@@ -160,6 +164,7 @@ func (p *printer) guest(vm *v1alpha1.VirtualMachine) {
 		if host.StartedAt != nil && wait.HasGuest(vm) {
 			p.field("Started", p.ago(*host.StartedAt))
 		}
+		p.field("Has", has(host))
 		p.field("Domain", host.DomainName)
 		p.field("UUID", host.DomainUUID)
 	}
@@ -293,12 +298,35 @@ func pageSize(vm *v1alpha1.VirtualMachine) v1alpha1.PageSize {
 }
 
 // amounts writes what a VM holds or asks for; amounts of memory are bytes.
-func amounts(cpu int32, memory, overhead int64, pages v1alpha1.PageSize) string {
-	unit := "CPUs"
-	if cpu == 1 {
-		unit = "CPU"
+// most is what a guest may grow to while it runs; "" where it cannot.
+func most(g v1alpha1.GrantedResources) string {
+	if g.MaxCPU == 0 && g.MaxMemory == 0 {
+		return ""
 	}
-	text := fmt.Sprintf("%d %s, %s", cpu, unit, bytes(memory))
+	return amounts(max(g.CPU, g.MaxCPU), max(g.Memory, g.MaxMemory), 0, "")
+}
+
+// has is what a guest that can grow has by now, as far as its host said.
+func has(host *v1alpha1.HostStatus) string {
+	var parts []string
+	if host.CPU > 0 {
+		parts = append(parts, cpus(host.CPU))
+	}
+	if host.Memory > 0 {
+		parts = append(parts, bytes(host.Memory))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func cpus(n int32) string {
+	if n == 1 {
+		return "1 CPU"
+	}
+	return fmt.Sprintf("%d CPUs", n)
+}
+
+func amounts(cpu int32, memory, overhead int64, pages v1alpha1.PageSize) string {
+	text := cpus(cpu) + ", " + bytes(memory)
 	if pages != "" {
 		text += fmt.Sprintf(" in pages of %s", pages)
 	}

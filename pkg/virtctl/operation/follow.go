@@ -25,7 +25,7 @@ var errGrace = errors.New("the time limit of the operations has passed")
 // holds every one, until each is over. It fills in the outcomes and calls over
 // for each that is over, unless over is nil.
 func (r *Request) Follow(ctx context.Context, c client.WithWatch, namespace string, outcomes []Outcome, progress *output.Progress, over func(*Outcome) error) error {
-	f := &following{outcomes: outcomes, left: map[types.UID]int{}, progress: progress, over: over}
+	f := &following{outcomes: outcomes, left: map[types.UID]int{}, progress: progress, over: over, hurried: r.hurried}
 	for i := range outcomes {
 		if outcomes[i].Operation != nil && outcomes[i].Err == nil {
 			f.left[outcomes[i].Operation.UID] = i
@@ -60,6 +60,7 @@ type following struct {
 	left     map[types.UID]int
 	progress *output.Progress
 	over     func(*Outcome) error
+	hurried  bool
 	said     error
 }
 
@@ -95,6 +96,8 @@ func (f *following) changed(obj client.Object, gone bool) (bool, error) {
 		err = f.ended(op.UID, i, Result(op))
 	case gone:
 		err = f.ended(op.UID, i, removed(op))
+	case f.hurried && Unreachable(op):
+		err = f.ended(op.UID, i, unreachable(op))
 	}
 	f.say()
 	return err == nil && len(f.left) == 0, err

@@ -36,7 +36,13 @@ type Request struct {
 	id      string
 	spec    v1alpha1.VirtualMachineOperationSpec
 	timeout time.Duration
+	// hurried operations are not waited for where their host cannot be reached.
+	hurried bool
 }
+
+// Hurry has the request not wait for operations whose host cannot be reached: they
+// stay until their time limit, and count as failed.
+func (r *Request) Hurry() { r.hurried = true }
 
 // CheckTimeout refuses a time limit that an operation cannot have.
 func CheckTimeout(timeout time.Duration) error {

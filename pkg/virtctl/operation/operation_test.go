@@ -1,16 +1,19 @@
 package operation
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/virtctl/failure"
+	"domus.dev/domus/pkg/virtctl/output"
 )
 
 func TestAnOperationIsOnItsVM(t *testing.T) {
@@ -90,6 +93,23 @@ func TestWaitingSaysForWhom(t *testing.T) {
 		}
 		if err := unanswered(op); failure.CodeOf(err) != failure.Late || !strings.Contains(err.Error(), step.want) {
 			t.Errorf("unanswered: %v", err)
+		}
+	}
+}
+
+func TestWhoHurriesWaitsForNoHostThatIsAway(t *testing.T) {
+	away := &v1alpha1.VirtualMachineOperation{}
+	away.UID, away.Spec.Type, away.Spec.VirtualMachineName = "1", v1alpha1.OperationMeasure, "web"
+	away.Status = v1alpha1.VirtualMachineOperationStatus{Reason: v1alpha1.ReasonHostUnreachable, Message: "waiting for host-1"}
+	for _, hurried := range []bool{false, true} {
+		f := &following{outcomes: []Outcome{{Operation: away}}, left: map[types.UID]int{"1": 0}, progress: output.NewProgress(io.Discard), hurried: hurried}
+		over, err := f.changed(away, false)
+		if err != nil || over != hurried {
+			t.Errorf("hurried %v: over %v, %v", hurried, over, err)
+		}
+		want := "Measure of virtualmachine \"web\" is not waited for: waiting for host-1: see `virtctl describe web`"
+		if got := f.outcomes[0].Err; (got != nil) != hurried || hurried && got.Error() != want {
+			t.Errorf("hurried %v: %v", hurried, got)
 		}
 	}
 }

@@ -57,6 +57,16 @@ func Waiting(op *v1alpha1.VirtualMachineOperation) string {
 	return fmt.Sprintf("%s waits to be taken up by vm-scheduler%s", op.Spec.Type, message)
 }
 
+// Unreachable says whether the operation waits for a host that cannot be reached.
+func Unreachable(op *v1alpha1.VirtualMachineOperation) bool {
+	return !op.Status.Finished() && op.Status.Reason == v1alpha1.ReasonHostUnreachable
+}
+
+func unreachable(op *v1alpha1.VirtualMachineOperation) error {
+	return fmt.Errorf("%s of virtualmachine %q is not waited for: %s: see `virtctl describe %s`",
+		op.Spec.Type, op.Spec.VirtualMachineName, output.Safe(op.Status.Message), op.Spec.VirtualMachineName)
+}
+
 // unanswered is for an operation of which nobody has said, in its time, that it
 // is over.
 func unanswered(op *v1alpha1.VirtualMachineOperation) error {

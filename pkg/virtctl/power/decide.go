@@ -27,7 +27,7 @@ type decision struct {
 // decide says what to do to a VM for it to be as the verb says.
 func (o *command) decide(vm *v1alpha1.VirtualMachine) decision {
 	if vm.DeletionTimestamp != nil {
-		return decision{refusal: failure.Refused("virtualmachine %q is being deleted: create it anew when it is gone (`virtctl wait %s --for=deleted`)", vm.Name, vm.Name)}
+		return o.decideLeaving(vm)
 	}
 	power, state := vm.Spec.PowerState, wait.GuestState(vm)
 	if power == "" {
@@ -59,6 +59,18 @@ func (o *command) decide(vm *v1alpha1.VirtualMachine) decision {
 		}
 	}
 	return d
+}
+
+// decideLeaving says what to do to a VM that is being deleted: its guest can be
+// switched off before its grace is over, and nothing else.
+func (o *command) decideLeaving(vm *v1alpha1.VirtualMachine) decision {
+	switch {
+	case o.name == stop.name && o.force && wait.HasGuest(vm):
+		return decision{operation: true}
+	case o.name == stop.name && wait.HasGuest(vm):
+		return decision{refusal: failure.Refused("virtualmachine %q is being deleted, and its guest shut down for that: `virtctl stop %s --force` switches it off at once", vm.Name, vm.Name)}
+	}
+	return decision{refusal: failure.Refused("virtualmachine %q is being deleted: create it anew when it is gone (`virtctl wait %s --for=deleted`)", vm.Name, vm.Name)}
 }
 
 // without refuses what needs a guest.

@@ -37,7 +37,8 @@ says, is started again.`,
 	stop = verb{
 		name: "stop", short: "Have VMs shut down", state: v1alpha1.PowerStopped,
 		long: `Have VMs shut down. A guest is asked to, and switched off when
-spec.terminationGracePeriodSeconds are over; --force switches it off at once.
+spec.terminationGracePeriodSeconds are over; --force switches it off at once, also
+when the VM is being deleted.
 Whether a stopped VM keeps its place on its host is spec.whenStopped's to say.`,
 		already: "is asked to be stopped already", asked: "is asked to shut down", reached: "is stopped",
 	}
@@ -130,8 +131,9 @@ func (o *command) run(ctx context.Context, place *cluster.Place, streams generic
 	vms, err := place.Choose(ctx, &o.selection, streams.ErrOut)
 	c, namespace := place.Client, place.Namespace
 	errs := []error{err}
-	// set VMs are waited for; what operates on the others is waited for itself.
-	var asked, set, operated []v1alpha1.VirtualMachine
+	// set VMs are waited for; what operates on the others is waited for itself, but
+	// on those that are leaving, with which it goes.
+	var asked, set, operated, leaving []v1alpha1.VirtualMachine
 	for i := range vms {
 		decision := o.decide(&vms[i])
 		err := decision.refusal
@@ -143,6 +145,10 @@ func (o *command) run(ctx context.Context, place *cluster.Place, streams generic
 			continue
 		}
 		asked = append(asked, vms[i])
+		if vms[i].DeletionTimestamp != nil {
+			leaving = append(leaving, vms[i])
+			continue
+		}
 		if decision.operation {
 			operated = append(operated, vms[i])
 		}
@@ -156,21 +162,28 @@ func (o *command) run(ctx context.Context, place *cluster.Place, streams generic
 		}
 	}
 	errs = append(errs, away.Tell(streams.ErrOut, asked))
-	errs = append(errs, o.operate(ctx, c, namespace, streams, operated))
+	errs = append(errs, o.operate(ctx, c, namespace, streams, operated, o.options.Wait))
+	errs = append(errs, o.operate(ctx, c, namespace, streams, leaving, false))
 	if o.options.Wait {
-		progress := output.NewProgress(streams.ErrOut)
-		defer progress.Stop()
-		errs = append(errs, wait.For(ctx, c, namespace, wait.Targets(set), wait.GoalOfPower(o.state), o.options, progress, func(name string) error {
-			_, err := fmt.Fprintf(streams.Out, "virtualmachine/%s %s\n", name, o.reached)
-			return err
-		}))
+		errs = append(errs, o.await(ctx, c, namespace, streams, set, wait.GoalOfPower(o.state), o.reached))
+		errs = append(errs, o.await(ctx, c, namespace, streams, leaving, wait.GoalOf(wait.Deleted), "is gone"))
 	}
 	return errors.Join(errs...)
 }
 
+// await waits until the VMs are at the goal.
+func (o *command) await(ctx context.Context, c client.WithWatch, namespace string, streams genericiooptions.IOStreams, vms []v1alpha1.VirtualMachine, goal wait.Goal, reached string) error {
+	progress := output.NewProgress(streams.ErrOut)
+	defer progress.Stop()
+	return wait.For(ctx, c, namespace, wait.Targets(vms), goal, o.options, progress, func(name string) error {
+		_, err := fmt.Fprintf(streams.Out, "virtualmachine/%s %s\n", name, reached)
+		return err
+	})
+}
+
 // operate does by operations what a power state does not: start again what has
-// ended, and pull the plug.
-func (o *command) operate(ctx context.Context, c client.WithWatch, namespace string, streams genericiooptions.IOStreams, vms []v1alpha1.VirtualMachine) error {
+// ended, and pull the plug. It follows them to their end, or only asks.
+func (o *command) operate(ctx context.Context, c client.WithWatch, namespace string, streams genericiooptions.IOStreams, vms []v1alpha1.VirtualMachine, follow bool) error {
 	if len(vms) == 0 {
 		return nil
 	}
@@ -184,5 +197,5 @@ func (o *command) operate(ctx context.Context, c client.WithWatch, namespace str
 	}
 	progress := output.NewProgress(streams.ErrOut)
 	defer progress.Stop()
-	return request.Run(ctx, c, streams.Out, progress, namespace, vms, o.options.Wait, done)
+	return request.Run(ctx, c, streams.Out, progress, namespace, vms, follow, done)
 }

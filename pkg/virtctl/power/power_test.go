@@ -101,7 +101,12 @@ func TestDecide(t *testing.T) {
 			}
 			now := metav1.Now()
 			vm.DeletionTimestamp = &now
-			if d := o.decide(vm); failure.CodeOf(d.refusal) != failure.Denied {
+			d = o.decide(vm)
+			if test.verb.name == stop.name && test.force && test.host != none {
+				if d.refusal != nil || d.patch || !d.operation {
+					t.Errorf("while it is being deleted: %+v", d)
+				}
+			} else if failure.CodeOf(d.refusal) != failure.Denied {
 				t.Errorf("while it is being deleted: %+v", d)
 			}
 		})

@@ -28,7 +28,7 @@ func judge(outcomes []operation.Outcome, named bool) (errs []error, notes []stri
 		switch {
 		case o.Err == nil:
 			continue
-		case away.Is(o.VM):
+		case away.Is(o.VM) || o.Operation != nil && operation.Unreachable(o.Operation):
 			reason = "the host is away: see `virtctl describe`"
 		case o.Operation != nil && expected(o.Operation.Status):
 			reason = output.Safe(o.Operation.Status.Message)

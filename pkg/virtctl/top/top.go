@@ -90,7 +90,11 @@ func (o *command) read(names []string) (*operation.Request, error) {
 	if err := o.selection.ReadOptional(names); err != nil {
 		return nil, err
 	}
-	return operation.NewRequest(v1alpha1.VirtualMachineOperationSpec{Type: v1alpha1.OperationMeasure}, o.options.Timeout, operation.Short)
+	request, err := operation.NewRequest(v1alpha1.VirtualMachineOperationSpec{Type: v1alpha1.OperationMeasure}, o.options.Timeout, operation.Short)
+	if err == nil {
+		request.Hurry() // a host may have gone away a moment ago, which no VM says yet
+	}
+	return request, err
 }
 
 func (o *command) run(ctx context.Context, place *cluster.Place, request *operation.Request, streams genericiooptions.IOStreams) error {

@@ -80,6 +80,22 @@ func (g Goal) String() string {
 	return string(g.state)
 }
 
+// infinitive is what a VM waits to.
+func (g Goal) infinitive() string {
+	if g.state == condition {
+		return "have " + g.String()
+	}
+	return "be " + g.String()
+}
+
+// missed says of a VM that it has not come there.
+func (g Goal) missed() string {
+	if g.state == condition {
+		return "has not " + g.String()
+	}
+	return "is not " + g.String()
+}
+
 // reached says it of a VM when the wait is over.
 func (g Goal) reached() string {
 	switch g.state {

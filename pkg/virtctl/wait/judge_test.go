@@ -167,3 +167,18 @@ func TestParseRefusesWhatIsNoGoal(t *testing.T) {
 		}
 	}
 }
+
+func TestAConditionIsHad(t *testing.T) {
+	for text, want := range map[string]string{
+		"running":                  "is not running: waits to be running",
+		"condition=AgentConnected": "has not condition=AgentConnected=True: waits to have condition=AgentConnected=True",
+	} {
+		goal, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := goal.missed() + ": waits to " + goal.infinitive(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -145,7 +145,7 @@ func (w *waiting) reason(name string) string {
 	if reason := w.reasons[name]; reason != "" {
 		return reason
 	}
-	return "waits to be " + w.goal.String()
+	return "waits to " + w.goal.infinitive()
 }
 
 // end returns what came of it; err ended it before all were done.
@@ -154,7 +154,7 @@ func (w *waiting) end(err error, limit time.Duration) error {
 	case TimedOut(err):
 		for _, t := range w.targets {
 			if _, left := w.left[t.Name]; left {
-				w.errs = append(w.errs, failure.TimedOut("virtualmachine %q is not %s after %s: %s: wait on with `virtctl wait %s --for=%s`", t.Name, w.goal, limit, w.reason(t.Name), t.Name, w.goal))
+				w.errs = append(w.errs, failure.TimedOut("virtualmachine %q %s after %s: %s: wait on with `virtctl wait %s --for=%s`", t.Name, w.goal.missed(), limit, w.reason(t.Name), t.Name, w.goal))
 			}
 		}
 	case err != nil:
