@@ -114,11 +114,20 @@ var index = regexp.MustCompile(`\[[0-9]+\]`)
 var remedy = fmt.Sprintf("label the namespace %s=%s to allow host access, or remove it",
 	v1alpha1.PolicyLevelLabel, v1alpha1.PolicyPrivileged)
 
-// instead says by which typed field restricted offers something like what it
-// refuses.
+// instead says how restricted offers something like what it refuses.
 var instead = map[string]string{
-	"devices.hostdevs[]": "ask for a device that hosts offer in spec.resources.devices, ",
+	"devices.hostdevs[]":                 "ask for a device that hosts offer in spec.resources.devices, ",
+	"devices.disks[].source.file":        asVolume,
+	"devices.disks[].source.block":       asVolume,
+	"devices.disks[].source.network":     asVolume,
+	"devices.interfaces[].source.bridge": asNetwork,
+	"devices.interfaces[].source.direct": asNetwork,
 }
+
+const (
+	asVolume  = "name a volume of a pool in source.volume, "
+	asNetwork = "name a libvirt network in source.network, "
+)
 
 func refused(pattern string, at *field.Path) *field.Error {
 	return field.Forbidden(at, fmt.Sprintf("not allowed at policy level %s: %s%s", v1alpha1.PolicyRestricted, instead[pattern], remedy))

@@ -78,10 +78,16 @@ func TestWhatTypedFieldsOwnIsRefusedAtEveryLevel(t *testing.T) {
 }
 
 func TestARefusalSaysWhatToDo(t *testing.T) {
-	errs := policy.CheckVirtualMachine(machine(t, `devices: {hostdevs: [{subsysPCI: {}}]}`), v1alpha1.PolicyRestricted)
-	want := "spec.domain.devices.hostdevs[0]: Forbidden: not allowed at policy level restricted: ask for a device that hosts offer in spec.resources.devices, label the namespace domus.dev/policy-level=privileged to allow host access, or remove it"
-	if len(errs) != 1 || errs[0].Error() != want {
-		t.Errorf("got %v, want %s", errs, want)
+	const otherwise = "label the namespace domus.dev/policy-level=privileged to allow host access, or remove it"
+	for domain, want := range map[string]string{
+		`devices: {hostdevs: [{subsysPCI: {}}]}`:                                                          "spec.domain.devices.hostdevs[0]: Forbidden: not allowed at policy level restricted: ask for a device that hosts offer in spec.resources.devices, " + otherwise,
+		`devices: {disks: [{device: disk, driver: {name: qemu, type: raw}, source: {file: {file: /a}}}]}`: "spec.domain.devices.disks[0].source.file: Forbidden: not allowed at policy level restricted: name a volume of a pool in source.volume, " + otherwise,
+		`devices: {interfaces: [{source: {bridge: {bridge: br0}}}]}`:                                      "spec.domain.devices.interfaces[0].source.bridge: Forbidden: not allowed at policy level restricted: name a libvirt network in source.network, " + otherwise,
+	} {
+		errs := policy.CheckVirtualMachine(machine(t, domain), v1alpha1.PolicyRestricted)
+		if len(errs) != 1 || errs[0].Error() != want {
+			t.Errorf("got %v, want %s", errs, want)
+		}
 	}
 }
 

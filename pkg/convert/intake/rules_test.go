@@ -240,3 +240,15 @@ func TestSizesThatNoGuestCanHaveAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestANameThatIsNoneInKubernetesIsRefused(t *testing.T) {
+	obj, err := objects.FromXML("a.xml", []byte(`<domain><name>a</name><memory unit='GiB'>1</memory></domain>`), objects.FromOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	obj.SetName("../a")
+	_, _, refusals := intake.Machine(obj.(*v1alpha1.VirtualMachine), intake.Options{Namespace: "demo"})
+	if len(refusals) != 1 || !strings.HasPrefix(refusals[0].Error(), `metadata.name: Invalid value: "../a": a lowercase RFC 1123 subdomain`) {
+		t.Errorf("%v", refusals)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
 
@@ -122,12 +123,20 @@ func (s *state) hasHostDevices() bool {
 // can have, and a VM without a name.
 func (s *state) unusable() field.ErrorList {
 	var errs field.ErrorList
-	if s.vm.Name == "" {
-		errs = append(errs, field.Required(field.NewPath("metadata", "name"), "the document has no name: give one"))
+	name := field.NewPath("metadata", "name")
+	switch wrong := validation.IsDNS1123Subdomain(s.vm.Name); {
+	case s.vm.Name == "":
+		errs = append(errs, field.Required(name, "the document has no name: give one"))
+	case len(wrong) > 0:
+		errs = append(errs, field.Invalid(name, s.vm.Name, wrong[0]))
 	}
 	memory, at := s.vm.Spec.Resources.Memory, field.NewPath("spec", "resources", "memory")
 	if memory.Cmp(leastMemory) < 0 {
-		errs = append(errs, field.Invalid(at, memory.String(), "must be at least 1Mi: the document does not say how much the guest has, so set it"))
+		what := "must be at least 1Mi"
+		if memory.IsZero() {
+			what += ": the document does not say how much the guest has, or not in a number that a quantity can hold, so set it"
+		}
+		errs = append(errs, field.Invalid(at, memory.String(), what))
 	}
 	if pages := s.vm.Spec.Resources.Hugepages; pages != nil {
 		size := resource.MustParse(string(pages.PageSize))

@@ -68,6 +68,9 @@ func (o *options) run(cmd *cobra.Command, names []string, streams genericiooptio
 	if err != nil && len(all) == 0 {
 		return err
 	}
+	if err == nil && len(all) == 0 {
+		_, _ = fmt.Fprintln(streams.ErrOut, "There is nothing to convert.")
+	}
 	errs := []error{err}
 	read, err := libvirtdoc.Objects(all, objects.FromOptions{})
 	errs = append(errs, err)

@@ -2,10 +2,14 @@ package convert
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -206,6 +210,83 @@ func TestWhatNoTypeHasIsKeptAndTold(t *testing.T) {
 	}
 	if back := run(t, got.out, "-f", "-"); !strings.Contains(back.out, "<flux capacitor='yes'/>") {
 		t.Error(back.out)
+	}
+}
+
+func TestAnAttributeThatNoTypeHasIsToldAtItsLine(t *testing.T) {
+	got := run(t, "<domain type='kvm'>\n<name>a</name><memory>1048576</memory><os><type>hvm</type></os>\n<devices>\n<disk type='file'\n colour='red'/>\n</devices></domain>", "-f", "-")
+	if got.err != nil || !strings.Contains(got.notes, `note: standard input:5: spec.domain.devices.disks[0].other[0]: the attribute colour="red" is not known here`) {
+		t.Errorf("%v, %s", got.err, got.notes)
+	}
+}
+
+// virsh vol-dumpxml prints a <source> of each volume.
+func TestTheSourceOfAVolumeIsNoNews(t *testing.T) {
+	got := run(t, "<volume type='file'><name>a</name><source>\n</source><capacity unit='bytes'>1024</capacity></volume>", "-f", "-")
+	if back := run(t, got.out, "-f", "-"); got.err != nil || got.notes != "" || !strings.Contains(back.out, "<source>\n") {
+		t.Errorf("%v, %s%s", got.err, got.notes, back.out)
+	}
+}
+
+func TestANotationIsInOneLine(t *testing.T) {
+	name := strings.Repeat("a long name ", 30)
+	got := run(t, "<domain type='kvm'><name>"+name+"b</name><memory>1048576</memory></domain>", "-f", "-")
+	for line := range strings.Lines(got.out) {
+		if strings.Contains(line, "libvirt-notation") && strings.Contains(line, name) {
+			return
+		}
+	}
+	t.Errorf("%v\n%s", got.err, got.out)
+}
+
+func TestAmountsThatLibvirtCannotSayAreRefused(t *testing.T) {
+	for memory, want := range map[string]string{
+		"-1Gi": "standard input:6: spec.resources.memory: -1Gi is less than nothing",
+		"512m": "standard input:6: spec.resources.memory: 512m is no whole number of bytes: M is a million",
+		"1e40": "standard input:6: spec.resources.memory: 10e39 is more than libvirt can say",
+	} {
+		got := run(t, "apiVersion: domus.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: a}\nspec:\n  resources:\n    memory: "+memory+"\n    cpu: 1\n", "-f", "-")
+		if got.err == nil || !strings.HasPrefix(got.err.Error(), want) || got.out != "" {
+			t.Errorf("%s: %v, want %s\n%s", memory, got.err, want, got.out)
+		}
+	}
+	if got := run(t, "apiVersion: domus.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: a}\nspec:\n  resources: {memory: 1.5Gi, cpu: 1}\n", "-f", "-"); got.err != nil {
+		t.Error(got.err)
+	}
+}
+
+func TestNothingToConvertIsTold(t *testing.T) {
+	if got := run(t, "kind: List\nitems: []\n", "-f", "-"); got.err != nil || got.out != "" || got.notes != "There is nothing to convert.\n" {
+		t.Errorf("%v, %q, %q", got.err, got.out, got.notes)
+	}
+}
+
+func TestFlagsThatSayNothingAreRefused(t *testing.T) {
+	for _, args := range [][]string{{"-f", "-", "--kind=network"}, {"-f", "-", "--bare", "-o", "yaml"}} {
+		if got := run(t, web, args...); got.code != failure.Misused {
+			t.Errorf("%v: %v (code %d)", args, got.err, got.code)
+		}
+	}
+}
+
+// A terminal has nothing to read until somebody types.
+func TestWaitingForInputEndsWithTheCommand(t *testing.T) {
+	in, write := io.Pipe()
+	defer func() { _ = write.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := New(genericiooptions.IOStreams{In: in, Out: io.Discard, ErrOut: io.Discard})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs([]string{"-f", "-"})
+	done := make(chan error, 1)
+	go func() { done <- cmd.ExecuteContext(ctx) }()
+	cancel()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it waits on")
 	}
 }
 

@@ -16,10 +16,19 @@ func (w *writer) next(done []arrival) {
 	if len(lines) == 0 {
 		return
 	}
-	_, _ = fmt.Fprintf(w.streams.ErrOut, "\nNothing was changed at %s. To take the VMs over:\n", w.input.URI)
+	_, _ = fmt.Fprintf(w.streams.ErrOut, "\n%s\n", w.heading())
 	for _, l := range lines {
 		_, _ = fmt.Fprintln(w.streams.ErrOut, "  "+l)
 	}
+}
+
+// heading is what the steps stand under. After a dry run the VMs are not there yet,
+// and a domain that is undefined then is gone.
+func (w *writer) heading() string {
+	if dryRun(w.dryRun) == dryRunClient {
+		return "Nothing was created, and nothing was changed at " + w.input.URI + ". To take the VMs over, bring them in without --dry-run first, and then:"
+	}
+	return "Nothing was changed at " + w.input.URI + ". To take the VMs over:"
 }
 
 // steps are the commands that take VMs over, each with what it is for. A guest is

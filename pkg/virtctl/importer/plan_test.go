@@ -1,11 +1,13 @@
 package importer
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
@@ -233,6 +235,27 @@ func TestTheStepsEndAGuestBeforeItIsStartedAnew(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, steps(all, "qemu:///system", "virtctl", "demo")); diff != "" {
 			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestTheStepsOfADryRunBeginWithBringingIn(t *testing.T) {
+	all, err := planned(t, &options{}, &surroundings{}, domain("web", uuid1, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dry, want := range map[dryRun]string{
+		dryRunNone:   "\nNothing was changed at qemu:///system. To take the VMs over:\n",
+		dryRunClient: "\nNothing was created, and nothing was changed at qemu:///system. To take the VMs over, bring them in without --dry-run first, and then:\n",
+		dryRunServer: "",
+	} {
+		var said bytes.Buffer
+		o := &options{dryRun: string(dry)}
+		o.input.URI = "qemu:///system"
+		w := &writer{options: o, streams: genericiooptions.IOStreams{ErrOut: &said}, program: "virtctl", namespace: "demo"}
+		w.next(all)
+		if !strings.HasPrefix(said.String(), want) || want == "" && said.Len() > 0 {
+			t.Errorf("--dry-run=%s says %q", dry, said.String())
 		}
 	}
 }

@@ -71,6 +71,9 @@ func (i *Input) Check(names []string) error {
 	case i.explicit && i.URI != "" && !i.All && len(names) == 0:
 		return failure.Usage("name domains (see `virsh -c %s list --all`), or give --all", live.Quote(i.URI))
 	}
+	if i.URI == "" && len(i.kinds) > 0 && !slices.Equal(i.kinds, []string{string(live.Domain)}) {
+		return failure.Usage("--kind is about what is at --connect URI: of files all is read")
+	}
 	for _, k := range i.kinds {
 		if !slices.Contains(live.Kinds, live.Kind(k)) {
 			return failure.Usage("--kind=%s: must be among domain, network, pool, volume, domainsnapshot", k)
@@ -88,12 +91,32 @@ func (i *Input) ReadFound(ctx context.Context, names []string, in io.Reader) ([]
 	if i.URI != "" {
 		return live.Read(ctx, i.URI, i.liveKinds(), names)
 	}
-	all, err := documents.Read(i.Files, in)
+	all, err := readFiles(ctx, i.Files, in)
 	out := make([]Found, len(all))
 	for n := range all {
 		out[n].Document = all[n]
 	}
 	return out, err
+}
+
+// readFiles gives up with the context: a terminal or a pipe may have nothing to
+// read for ever.
+func readFiles(ctx context.Context, files []string, in io.Reader) ([]documents.Document, error) {
+	type result struct {
+		all []documents.Document
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		all, err := documents.Read(files, in)
+		done <- result{all, err}
+	}()
+	select {
+	case r := <-done:
+		return r.all, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Read is ReadFound without what a libvirt says beside.

@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kjson "sigs.k8s.io/json"
@@ -139,7 +142,7 @@ func decode(scheme *runtime.Scheme, d *documents.Document) (client.Object, error
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return obj, checkSize(d, obj)
+	return obj, errors.Join(checkSize(d, obj), checkAmounts(d, obj))
 }
 
 // quotedField finds the field in what strict decoding says.
@@ -155,6 +158,32 @@ func checkSize(d *documents.Document, obj client.Object) error {
 		return d.Problem("", "is too large: %d bytes as JSON, and at most %d are accepted: move large data out of it", len(raw), v1alpha1.MaxDocumentBytes)
 	}
 	return nil
+}
+
+// checkAmounts refuses amounts that no document of libvirt's can say: XML would
+// have another one in their place.
+func checkAmounts(d *documents.Document, obj client.Object) error {
+	amounts := map[string]*resource.Quantity{}
+	switch o := obj.(type) {
+	case *v1alpha1.VirtualMachine:
+		amounts["spec.resources.memory"], amounts["spec.resources.maxMemory"] = &o.Spec.Resources.Memory, o.Spec.Resources.MaxMemory
+	case *v1alpha1.VirtualDisk:
+		amounts["spec.size"] = o.Spec.Size
+	}
+	var errs []error
+	for _, path := range slices.Sorted(maps.Keys(amounts)) {
+		q := amounts[path]
+		switch {
+		case q == nil:
+		case q.Sign() < 0:
+			errs = append(errs, d.Problem(path, "%s is less than nothing", q))
+		case q.CmpInt64(math.MaxInt64) > 0:
+			errs = append(errs, d.Problem(path, "%s is more than libvirt can say: at most %d bytes", q, int64(math.MaxInt64)))
+		case q.CmpInt64(q.Value()) != 0:
+			errs = append(errs, d.Problem(path, "%s is no whole number of bytes: M is a million and Mi 1048576 of them, m a thousandth of one", q))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // kept of an object's metadata is what people write; the rest its cluster does.

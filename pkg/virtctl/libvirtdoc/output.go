@@ -45,6 +45,9 @@ func (o *Output) Check() error {
 	if o.Format != "" && !slices.Contains(Formats, o.Format) {
 		return failure.Usage("--output=%s is no format: choose one of %s", o.Format, strings.Join(Formats, ", "))
 	}
+	if o.bare && o.Format != "" && o.Format != string(documents.XML) {
+		return failure.Usage("--bare is about XML, and --output=%s is asked for: leave one of them out", o.Format)
+	}
 	if o.force && o.Directory == "" {
 		return failure.Usage("--force is about the files of --directory: give that too")
 	}

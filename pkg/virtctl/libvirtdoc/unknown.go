@@ -28,6 +28,9 @@ func unknownNotes(d *documents.Document, obj client.Object) []*documents.Problem
 	visitOthers("spec", plain["spec"], func(path string, other tree.Other) {
 		for _, element := range other.Elements {
 			name := elementName.FindString(element)
+			if path == "spec.volume.other[0]" && name == "<source" {
+				continue // libvirt itself prints one of each volume
+			}
 			note := d.Problem(path, "%s> is not known here, and kept as it is: is it spelt as libvirt has it?", name)
 			if at := bytes.Index(d.Text, []byte(name)); d.Format == documents.XML && at >= 0 {
 				note.Line = d.Line + bytes.Count(d.Text[:at], []byte("\n"))
@@ -35,7 +38,12 @@ func unknownNotes(d *documents.Document, obj client.Object) []*documents.Problem
 			notes = append(notes, note)
 		}
 		for _, name := range slices.Sorted(maps.Keys(other.Attributes)) {
-			notes = append(notes, d.Problem(path, "the attribute %s=%q is not known here, and kept as it is: is it spelt as libvirt has it?", name, other.Attributes[name]))
+			note := d.Problem(path, "the attribute %s=%q is not known here, and kept as it is: is it spelt as libvirt has it?", name, other.Attributes[name])
+			attribute := regexp.MustCompile(`\s` + regexp.QuoteMeta(name) + `\s*=`)
+			if at := attribute.FindIndex(d.Text); d.Format == documents.XML && at != nil {
+				note.Line = d.Line + bytes.Count(d.Text[:at[1]], []byte("\n"))
+			}
+			notes = append(notes, note)
 		}
 	})
 	return notes

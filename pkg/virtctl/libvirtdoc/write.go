@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync"
 
+	goyaml "go.yaml.in/yaml/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -15,6 +17,10 @@ import (
 
 // Formats are those in which objects are written.
 var Formats = []string{string(documents.YAML), string(documents.JSON), string(documents.XML)}
+
+// unfolded has YAML keep a long text in one line: a notation that is folded is
+// easily removed by half, and the rest of it becomes part of what stands before it.
+var unfolded = sync.OnceFunc(goyaml.FutureLineWrap)
 
 // Text is an object in a format, with a line break at its end. Of the same object
 // it is the same bytes.
@@ -36,6 +42,7 @@ func Text(obj client.Object, format documents.Format, opts objects.ToOptions) ([
 	if format == documents.JSON {
 		return out.Bytes(), nil
 	}
+	unfolded()
 	text, err := yaml.JSONToYAML(out.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("writing %s: %w", obj.GetName(), err)
