@@ -174,6 +174,44 @@ func TestAGuestInHugepagesIsGivenVCPUs(t *testing.T) {
 	}
 }
 
+// emulated has the guest be one that QEMU emulates, with so much room for its code.
+func (s *stage) emulated(cache int64) {
+	d := s.host.domains[testUID]
+	d.TranslationCache = cache
+	s.host.domains[testUID] = d
+}
+
+func TestAnEmulatedGuestWithLittleRoomForCodeIsGivenMemoryAlone(t *testing.T) {
+	s := grows(t)
+	s.emulated(32 << 20)
+	s.edited(size(3, "2Gi"))
+	s.granted(3, 2)
+	s.mustTurn()
+	refused := s.said().Refused
+	want := &v1alpha1.GrowthRefusal{
+		Granted: v1alpha1.GuestSize{CPU: 3, Memory: 2 << 30}, Held: v1alpha1.GuestSize{CPU: 1, Memory: 1 << 30}, Reason: v1alpha1.ReasonGrowthFailed,
+		Message: "a guest without KVM may not survive another vCPU: QEMU has 32Mi for its translated code (spec.domain.features.tcg.tbCache), and 256Mi are needed; restart it to have the vCPUs",
+	}
+	if diff := cmp.Diff(want, refused); diff != "" {
+		t.Fatal(diff)
+	}
+	s.granted(1, 1) // the leader takes it back
+	s.mustTurn()
+	s.edited(size(1, "2Gi"))
+	s.granted(1, 2)
+	s.mustTurn()
+	s.sized(1, 2)
+}
+
+func TestAnEmulatedGuestWithRoomForCodeIsGivenVCPUs(t *testing.T) {
+	s := grows(t)
+	s.emulated(roomyCache)
+	s.edited(size(3, "1Gi"))
+	s.granted(3, 1)
+	s.mustTurn()
+	s.sized(3, 1)
+}
+
 func TestVCPUsThatCannotBePluggedInAreGivenBack(t *testing.T) {
 	s := grows(t)
 	s.edited(size(3, "2Gi"))

@@ -42,6 +42,13 @@ func (a *Agent) resizeStep(ctx context.Context, step Step, w *work, in *Situatio
 	return errNoted
 }
 
+// roomyCache is the least translation cache, in bytes, with which an emulated guest
+// is given another vCPU. QEMU 7.2 gives each vCPU a region of the cache of its own
+// when it is plugged in, and aborts where all are in use (assertion in
+// tcg_region_initial_alloc__locked): 32 MiB are mostly in use once a Linux guest has
+// booted. QEMU makes 8 regions for each vCPU that the guest may have.
+const roomyCache = 256 << 20
+
 // takeGrant has the domain's mark say what is granted, if the host has it: from
 // then on the host accounts for it, whatever becomes of this process. The mark's
 // record follows, as if the guest had been started with that.
@@ -51,6 +58,10 @@ func (a *Agent) takeGrant(ctx context.Context, w *work, in *Situation) error {
 	if to.CPU > mark.Granted.CPU || to.Memory > mark.Granted.Memory {
 		if int64(to.CPU) > d.CPU || to.Memory > d.Memory {
 			return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("the guest was started for at most %d vCPUs and %s of memory", d.CPU, capacity.Bytes(d.Memory)))
+		}
+		if to.CPU > mark.Granted.CPU && d.TranslationCache > 0 && d.TranslationCache < roomyCache {
+			return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("a guest without KVM may not survive another vCPU: QEMU has %s for its translated code (spec.domain.features.tcg.tbCache), and %s are needed; restart it to have the vCPUs",
+				capacity.Bytes(d.TranslationCache), capacity.Bytes(roomyCache)))
 		}
 		placement := mark.Placement(in.Node)
 		placement.Granted.CPU, placement.Granted.Memory = max(to.CPU, mark.Granted.CPU), max(to.Memory, mark.Granted.Memory)

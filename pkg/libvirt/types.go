@@ -108,6 +108,9 @@ type Domain struct {
 	Binding Binding
 	// Agent is the state of the guest agent's channel.
 	Agent AgentState
+	// TranslationCache is how much translated code QEMU may keep of a guest that it
+	// emulates, in bytes; 0 of one that it does not.
+	TranslationCache int64
 	// Firmware is what the guest's firmware keeps on the host.
 	Firmware FirmwareState
 	// Volumes are the disks that are volumes of storage pools: those of the guest
