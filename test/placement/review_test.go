@@ -75,7 +75,8 @@ func (w *world) subject(t *rapid.T) *v1alpha1.VirtualMachine {
 	return vm
 }
 
-// until tells whether an answer is right once nothing moves.
+// until tells whether an answer is right once nothing moves. On a busy machine
+// what seemed to rest may have moved on: the VM is looked up for each try.
 func (w *world) until(t *rapid.T, vm *v1alpha1.VirtualMachine, wrong func(*v1alpha1.VirtualMachine) string) {
 	for began := time.Now(); ; {
 		what := wrong(vm)
@@ -86,6 +87,9 @@ func (w *world) until(t *rapid.T, vm *v1alpha1.VirtualMachine, wrong func(*v1alp
 			t.Fatal(what)
 		}
 		w.settle()
+		if now := w.store.find(vm.UID); now != nil {
+			vm = now
+		}
 	}
 }
 
@@ -121,7 +125,15 @@ func (w *world) fill(t *rapid.T) {
 		host := fmt.Sprintf("host-%d", rapid.IntRange(0, len(w.hosts)-1).Draw(t, "host to fill"))
 		vm.Spec.NodeSelector = map[string]string{corev1.LabelHostname: host}
 	}
+	before, err := w.review(vm, v1alpha1.PlacementFit)
+	if err != nil {
+		return
+	}
+	w.settle()
 	answer, err := w.review(vm, v1alpha1.PlacementFit)
+	if err == nil && answer.Fit.Count != before.Fit.Count {
+		return // something was still on its way
+	}
 	// Right after a restart not all hosts may have been read.
 	if err != nil || answer.Fit.Count > 12 || int(answer.Hosts) != len(w.hosts) {
 		return
@@ -177,6 +189,16 @@ func (s *store) get(name string) *v1alpha1.VirtualMachine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.vms[name].DeepCopy()
+}
+
+// find returns the VM of a UID as it is now; nil when there is none.
+func (s *store) find(uid types.UID) *v1alpha1.VirtualMachine {
+	for _, vm := range s.list() {
+		if vm.UID == uid {
+			return vm
+		}
+	}
+	return nil
 }
 
 func (w *world) review(vm *v1alpha1.VirtualMachine, question v1alpha1.PlacementQuestion) (*v1alpha1.PlacementReviewStatus, error) {
