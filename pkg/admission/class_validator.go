@@ -44,7 +44,7 @@ func (v *ClassValidator) Handle(_ context.Context, req admission.Request) admiss
 	allowed := admission.Allowed("")
 	if errs := policy.CheckVirtualMachine(machineOf(class), v1alpha1.PolicyRestricted); len(errs) > 0 {
 		allowed.Warnings = []string{fmt.Sprintf("only VirtualMachines of namespaces labelled %s=%s can have this class: %v",
-			v1alpha1.PolicyLevelLabel, v1alpha1.PolicyPrivileged, errs[0])}
+			v1alpha1.PolicyLevelLabel, v1alpha1.PolicyPrivileged, policy.WithoutRemedy(errs[0]))}
 	}
 	return allowed
 }

@@ -62,14 +62,16 @@ type Options struct {
 
 // Agent looks after one host.
 type Agent struct {
-	config   HostConfiguration
-	host     libvirt.Host
-	live     client.Client
-	status   *vmstatus.Writer
-	vms      VMs
-	tell     teller
-	clock    clock.WithTicker
-	version  string
+	config  HostConfiguration
+	host    libvirt.Host
+	live    client.Client
+	status  *vmstatus.Writer
+	vms     VMs
+	tell    teller
+	clock   clock.WithTicker
+	version string
+	// started is when this process did.
+	started  time.Time
 	registry *registry
 	// operations are done beside the turns, or in them.
 	operations *operations
@@ -108,7 +110,7 @@ func NewAgent(o Options) *Agent {
 	a := &Agent{
 		config: o.Config, host: o.Host, live: o.Live, status: vmstatus.New(o.Live), vms: o.VMs,
 		tell:  teller{recorder: o.Recorder, node: o.Config.NodeName},
-		clock: o.Clock, version: o.Version, registry: newRegistry(o.Config),
+		clock: o.Clock, version: o.Version, started: o.Clock.Now(), registry: newRegistry(o.Config),
 		operations: newOperations(o.Operations, o.Config.NodeName, o.Clock),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),

@@ -95,9 +95,17 @@ func (t teller) failed(vm *v1alpha1.VirtualMachine, f Failure) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Start", "%s: %s", t.node, f.Message)
 }
 
+// vcpus says a number of vCPUs.
+func vcpus(n int64) string {
+	if n == 1 {
+		return "1 vCPU"
+	}
+	return fmt.Sprintf("%d vCPUs", n)
+}
+
 // resized is told when a running guest is about to be given another size.
 func (t teller) resized(vm *v1alpha1.VirtualMachine, to v1alpha1.GuestSize) {
-	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventResized, "Resize", "The guest on %s is given %d vCPUs and %s of memory", t.node, to.CPU, capacity.Bytes(to.Memory))
+	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventResized, "Resize", "The guest on %s is given %s and %s of memory", t.node, vcpus(int64(to.CPU)), capacity.Bytes(to.Memory))
 }
 
 // resizeFailed is told when it could not be.

@@ -212,7 +212,7 @@ func (a *Agent) operate(ctx context.Context, key types.NamespacedName) (time.Dur
 	}
 	p := a.operations.of(key, op)
 	in := operationSituation{
-		operation: op, vm: vm, begun: p.begun, result: p.result, connected: a.Ready(), now: a.clock.Now(),
+		operation: op, vm: vm, begun: p.begun, result: p.result, connected: a.Ready(), since: a.started, now: a.clock.Now(),
 	}
 	if p.inTurn && p.result != nil && in.now.Sub(p.resultAt) < turnsOwnWrite {
 		return turnsOwnWrite, nil

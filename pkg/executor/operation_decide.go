@@ -44,7 +44,8 @@ type operationSituation struct {
 	result *Outcome
 	// connected says that libvirt answers.
 	connected bool
-	now       time.Time
+	// since is when this process started.
+	since, now time.Time
 }
 
 // operationDecision is what to do about an operation now.
@@ -115,10 +116,16 @@ func restartBarred(vm *v1alpha1.VirtualMachine) string {
 // waitedFor says what an operation waits for.
 func waitedFor(in operationSituation) string {
 	host := hostStatus(in.vm)
+	op := in.operation
 	switch {
+	case !operationLimit(op).After(in.since):
+		return "the vm-executor of " + op.Status.NodeName + ", which was not running"
+	case !in.connected && op.CreationTimestamp.Time.Before(in.since):
+		return fmt.Sprintf("the vm-executor of %s, which was not running until %s, and for libvirt there, which has not answered it since",
+			op.Status.NodeName, in.since.UTC().Format(time.TimeOnly+" MST"))
 	case !in.connected:
-		return "libvirt on " + in.operation.Status.NodeName + ", which does not answer"
-	case !traits[in.operation.Spec.Type].inTurn:
+		return "libvirt on " + op.Status.NodeName + ", which does not answer"
+	case !traits[op.Spec.Type].inTurn:
 		return "another operation of the VirtualMachine to end"
 	case host == nil:
 		return "the guest to be started"
@@ -127,7 +134,7 @@ func waitedFor(in operationSituation) string {
 	case host.State == v1alpha1.HostFailed:
 		return "the guest to start: " + host.Message
 	}
-	return fmt.Sprintf("the guest to be switched off or started: libvirt on %s is slow to do it", in.operation.Status.NodeName)
+	return fmt.Sprintf("the guest to be switched off or started: libvirt on %s is slow to do it", op.Status.NodeName)
 }
 
 // defaultOperationTimeout is the default of spec.timeoutSeconds.

@@ -573,6 +573,34 @@ func TestAGuestThatIsBusyIsAskedAgain(t *testing.T) {
 	}
 }
 
+// What ran out while this host's executor was dead says so, whether or not libvirt
+// has answered the new one.
+func TestAnOperationThatRanOutWhileTheExecutorWasNotRunningSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		dead time.Duration
+		away bool
+		want string
+	}{
+		"before libvirt has answered": {2 * time.Minute, true, "the vm-executor of host-a, which was not running"},
+		"libvirt has answered":        {time.Minute, false, "the vm-executor of host-a, which was not running"},
+		"libvirt does not answer it":  {40 * time.Second, true, "the vm-executor of host-a, which was not running until 12:00:40 UTC, and for libvirt there, which has not answered it since"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := works(t, bound())
+			s.ask(asked(v1alpha1.OperationScreenshot, within(60)))
+			s.clock.Step(c.dead)
+			s.host.away = c.away
+			s.restart()
+			s.operate()
+			s.clock.Step(max(0, time.Minute-c.dead))
+			s.operate()
+			if got := s.operation("op").Status; got.Reason != v1alpha1.ReasonTimedOut || got.Message != "1m0s passed while waiting for "+c.want {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
 func TestAnOperationWaitsForLibvirt(t *testing.T) {
 	s := works(t, bound())
 	s.ask(asked(v1alpha1.OperationScreenshot, within(60)))

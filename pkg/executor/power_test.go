@@ -204,7 +204,7 @@ func TestASaveThatNeverEndsIsGivenUpAndTheGuestGoesOn(t *testing.T) {
 	s.host.saveErr = errors.New("no space left on device")
 	s.mustTurn()
 	s.is("Running SuspendFailed", "abort", "save")
-	if m := s.said().Message; m != "saving the guest's memory failed and is tried again: no space left on device" {
+	if m := s.said().Message; m != "saving the guest's memory failed and is tried again: no space left on device; set spec.powerState back to have it given up" {
 		t.Errorf("it says %q", m)
 	}
 	for _, want := range []time.Duration{5 * time.Second, 10 * time.Second} {
@@ -231,7 +231,7 @@ func TestASaveOfThisProcessThatTakesTooLongIsReported(t *testing.T) {
 	s.host.done = nil
 	s.mustTurn()
 	s.is("Running SuspendFailed", "abort")
-	if m := s.said().Message; m != "saving the guest's memory failed and is tried again: it took longer than 2m16s and was given up" {
+	if m := s.said().Message; m != "saving the guest's memory failed and is tried again: it took longer than 2m16s and was given up; set spec.powerState back to have it given up" {
 		t.Errorf("it says %q", m)
 	}
 }
@@ -325,6 +325,10 @@ func TestAGuestThatCannotBePausedOrResumedIsTriedAgain(t *testing.T) {
 	s.edit(shall(v1alpha1.PowerPaused))
 	s.mustTurn()
 	s.is("Running PauseFailed", "suspend")
+	const hangs = " failed and is tried again: libvirt did not answer in time; `virtctl stop --force -n default guest` ends a guest that hangs"
+	if m := s.said().Message; m != "pausing the guest"+hangs {
+		t.Errorf("it says %q", m)
+	}
 	s.mustTurn()
 	s.is("Running PauseFailed")
 	s.clock.Step(5 * time.Second)
@@ -335,6 +339,9 @@ func TestAGuestThatCannotBePausedOrResumedIsTriedAgain(t *testing.T) {
 	s.edit(shall(v1alpha1.PowerRunning))
 	s.mustTurn()
 	s.is("Paused ResumeFailed", "resume")
+	if m := s.said().Message; m != "resuming the guest"+hangs {
+		t.Errorf("it says %q", m)
+	}
 	s.clock.Step(5 * time.Second)
 	s.host.stuck = false
 	s.settles()

@@ -221,7 +221,7 @@ func TestVCPUsThatCannotBePluggedInAreGivenBack(t *testing.T) {
 	refused := s.said().Refused
 	want := &v1alpha1.GrowthRefusal{
 		Granted: v1alpha1.GuestSize{CPU: 3, Memory: 2 << 30}, Held: v1alpha1.GuestSize{CPU: 1, Memory: 2 << 30}, Reason: v1alpha1.ReasonGrowthFailed,
-		Message: "the guest could be given no more than 1 vCPUs: internal error: unable to execute QEMU command 'device_add'",
+		Message: "the guest could be given no more than 1 vCPU: internal error: unable to execute QEMU command 'device_add'",
 	}
 	if diff := cmp.Diff(want, refused); diff != "" {
 		t.Fatal(diff)
@@ -238,7 +238,8 @@ func TestALibvirtThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	s.granted(2, 1)
 	s.mustTurn()
 	s.mustTurn()
-	if got := s.said(); got.Refused != nil || got.State != v1alpha1.HostRunning || got.Reason != v1alpha1.ReasonResizeFailed {
+	if got := s.said(); got.Refused != nil || got.State != v1alpha1.HostRunning || got.Reason != v1alpha1.ReasonResizeFailed ||
+		got.Message != "giving the guest the size that is granted failed and is tried again: libvirt did not answer in time; `virtctl stop --force -n default guest` ends a guest that hangs" {
 		t.Fatalf("%+v", got)
 	}
 	if diff := cmp.Diff([]string{"mark", "plug CPUs"}, s.host.done); diff != "" {

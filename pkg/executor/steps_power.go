@@ -83,7 +83,7 @@ func (a *Agent) halt(ctx context.Context, step Step, w *work, in *Situation) err
 		klog.FromContext(ctx).Info("A guest whose disk is full could not be resumed", keyError, err.Error())
 		return nil
 	}
-	f := Failure{Reason: reason, Message: fmt.Sprintf("%s failed and is tried again: %v", doing, err)}
+	f := powerFailure(reason, doing, err, vm)
 	w.memory.Attempt.note(step, f, in.Now)
 	a.tell.failed(vm, f)
 	return errNoted
@@ -125,14 +125,14 @@ func (a *Agent) takeSave(w *work, vm *v1alpha1.VirtualMachine, now time.Time) er
 	if errors.Is(s.err, libvirt.ErrUnavailable) || errors.Is(s.err, libvirt.ErrNotFound) {
 		return s.err // which says nothing of the save
 	}
-	why := s.err.Error()
+	err := s.err
 	if !m.AbortedAt.IsZero() {
 		if m.AbortedAt.Sub(m.SaveSince) < saveTime(vm) {
 			return nil // it was not wanted any more
 		}
-		why = fmt.Sprintf("it took longer than %s and was given up", saveTime(vm))
+		err = fmt.Errorf("it took longer than %s and was given up", saveTime(vm))
 	}
-	f := Failure{Reason: v1alpha1.ReasonSuspendFailed, Message: "saving the guest's memory failed and is tried again: " + why}
+	f := powerFailure(v1alpha1.ReasonSuspendFailed, "saving the guest's memory", err, vm)
 	m.Attempt.note(StepSave, f, now)
 	a.tell.failed(vm, f)
 	return nil

@@ -36,7 +36,11 @@ func (a *Agent) resizeStep(ctx context.Context, step Step, w *work, in *Situatio
 	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound), errors.Is(err, errNoted):
 		return err
 	}
-	f := Failure{Reason: v1alpha1.ReasonResizeFailed, Message: fmt.Sprintf("giving the guest the size that is granted failed and is tried again: %v", err)}
+	message := "giving the guest the size that is granted failed and is tried again: " + causeOf(err, in.VM)
+	if errors.Is(err, libvirt.ErrTimeout) {
+		message += "; " + endsHanging(in.VM)
+	}
+	f := Failure{Reason: v1alpha1.ReasonResizeFailed, Message: message}
 	w.memory.Attempt.note(step, f, in.Now)
 	a.tell.resizeFailed(in.VM, f)
 	return errNoted
@@ -57,7 +61,7 @@ func (a *Agent) takeGrant(ctx context.Context, w *work, in *Situation) error {
 	mark := d.Ownership
 	if to.CPU > mark.Granted.CPU || to.Memory > mark.Granted.Memory {
 		if int64(to.CPU) > d.CPU || to.Memory > d.Memory {
-			return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("the guest was started for at most %d vCPUs and %s of memory", d.CPU, capacity.Bytes(d.Memory)))
+			return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("the guest was started for at most %s and %s of memory", vcpus(d.CPU), capacity.Bytes(d.Memory)))
 		}
 		if to.CPU > mark.Granted.CPU && d.TranslationCache > 0 && d.TranslationCache < roomyCache {
 			return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("a guest without KVM may not survive another vCPU: QEMU has %s for its translated code (spec.domain.features.tcg.tbCache), and %s are needed; restart it to have the vCPUs",
@@ -106,7 +110,7 @@ func (a *Agent) plugCPUs(ctx context.Context, w *work, in *Situation) error {
 	if d == nil || !d.State.Active() || d.VCPUs >= int64(d.Ownership.Granted.CPU) {
 		return nil // it has ended meanwhile, or has them all the same
 	}
-	return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("the guest could be given no more than %d vCPUs: %v", d.VCPUs, err))
+	return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("the guest could be given no more than %s: %s", vcpus(d.VCPUs), causeOf(err, in.VM)))
 }
 
 // refuse notes that the host does not let the guest grow to what is granted, and

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
@@ -110,6 +111,20 @@ func ownedAround(path string) (string, bool) {
 
 var index = regexp.MustCompile(`\[[0-9]+\]`)
 
+// atRestricted ends what a refusal of level restricted says of the part; the
+// remedy comes after it.
+const atRestricted = " at policy level " + string(v1alpha1.PolicyRestricted)
+
+// WithoutRemedy is a refusal of Check or CheckVirtualMachine without what to do
+// about it, for who says that in other words.
+func WithoutRemedy(refusal *field.Error) *field.Error {
+	short := *refusal
+	if at := strings.Index(short.Detail, atRestricted+": "); at >= 0 {
+		short.Detail = short.Detail[:at+len(atRestricted)]
+	}
+	return &short
+}
+
 // remedy is what a person can do about anything that only restricted refuses.
 var remedy = fmt.Sprintf("label the namespace %s=%s to allow host access, or remove it",
 	v1alpha1.PolicyLevelLabel, v1alpha1.PolicyPrivileged)
@@ -130,5 +145,5 @@ const (
 )
 
 func refused(pattern string, at *field.Path) *field.Error {
-	return field.Forbidden(at, fmt.Sprintf("not allowed at policy level %s: %s%s", v1alpha1.PolicyRestricted, instead[pattern], remedy))
+	return field.Forbidden(at, "not allowed"+atRestricted+": "+instead[pattern]+remedy)
 }

@@ -83,10 +83,15 @@ func TestARefusalSaysWhatToDo(t *testing.T) {
 		`devices: {hostdevs: [{subsysPCI: {}}]}`:                                                          "spec.domain.devices.hostdevs[0]: Forbidden: not allowed at policy level restricted: ask for a device that hosts offer in spec.resources.devices, " + otherwise,
 		`devices: {disks: [{device: disk, driver: {name: qemu, type: raw}, source: {file: {file: /a}}}]}`: "spec.domain.devices.disks[0].source.file: Forbidden: not allowed at policy level restricted: name a volume of a pool in source.volume, " + otherwise,
 		`devices: {interfaces: [{source: {bridge: {bridge: br0}}}]}`:                                      "spec.domain.devices.interfaces[0].source.bridge: Forbidden: not allowed at policy level restricted: name a libvirt network in source.network, " + otherwise,
+		`devices: {graphics: [{vnc: {port: 5900}}]}`:                                                      "spec.domain.devices.graphics[0].vnc.port: Invalid value: 5900: must be -1, which lets libvirt choose, at policy level restricted: change it, " + otherwise,
 	} {
 		errs := policy.CheckVirtualMachine(machine(t, domain), v1alpha1.PolicyRestricted)
 		if len(errs) != 1 || errs[0].Error() != want {
 			t.Errorf("got %v, want %s", errs, want)
+			continue
+		}
+		if got, want := policy.WithoutRemedy(errs[0]).Error(), strings.SplitAfter(want, "level restricted")[0]; got != want {
+			t.Errorf("without its remedy: %s, want %s", got, want)
 		}
 	}
 }
@@ -107,7 +112,7 @@ func TestMemoryBeyondTheBalloonIsForThePrivileged(t *testing.T) {
 	compare(t, upTo("1024Mi"), v1alpha1.PolicyRestricted)
 	compare(t, upTo("2Gi"), v1alpha1.PolicyPrivileged)
 	compare(t, upTo("2Gi"), v1alpha1.PolicyRestricted,
-		`spec.resources.maxMemory: Invalid value: "2Gi": must be no more than memory (1Gi), since a guest may ignore its balloon, at policy level restricted, or label the namespace domus.dev/policy-level=privileged`)
+		`spec.resources.maxMemory: Invalid value: "2Gi": must be no more than memory (1Gi), since a guest may ignore its balloon, at policy level restricted: raise memory or lower maxMemory; a namespace labelled domus.dev/policy-level=privileged is not held to this, and its users are root on the hosts`)
 	less := upTo("2Gi")
 	less.Spec.Resources.Overhead = ptr.To(resource.MustParse("66Mi"))
 	less.Spec.Resources.MaxMemory = ptr.To(resource.MustParse("1Gi"))
@@ -132,7 +137,7 @@ func TestAnOverheadIsAtLeastWhatIsComputed(t *testing.T) {
 		"just that": {withOverhead(strconv.FormatInt(least, 10), "type: kvm"), nil},
 		"less":      {withOverhead(strconv.FormatInt(least-1, 10), "type: kvm"), []string{"spec.resources.overhead: Invalid value: "}},
 		"none": {withOverhead("0", "type: kvm"), []string{
-			`spec.resources.overhead: Invalid value: "0": must be at least 65Mi, which QEMU is reckoned to need for this VM, at policy level restricted, or label the namespace domus.dev/policy-level=privileged`,
+			`spec.resources.overhead: Invalid value: "0": must be at least 65Mi, which QEMU is reckoned to need for this VM, at policy level restricted: raise it, or leave it out to have it computed; a namespace labelled domus.dev/policy-level=privileged is not held to this, and its users are root on the hosts`,
 		}},
 		"enough for a VM of fewer devices": {withOverhead("100Mi", graphics), []string{`spec.resources.overhead: Invalid value: "100Mi": must be at least 113Mi`}},
 		"beside what is wrong with the domain": {withOverhead("1Mi", `{type: kvm, devices: {shmems: [{name: x}]}}`), []string{

@@ -7,8 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
-
-	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 // rule holds values of allowed keys to what is safe, at level restricted.
@@ -38,7 +36,7 @@ var rules = slices.Concat(domainRules, diskRules, networkRules, characterRules, 
 
 // value refuses a value at level restricted, saying what it must be.
 func value(at *field.Path, got any, must string) *field.Error {
-	return field.Invalid(at, got, fmt.Sprintf("%s at policy level %s, or %s", must, v1alpha1.PolicyRestricted, remedy))
+	return field.Invalid(at, got, must+atRestricted+": change it, "+remedy)
 }
 
 // oneOf refuses a value that is given and not among the choices.

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -37,7 +38,8 @@ func checkMaxMemory(spec *v1alpha1.VirtualMachineSpec) field.ErrorList {
 	if most == nil || most.Cmp(memory) <= 0 {
 		return nil
 	}
-	return field.ErrorList{value(resourcesPath.Child("maxMemory"), most.String(), "must be no more than memory ("+memory.String()+"), since a guest may ignore its balloon,")}
+	return field.ErrorList{amount("maxMemory", most,
+		fmt.Sprintf("must be no more than memory (%s), since a guest may ignore its balloon,", memory.String()), "raise memory or lower maxMemory")}
 }
 
 func checkOverhead(spec *v1alpha1.VirtualMachineSpec) field.ErrorList {
@@ -47,6 +49,14 @@ func checkOverhead(spec *v1alpha1.VirtualMachineSpec) field.ErrorList {
 	}
 	// Rounded up, so that what is said will do.
 	const mib = 1 << 20
-	return field.ErrorList{value(resourcesPath.Child("overhead"), got.String(),
-		fmt.Sprintf("must be at least %dMi, which QEMU is reckoned to need for this VM,", (least+mib-1)/mib))}
+	return field.ErrorList{amount("overhead", got,
+		fmt.Sprintf("must be at least %dMi, which QEMU is reckoned to need for this VM,", (least+mib-1)/mib), "raise it, or leave it out to have it computed")}
+}
+
+// amount refuses an amount of spec.resources at level restricted, saying what it
+// must be and how it comes to be that. Amounts are no host access: the level that
+// allows them allows that too, and so is named last and for what it is.
+func amount(name string, got *resource.Quantity, must, remedy string) *field.Error {
+	return field.Invalid(resourcesPath.Child(name), got.String(), fmt.Sprintf("%s%s: %s; a namespace labelled %s=%s is not held to this, and its users are root on the hosts",
+		must, atRestricted, remedy, v1alpha1.PolicyLevelLabel, v1alpha1.PolicyPrivileged))
 }

@@ -32,6 +32,8 @@ type VirtualMachineClassSpec struct {
 // +kubebuilder:printcolumn:name="Hugepages",type=string,JSONPath=`.spec.resources.hugepages.pageSize`
 // +kubebuilder:printcolumn:name="NUMA",type=string,JSONPath=`.spec.resources.numa`
 // +kubebuilder:printcolumn:name="CPU-Policy",type=string,JSONPath=`.spec.resources.cpuPolicy`
+// +kubebuilder:printcolumn:name="Max-CPU",type=integer,JSONPath=`.spec.resources.maxCPU`,priority=1
+// +kubebuilder:printcolumn:name="Max-Memory",type=string,JSONPath=`.spec.resources.maxMemory`,priority=1
 // +kubebuilder:printcolumn:name="Revision",type=integer,JSONPath=`.metadata.generation`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VirtualMachineClass struct {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"domus.dev/domus/pkg/virtctl/failure"
@@ -11,6 +12,23 @@ import (
 
 // kinds are what people who know kubectl write before a VM's name.
 var kinds = []string{"vm", "vms", "virtualmachine", "virtualmachines", "virtualmachine.domus.dev", "virtualmachines.domus.dev"}
+
+// OneName is the cobra.PositionalArgs of a command that takes the name of one VM.
+func OneName(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return failure.Usage("name a VM (see `virtctl get`)")
+	}
+	return AtMostOneName(cmd, args)
+}
+
+// AtMostOneName is the cobra.PositionalArgs of a command that takes one VM's name
+// or none.
+func AtMostOneName(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return failure.Usage("%s takes one VM: give one of %q", cmd.Name(), args)
+	}
+	return nil
+}
 
 // Name returns the name of a VM that the user gave, as NAME or as vm/NAME. What no
 // object can be called is refused here: asking the cluster for it would only say

@@ -106,7 +106,12 @@ func Find(ctx context.Context, c client.Client, key types.NamespacedName) (*v1al
 	vm := &v1alpha1.VirtualMachine{}
 	err := c.Get(ctx, key, vm)
 	if apierrors.IsNotFound(err) {
-		return nil, failure.NotFound("there is no virtualmachine %q in namespace %q: see `virtctl get -A`", key.Name, key.Namespace)
+		return nil, NoVM(key)
 	}
 	return vm, failure.API(err, "reading virtualmachine %s", key.Name)
+}
+
+// NoVM is that there is no VM of a name.
+func NoVM(key types.NamespacedName) error {
+	return failure.NotFound("there is no virtualmachine %q in namespace %q: see `virtctl get -A`", key.Name, key.Namespace)
 }

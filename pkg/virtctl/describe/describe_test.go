@@ -164,3 +164,9 @@ func TestWhatCannotBeWrittenIsAnError(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+func TestAmountsRoundWhatIsQEMUs(t *testing.T) {
+	if got, want := amounts(1, 143424<<10, 143424<<10, ""), "1 CPU, 143424Ki + 140.1Mi for QEMU"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

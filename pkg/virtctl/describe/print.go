@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/virtctl/away"
 	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/operation"
@@ -331,7 +332,8 @@ func amounts(cpu int32, memory, overhead int64, pages v1alpha1.PageSize) string 
 		text += fmt.Sprintf(" in pages of %s", pages)
 	}
 	if overhead > 0 {
-		text += fmt.Sprintf(" + %s for QEMU", bytes(overhead))
+		// It is nobody's to copy, and mostly computed: rounded, it is easier to read.
+		text += fmt.Sprintf(" + %s for QEMU", capacity.Bytes(overhead))
 	}
 	return text
 }

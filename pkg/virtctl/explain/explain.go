@@ -33,7 +33,7 @@ The exit code is 0 when there is an answer, whatever it is.`,
 
   # On how many hosts does it fit?
   virtctl explain -f vm.yaml -o json | jq .feasible`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              cluster.AtMostOneName,
 		ValidArgsFunction: complete.OneVM(config, "filename"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return output.Answer(cmd, config, streams.Out, v1alpha1.PlacementExplain,

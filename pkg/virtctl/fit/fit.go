@@ -34,7 +34,7 @@ The exit code is 0 when there is an answer, whatever it is.`,
 
   # How many more like this one?
   virtctl fit -n demo database-1`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              cluster.AtMostOneName,
 		ValidArgsFunction: complete.OneVM(config, "filename"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return output.Answer(cmd, config, streams.Out, v1alpha1.PlacementFit,

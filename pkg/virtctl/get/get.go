@@ -2,7 +2,12 @@
 package get
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	kubectlget "k8s.io/kubectl/pkg/cmd/get"
@@ -64,7 +69,7 @@ what changes is added to it until it is interrupted.`,
 			if err := o.Validate(); err != nil {
 				return failure.Usage("%w", err)
 			}
-			return failure.API(o.Run(factory, args), "listing virtualmachines")
+			return explained(o.Run(factory, args), o.Namespace)
 		},
 	}
 	o.PrintFlags.AddFlags(cmd)
@@ -74,4 +79,24 @@ what changes is added to it until it is interrupted.`,
 	flags.StringVarP(&o.LabelSelector, "selector", "l", "", "VMs with these labels, such as app=web,tier!=test.")
 	flags.StringVar(&o.FieldSelector, "field-selector", "", "VMs with these fields, such as status.placement.nodeName=host-1.")
 	return cmd
+}
+
+// explained says what came of listing, each name that is none on a line of its own.
+func explained(err error, namespace string) error {
+	// kubectl's code returns several errors in a type that hides them.
+	var several utilerrors.Aggregate
+	if errors.As(err, &several) {
+		var all []error
+		for _, e := range utilerrors.Flatten(several).Errors() {
+			all = append(all, explained(e, namespace))
+		}
+		return errors.Join(all...)
+	}
+	var status apierrors.APIStatus
+	if apierrors.IsNotFound(err) && errors.As(err, &status) {
+		if about := status.Status().Details; about != nil && about.Kind == "virtualmachines" && about.Name != "" {
+			return cluster.NoVM(types.NamespacedName{Namespace: namespace, Name: about.Name})
+		}
+	}
+	return failure.API(err, "listing virtualmachines")
 }

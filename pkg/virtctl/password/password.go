@@ -11,6 +11,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/operation"
 	"domus.dev/domus/pkg/virtctl/wait"
@@ -30,7 +31,7 @@ for a minute.`,
 
   # A hash that is there already
   openssl passwd -6 | virtctl password web-1 --guest-user=admin --hash=-`,
-		Args:              cobra.ExactArgs(1),
+		Args:              cluster.OneName,
 		ValidArgsFunction: complete.OneVM(config),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if err := operation.CheckUser(user); err != nil {

@@ -8,7 +8,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/failure"
 )
 
@@ -42,7 +44,7 @@ func withRemedy(err error, namespace string) error {
 	said := errors.New(inTheirWords(s.Message, s.Details))
 	switch {
 	case apierrors.IsNotFound(err) && kind == "virtualmachines":
-		return failure.NotFound("there is no virtualmachine %q in namespace %q: see `virtctl get -A`", name, namespace)
+		return cluster.NoVM(types.NamespacedName{Namespace: namespace, Name: name})
 	case apierrors.IsNotFound(err) && kind == "namespaces":
 		return failure.NotFound("there is no namespace %q: see `kubectl get namespaces`", namespace)
 	case apierrors.IsNotFound(err):

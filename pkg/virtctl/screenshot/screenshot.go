@@ -35,7 +35,7 @@ has at most 512 KiB. In the cluster it is kept for a minute.`,
 
   # To another program
   virtctl screenshot web-1 -f - | display`,
-		Args:              cobra.ExactArgs(1),
+		Args:              cluster.OneName,
 		ValidArgsFunction: complete.OneVM(config),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			name, err := cluster.Name(names[0])

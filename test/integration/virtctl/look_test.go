@@ -124,7 +124,7 @@ func TestTheProgram(t *testing.T) {
 		"wait web --for=deleted --timeout=1s": {4, "kubectl vm: virtualmachine \"web\" is not deleted after 1s"},
 		"resume web --context=none":           {1, "kubectl vm: "},
 		"wait web --for=paused":               {5, "`kubectl vm pause -n " + w.namespace + " web`"},
-		"get none":                            {3, "`kubectl vm get -A`"},
+		"get none web other":                  {3, "kubectl vm: there is no virtualmachine \"none\" in namespace \"" + w.namespace + "\": see `kubectl vm get -A`\nkubectl vm: there is no virtualmachine \"other\""},
 	} {
 		code, _, errOut := run(plugin, append(strings.Fields(line), "-n", w.namespace)...)
 		if code != want.code || !strings.Contains(errOut, want.errOut) || code == 0 && errOut != "" {
