@@ -16,9 +16,6 @@ func check(uri string) error {
 	if err != nil || u.Path != "/embed" || strings.Contains(u.Scheme, "+") {
 		return nil // libvirt says what is wrong with others
 	}
-	remedy := "connect to a libvirt that runs, such as " + u.Scheme + ":///system"
-	if root := u.Query().Get("root"); root != "" {
-		remedy += ", or give files: the domains are in " + root + "/etc/qemu, with -f"
-	}
+	remedy := "connect to a libvirt that runs, such as " + u.Scheme + ":///system, or give files with -f, as `virsh -c " + Quote(uri) + " dumpxml NAME` writes them"
 	return failure.Usage("--connect=%s: embedded libvirts are not supported here: %s", uri, remedy)
 }

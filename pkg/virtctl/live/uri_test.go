@@ -10,7 +10,7 @@ import (
 
 func TestEmbeddedLibvirtsAreRefusedPlainly(t *testing.T) {
 	for uri, want := range map[string]string{
-		"qemu:///embed?root=/srv/a": "--connect=qemu:///embed?root=/srv/a: embedded libvirts are not supported here: connect to a libvirt that runs, such as qemu:///system, or give files: the domains are in /srv/a/etc/qemu, with -f",
+		"qemu:///embed?root=/srv/a": "--connect=qemu:///embed?root=/srv/a: embedded libvirts are not supported here: connect to a libvirt that runs, such as qemu:///system, or give files with -f, as `virsh -c 'qemu:///embed?root=/srv/a' dumpxml NAME` writes them",
 		"qemu:///embed":             "such as qemu:///system",
 		"ch:///embed":               "embedded libvirts are not supported here",
 	} {
