@@ -85,7 +85,7 @@ func Machine(given *v1alpha1.VirtualMachine, opts Options) (*v1alpha1.VirtualMac
 	if opts.RemoveRefused {
 		refusals = s.removeRefused(refusals)
 	}
-	return vm, s.changes, append(s.unusable(), refusals...)
+	return vm, s.changes, append(s.unusable(), folded(refusals)...)
 }
 
 // steps are in the order in which they are told. Each takes the domain as the

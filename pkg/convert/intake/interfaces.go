@@ -16,6 +16,10 @@ func (s *state) interfaces() {
 		if card.Source != nil && s.network(card.Source, here.Child("source")) {
 			s.portOfTheBridge(card, here)
 		}
+		if t := card.Target; t != nil && strings.HasPrefix(t.Dev, "tap") && t.Managed != "no" {
+			// One that libvirt does not manage is there before the guest.
+			s.endOfTheCable(card, here)
+		}
 		if f := card.FilterRef; f != nil && strings.HasPrefix(f.Filter, "vdsm-") {
 			s.changed(here.Child("filterRef"), "removed "+f.Filter, "oVirt defines it on its own hosts alone: guests may send with any MAC address unless the network forbids it")
 			card.FilterRef = nil
@@ -51,7 +55,13 @@ func (s *state) portOfTheBridge(card *libvirtxml.DomainInterface, here *field.Pa
 		card.VirtualPort = nil
 	}
 	if card.Target != nil && card.Target.Dev != "" {
-		s.changed(here.Child("target"), "removed "+card.Target.Dev, "libvirt names the host's end of the cable")
-		card.Target = nil
+		s.endOfTheCable(card, here)
 	}
+}
+
+// endOfTheCable drops the name of the host's end, such as OpenStack gives: tap and
+// a part of the port's UUID.
+func (s *state) endOfTheCable(card *libvirtxml.DomainInterface, here *field.Path) {
+	s.changed(here.Child("target"), "removed "+card.Target.Dev, "libvirt names the host's end of the cable")
+	card.Target = nil
 }

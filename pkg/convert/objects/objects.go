@@ -41,8 +41,14 @@ func FromXML(file string, text []byte, opts FromOptions) (client.Object, error) 
 
 // FromDocument is FromXML for a document that has been read.
 func FromDocument(doc *document.Document, opts FromOptions) (client.Object, error) {
+	if err := checkTwice(doc); err != nil {
+		return nil, err
+	}
 	switch doc.Kind {
 	case xmldoc.KindDomain:
+		if err := checkAmounts(doc); err != nil {
+			return nil, err
+		}
 		return machines.read(doc, opts)
 	case xmldoc.KindNetwork:
 		return networks.read(doc, opts)

@@ -300,6 +300,13 @@ func TestDocumentsThatCannotBeReadNameTheirLine(t *testing.T) {
 		"another root":      {"<secret/>", "a.xml:1:1: "},
 		"no number":         {"<domain><name>a</name>\n<vcpu>two</vcpu></domain>", "a.xml:2:1: domain/vcpu"},
 		"too large":         {"<domain><name>a</name><description>" + strings.Repeat("x", 128<<10) + "</description></domain>", "a.xml: is too large"},
+		"two names":         {"<domain><name>a</name>\n<name>b</name></domain>", "a.xml:2:1: domain/name: is there twice, first in column 9 of line 1: libvirt takes the first: leave one of them"},
+		"two of a network":  {"<network><name>a</name>\n<name>a</name></network>", "a.xml:2:1: network/name: is there twice"},
+		"two memories":      {"<domain><name>a</name><memory>1024</memory>\n<memory>2048</memory></domain>", "a.xml:2:1: domain/memory: is there twice"},
+		"too much memory":   {"<domain><name>a</name>\n<memory>18446744073709551615</memory></domain>", "a.xml:2:1: domain/memory: is 18446744073709551615 KiB, which is too large: libvirt takes at most 9007199254740991 KiB"},
+		"memory beyond":     {"<domain><name>a</name>\n<memory unit='GiB'>8589934592</memory></domain>", "a.xml:2:1: domain/memory: is 8589934592 GiB, which is too large"},
+		"a unit of nobody":  {"<domain><name>a</name>\n<memory unit='XiB'>1</memory></domain>", `a.xml:2:1: domain/memory/@unit: is "XiB", which is no unit of libvirt's: write KiB, MiB or GiB`},
+		"memory of a cell":  {"<domain><name>a</name><cpu><numa>\n<cell cpus='0' memory='18446744073709551615'/></numa></cpu></domain>", "a.xml:2:1: domain/cpu/numa/cell/@memory: is 18446744073709551615 KiB, which is too large"},
 		"a memo of nothing": {"<domain><name>a</name>\n<metadata><o:object xmlns:o='" + objects.MemoNamespace + "'>{</o:object></metadata></domain>", "a.xml:2:1: domain/metadata: holds differences that cannot be read"},
 		"a memo of another kind": {"<domain><name>a</name>\n<metadata><o:object xmlns:o='" + objects.MemoNamespace + `'>[{"at":"/kind","from":"VirtualMachine","to":"Secret"}]</o:object></metadata></domain>`,
 			"a.xml:2:1: domain/metadata: holds what is no object of Domus"},
@@ -313,6 +320,16 @@ func TestDocumentsThatCannotBeReadNameTheirLine(t *testing.T) {
 				t.Errorf("%T", err)
 			}
 		})
+	}
+}
+
+func TestAsMuchMemoryAsLibvirtTakesIsRead(t *testing.T) {
+	obj, err := objects.FromXML("a.xml", []byte("<domain><name>a</name><memory>9007199254740991</memory></domain>"), objects.FromOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := obj.(*v1alpha1.VirtualMachine).Spec.Resources.Memory; got.Value() != 9007199254740991*1024 {
+		t.Errorf("%s", got.String())
 	}
 }
 

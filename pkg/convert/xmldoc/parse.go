@@ -69,10 +69,13 @@ func unreadable(file string, text []byte, limits Limits) error {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return fail(0, 0, "is empty", "give the XML of a libvirt object, such as virsh dumpxml NAME prints")
 	}
-	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		return fail(1, 1, "is UTF-16 text", "convert it to UTF-8, such as with iconv -f UTF-16 -t UTF-8")
+	if encoding := UTF16(text); encoding != "" {
+		return fail(1, 1, "is UTF-16 text", "convert it to UTF-8, such as with iconv -f "+encoding+" -t UTF-8")
 	}
 	if !utf8.Valid(text) {
+		if encoding := declaredIn(text); encoding != "" && !isUTF8(encoding) {
+			return fail(1, 1, declaredProblem(encoding), declaredRemedy(encoding))
+		}
 		at := 0
 		for at < len(text) {
 			r, size := utf8.DecodeRune(text[at:])
@@ -244,12 +247,10 @@ func (p *parser) instruction(t xml.ProcInst, start int) bool {
 		return true
 	}
 	encoding := declared(string(t.Inst), "encoding")
-	switch strings.ToLower(encoding) {
-	case "", "utf-8", "utf8", "us-ascii", "ascii":
+	if encoding == "" || isUTF8(encoding) {
 		return true
 	}
-	p.fail(start, "", fmt.Sprintf("is declared to be in encoding %q, and only UTF-8 is read", clip(encoding)),
-		"convert it to UTF-8 with iconv, and change the declaration")
+	p.fail(start, "", declaredProblem(encoding), declaredRemedy(encoding))
 	return false
 }
 

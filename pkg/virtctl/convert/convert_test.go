@@ -318,11 +318,16 @@ func TestFilesOfAFolderAreWrittenWholeAndNotOverwritten(t *testing.T) {
 	if text, _ := os.ReadFile(file); !strings.Contains(string(text), "kind: VirtualMachine") {
 		t.Errorf("with --force it is %s", text)
 	}
-	if twice := run(t, web+web, "-f", "-", "-d", dir); twice.code != failure.Some || !strings.Contains(twice.err.Error(), "has been written from standard input:1") {
-		t.Errorf("two of one name: %v", twice.err)
+	other := strings.Replace(web, "kvm", "qemu", 1)
+	want = file + "\n" + filepath.Join(dir, "web-1-2.yaml") + "\n"
+	if twice := run(t, web+other, "-f", "-", "-d", dir); twice.err != nil || twice.out != want {
+		t.Errorf("two of one name: %v, %s", twice.err, twice.out)
+	}
+	if text, _ := os.ReadFile(filepath.Join(dir, "web-1-2.yaml")); !strings.Contains(string(text), "type: qemu") {
+		t.Errorf("the second of the name is %s", text)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
+	if err != nil || len(entries) != 3 {
 		t.Errorf("left are %v, %v", entries, err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"domus.dev/domus/pkg/convert/xmldoc"
 )
 
 // maxFileBytes bounds a file: thousands of documents of the usual size.
@@ -171,7 +173,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 func formatOf(source string, text []byte) (Format, error) {
 	begins := bytes.TrimSpace(text)
 	switch {
-	case bytes.HasPrefix(begins, []byte("<")), bytes.HasPrefix(text, []byte("\xff\xfe")), bytes.HasPrefix(text, []byte("\xfe\xff")):
+	case bytes.HasPrefix(begins, []byte("<")), xmldoc.UTF16(text) != "":
 		return XML, nil
 	case bytes.IndexByte(text, 0) >= 0 || !utf8.Valid(text):
 		return "", &Problem{Source: source, Text: "is not text: give libvirt's XML, or an object in YAML or JSON, in UTF-8"}

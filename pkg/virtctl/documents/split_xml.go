@@ -60,6 +60,8 @@ func splitXML(text []byte) []chunk {
 // there is none; whole is false where the end is not found.
 func scanXML(text []byte) (root, end int, whole bool) {
 	d := xml.NewDecoder(bytes.NewReader(text[:min(len(text), maxScan)]))
+	// A declared encoding is for the document's reader to judge.
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	root = -1
 	for depth := 0; ; {
 		before := int(d.InputOffset())

@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,31 +8,13 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/convert/intake"
-	"domus.dev/domus/pkg/virtctl/documents"
 	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/libvirtdoc"
 )
-
-// arrival is a domain that is brought in.
-type arrival struct {
-	libvirtdoc.ReadFound
-	// vm is what it becomes.
-	vm *v1alpha1.VirtualMachine
-	// changes are told, and refusals keep it out.
-	changes  []intake.Change
-	refusals field.ErrorList
-	// there is the VM that it is already, if it is.
-	there *v1alpha1.VirtualMachine
-	// managed is the VM of some cluster whose domain it is; empty for none.
-	managed string
-	// snapshots counts those that the old host knows.
-	snapshots int
-}
 
 // plan decides what becomes of each domain. It is pure. An error is about one of
 // them, and joins those of several.
@@ -48,7 +29,10 @@ func (o *options) plan(read []libvirtdoc.ReadFound, namespace string, there *sur
 		if !ok {
 			continue
 		}
-		a := arrival{ReadFound: r, snapshots: snapshots[r.Found.Name]}
+		a := arrival{ReadFound: r}
+		if r.Live() {
+			a.snapshots = snapshots[r.Found.Name]
+		}
 		if managed := ownerOf(given); managed != "" && r.Live() {
 			a.managed = managed
 			out = append(out, a)
@@ -57,7 +41,7 @@ func (o *options) plan(read []libvirtdoc.ReadFound, namespace string, there *sur
 		opts := around
 		opts.Namespace, opts.Name, opts.Level, opts.RemoveRefused = namespace, o.name, there.level, o.remove
 		a.vm, a.changes, a.refusals = intake.Machine(given, opts)
-		if was := nameIn(&r); was != "" && given.Name != was && a.vm.Name == given.Name {
+		if was := nameIn(r.Document); was != "" && given.Name != was && a.vm.Name == given.Name {
 			a.changes = slices.Insert(a.changes, 0, intake.Change{Path: "metadata.name", What: strconv.Quote(was) + " became " + a.vm.Name, Why: "Kubernetes' names have lower-case letters, digits, - and . only; the domain's own is kept for the way back"})
 		}
 		if given.Namespace != "" && given.Namespace != namespace && !r.Foreign {
@@ -90,25 +74,15 @@ func (o *options) plan(read []libvirtdoc.ReadFound, namespace string, there *sur
 	return out, errors.Join(errs...)
 }
 
-// nameIn is the name that a domain has in its XML; empty where it is of an object.
-func nameIn(r *libvirtdoc.ReadFound) string {
-	if r.Format != documents.XML {
-		return ""
-	}
-	var domain struct {
-		Name string `xml:"name"`
-	}
-	if err := xml.Unmarshal(r.Text, &domain); err != nil {
-		return ""
-	}
-	return domain.Name
-}
-
 // settle says whether the VM shall run, and where.
 func (o *options) settle(a *arrival) error {
 	switch {
 	case o.start && a.Found.Active:
 		return failure.Refused("%s: it runs, and must not run twice: shut it down first, or leave out --start", a.String())
+	case o.start && a.runs():
+		return failure.Refused("%s: it ran when this was written, for it has an id, and must not run twice: shut it down and give what `virsh dumpxml` prints then, or leave out --start", a.String())
+	case a.runs() && a.vm.Spec.PowerState == v1alpha1.PowerRunning && !a.Live():
+		return failure.Refused("%s: it ran when this was written, for it has an id, and must not run twice: shut it down and remove spec.domain.id, or set spec.powerState to %s", a.String(), v1alpha1.PowerStopped)
 	case o.start:
 		a.vm.Spec.PowerState = v1alpha1.PowerRunning
 	case a.vm.Spec.PowerState == "" || a.Live():

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -256,6 +257,82 @@ func TestTheStepsOfADryRunBeginWithBringingIn(t *testing.T) {
 		w.next(all)
 		if !strings.HasPrefix(said.String(), want) || want == "" && said.Len() > 0 {
 			t.Errorf("--dry-run=%s says %q", dry, said.String())
+		}
+	}
+}
+
+func TestADomainInAFileIsTakenOverByStepsToo(t *testing.T) {
+	inFile := func(text string) live.Found {
+		return live.Found{Document: documents.Document{Source: "web.xml", Line: 1, Alone: true, Format: documents.XML, Text: []byte(text)}}
+	}
+	const rest = "<uuid>" + uuid1 + "</uuid><memory unit='MiB'>512</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>"
+	off := inFile("<domain type='kvm'><name>My web</name>" + rest)
+	ran := inFile("<domain type='kvm' id='42'><name>My web</name>" + rest)
+	const warned = "warning: web.xml: it ran when this was written, for it has an id, and must not run twice: "
+	for name, test := range map[string]struct {
+		found   live.Found
+		want    []string
+		warning bool
+	}{
+		"one that was off": {off, []string{
+			"virsh domstate 'My web'  # must say shut off: shut it down first if it does not",
+			"virsh undefine 'My web' --keep-nvram", "virtctl start -n demo my-web",
+		}, false},
+		"one that ran": {ran, []string{
+			"virsh shutdown 'My web'  # and wait: virsh domstate says shut off",
+			"virsh undefine 'My web' --keep-nvram", "virtctl start -n demo my-web",
+		}, true},
+	} {
+		all, err := planned(t, &options{}, &surroundings{}, test.found)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if diff := cmp.Diff(test.want, steps(all, "", "virtctl", "demo")); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		var said bytes.Buffer
+		w := &writer{options: &options{quiet: true}, streams: genericiooptions.IOStreams{ErrOut: &said}, program: "virtctl", namespace: "demo"}
+		w.tell(&all[0])
+		if strings.HasPrefix(said.String(), warned) != test.warning || !test.warning && said.Len() > 0 {
+			t.Errorf("%s: says %q", name, said.String())
+		}
+		said.Reset()
+		w.quiet = false
+		w.next(all)
+		if want := "\nNothing was changed where they are from. To take the VMs over, with virsh on the host that each is from:\n  " + test.want[0]; !strings.HasPrefix(said.String(), want) {
+			t.Errorf("%s: the steps are %q", name, said.String())
+		}
+	}
+	if _, err := planned(t, &options{start: true}, &surroundings{}, off); err != nil {
+		t.Errorf("one that was off is not started: %v", err)
+	}
+	if _, err := planned(t, &options{start: true}, &surroundings{}, ran); err == nil || !strings.Contains(err.Error(), "must not run twice: shut it down and give") {
+		t.Errorf("one that ran is started: %v", err)
+	}
+}
+
+func TestAnObjectWithAnIDIsOfAGuestThatRuns(t *testing.T) {
+	given := vm("web", uuid1)
+	given.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("VirtualMachine"))
+	for _, test := range []struct {
+		domain string
+		power  v1alpha1.PowerState
+		refuse bool
+		steps  int
+	}{
+		{`{"id": 42}`, "", false, 3}, {`{"id": 42}`, v1alpha1.PowerRunning, true, 0},
+		{`{}`, "", false, 0}, {`{}`, v1alpha1.PowerRunning, false, 0},
+	} {
+		o := given.DeepCopy()
+		o.Spec.PowerState, o.Spec.Domain = test.power, &runtime.RawExtension{Raw: []byte(test.domain)}
+		read := []libvirtdoc.ReadFound{{Read: libvirtdoc.Read{Document: documents.Document{Source: "web.yaml", Format: documents.YAML}, Object: o}}}
+		all, err := (&options{}).plan(read, "demo", &surroundings{level: v1alpha1.PolicyRestricted})
+		if (err != nil) != test.refuse {
+			t.Errorf("%s, %q: %v", test.domain, test.power, err)
+		}
+		if got := steps(all, "", "virtctl", "demo"); len(got) != test.steps {
+			t.Errorf("%s, %q: the steps are %q", test.domain, test.power, got)
 		}
 	}
 }

@@ -156,6 +156,10 @@ func (w *writer) tell(a *arrival) {
 	if a.vm == nil || a.there != nil {
 		return
 	}
+	if a.runs() && !a.Live() {
+		// Two that write to one disk destroy it: it is said to the quiet too.
+		_, _ = fmt.Fprintf(w.streams.ErrOut, "warning: %s: it ran when this was written, for it has an id, and must not run twice: shut it down where it runs before this VM is started\n", a.String())
+	}
 	for _, c := range a.changes {
 		w.note("%s: %s", a.String(), c)
 	}

@@ -96,9 +96,9 @@ func (o *Output) Write(out io.Writer, format documents.Format, texts []Written) 
 	}
 	var errs []error
 	done := 0
-	taken := map[string]string{}
+	names := fileNames(texts)
 	for i := range texts {
-		path, err := o.writeFile(format, &texts[i], taken)
+		path, err := o.writeFile(format, &texts[i], names[i])
 		if err == nil {
 			_, err = fmt.Fprintln(out, path)
 			done++
@@ -108,34 +108,21 @@ func (o *Output) Write(out io.Writer, format documents.Format, texts []Written) 
 	return done, errors.Join(errs...)
 }
 
-// writeFile writes one file, whole or not at all. taken has who wrote which of this
-// run.
-func (o *Output) writeFile(format documents.Format, w *Written, taken map[string]string) (string, error) {
-	name := w.Name
+// writeFile writes one file, whole or not at all. name is that of fileNames.
+func (o *Output) writeFile(format documents.Format, w *Written, name string) (string, error) {
 	if name == "" {
 		return "", fmt.Errorf("%s: it has no name to call a file by: write it without --directory", w.Of)
 	}
-	if w.Kind != "VirtualMachine" {
-		name = strings.ToLower(w.Kind) + "-" + name
-	}
-	if w.Namespace != "" {
-		name = w.Namespace + "." + name
-	}
-	path := filepath.Join(o.Directory, filepath.Base(name)+"."+string(format))
-	if other, is := taken[path]; is {
-		return "", fmt.Errorf("%s: %s has been written from %s: convert them apart", w.Of, path, other)
-	}
+	path := filepath.Join(o.Directory, name+"."+string(format))
 	there, err := os.ReadFile(path)
 	switch {
 	case err == nil && bytes.Equal(there, w.Text):
-		taken[path] = w.Of
 		return path, nil
 	case err == nil && !o.force:
 		return "", fmt.Errorf("%s: %s is there and says something else: give --force, or another folder", w.Of, path)
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return "", fmt.Errorf("%s: %w", w.Of, err)
 	}
-	taken[path] = w.Of
 	return path, replace(path, w.Text)
 }
 

@@ -18,6 +18,9 @@ import (
 // Read lists the documents of the kinds at a URI; of domains those that are named,
 // or all. With an error of one, the others are returned.
 func Read(ctx context.Context, uri string, kinds []Kind, names []string) ([]Found, error) {
+	if err := check(uri); err != nil {
+		return nil, err
+	}
 	inquiry := libvirt.Inquiry{Domains: names}
 	for _, k := range kinds {
 		inquiry.Kinds = append(inquiry.Kinds, libvirt.Kind(k))
