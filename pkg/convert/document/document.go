@@ -47,16 +47,24 @@ func FromXML(doc *xmldoc.Document, limits xmldoc.Limits) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := formats[kind].read(doc, limits)
+	value, corrected, err := formats[kind].read(doc, limits)
 	if err != nil {
 		return nil, err
+	}
+	if corrected {
+		// What libvirtxml drops may stand beside what it takes: whether both can be
+		// written is seen by writing them.
+		if _, errs := formats[kind].write(value, nil); len(errs) > 0 {
+			return nil, whole(doc, "says what libvirtxml does not take, in a way that cannot be written again: "+errs[0].Error())
+		}
 	}
 	return &Document{Kind: kind, Value: value, XML: doc}, nil
 }
 
 // format is how documents of a kind are read and written.
 type format struct {
-	read  func(*xmldoc.Document, xmldoc.Limits) ([]byte, error)
+	// read says too whether there are corrections in what it returns.
+	read  func(*xmldoc.Document, xmldoc.Limits) (value []byte, corrected bool, err error)
 	write func(value []byte, at at) ([]byte, fieldErrors)
 }
 
@@ -68,44 +76,44 @@ var formats = map[xmldoc.Kind]format{
 	xmldoc.KindPool:     {read[libvirtxml.StoragePool], write[libvirtxml.StoragePool]},
 }
 
-func read[T any](doc *xmldoc.Document, limits xmldoc.Limits) ([]byte, error) {
+func read[T any](doc *xmldoc.Document, limits xmldoc.Limits) ([]byte, bool, error) {
 	value, err := decodeXML[T](doc, limits)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	plain, err := tree.Encode(value)
 	if err != nil {
-		return nil, whole(doc, "cannot be written in YAML: "+err.Error())
+		return nil, false, whole(doc, "cannot be written in YAML: "+err.Error())
 	}
 	// From here on it is the document as it will be read from YAML, so that
 	// what is lost on that way is found too.
 	value, errs := tree.Decode[T](plain, nil)
 	if len(errs) > 0 {
-		return nil, whole(doc, "cannot be read back from YAML: "+errs.ToAggregate().Error())
+		return nil, false, whole(doc, "cannot be read back from YAML: "+errs.ToAggregate().Error())
 	}
 	back, err := encodeXML(value)
 	if err != nil {
-		return nil, whole(doc, "cannot be written as libvirt XML again: "+err.Error())
+		return nil, false, whole(doc, "cannot be written as libvirt XML again: "+err.Error())
 	}
 	differences := xmldoc.Compare(doc, back, Rules())
 	if len(differences) == 0 {
-		return plain, nil
+		return plain, false, nil
 	}
 	others, err := corrections(value, back, differences)
 	if err != nil {
-		return nil, differ(doc, differences)
+		return nil, false, differ(doc, differences)
 	}
 	if err := correct(value, back, others); err != nil {
-		return nil, differ(doc, differences)
+		return nil, false, differ(doc, differences)
 	}
 	if left := xmldoc.Compare(doc, back, Rules()); len(left) > 0 {
-		return nil, differ(doc, left)
+		return nil, false, differ(doc, left)
 	}
 	out, err := tree.EncodeAll(value, others)
 	if err != nil {
-		return nil, differ(doc, differences)
+		return nil, false, differ(doc, differences)
 	}
-	return out, nil
+	return out, true, nil
 }
 
 // decodeXML reads a document into its struct; errors have the element and line.

@@ -107,7 +107,7 @@ func unsaid[T any](value *T, others tree.Others, text []byte, at *field.Path) fi
 	if _, err := doc.Kind(); err != nil {
 		return fail(err)
 	}
-	raw, err := read[T](doc, limits)
+	raw, _, err := read[T](doc, limits)
 	if err != nil {
 		return fail(err)
 	}
