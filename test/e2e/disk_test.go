@@ -275,7 +275,7 @@ func TestDiskPoolIsFull(t *testing.T) {
 		}
 	}
 	inside("mkdir", "-p", small)
-	inside("mount", "-t", "tmpfs", "-o", "size=96m", "small", small)
+	inside("mount", "-t", "tmpfs", "-o", "size=320m", "small", small)
 	env.virsh(t, "pool-define-as", "small", "dir", "--target", small)
 	env.virsh(t, "pool-start", "small")
 	t.Cleanup(func() {
@@ -286,26 +286,26 @@ func TestDiskPoolIsFull(t *testing.T) {
 	hasSmall := func() bool {
 		hosts := &v1alpha1.HypervisorList{}
 		return env.List(t.Context(), hosts) == nil && slices.ContainsFunc(hosts.Items, func(h v1alpha1.Hypervisor) bool {
-			return slices.ContainsFunc(h.Status.Pools, func(p v1alpha1.HostPool) bool { return p.Name == "small" && p.Allocatable > 64<<20 })
+			return slices.ContainsFunc(h.Status.Pools, func(p v1alpha1.HostPool) bool { return p.Name == "small" && p.Allocatable > 256<<20 })
 		})
 	}
 	g.Eventually(hasSmall).WithTimeout(settleTime).Should(BeTrue())
 
 	const name = "full"
 	t.Cleanup(func() { remove(t, name) })
-	createDisk(t, newDisk("too-large", "200Mi", inPool("small")))
+	createDisk(t, newDisk("too-large", "400Mi", inPool("small")))
 	create(t, withDisk(newAgentGuest(t, name, nil), "too-large"))
-	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(waitsFor, ContainSubstring("less than 200Mi left in storage pool small")))
+	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(waitsFor, ContainSubstring("less than 400Mi left in storage pool small")))
 	remove(t, name)
 
-	// A source with 64 MiB of content.
-	createDisk(t, newDisk("source", "64Mi"))
+	// A source with 256 MiB of content, which takes a while to copy.
+	createDisk(t, newDisk("source", "256Mi"))
 	atHome(t, "source", "default")
 	g.Eventually(getDisk(t, "source")).WithTimeout(settleTime).Should(WithTransform(isReady, BeTrue()))
 	source, err := getDisk(t, "source")()
 	g.Expect(err).NotTo(HaveOccurred())
 	content := filepath.Join(t.TempDir(), "content")
-	data := make([]byte, 64<<20)
+	data := make([]byte, 256<<20)
 	for i := range data {
 		data[i] = byte(rand.Uint32())
 	}
@@ -314,11 +314,21 @@ func TestDiskPoolIsFull(t *testing.T) {
 	out, err := exec.Command("qemu-img", "convert", "-n", "-f", "raw", "-O", "qcow2", content, image).CombinedOutput()
 	g.Expect(err).NotTo(HaveOccurred(), string(out))
 
-	// Somebody fills the pool as soon as the copy has begun.
-	filler := exec.CommandContext(t.Context(), "nsenter", "-t", fmt.Sprint(env.libvirtd(t)), "-m", "sh", "-c",
-		"until ls "+small+" | grep -q 'vd-[0-9a-f]*$'; do :; done; dd if=/dev/zero of="+small+"/foreign bs=1M count=96; true")
+	// Somebody fills the pool as soon as the copy has begun. The loop starts no process,
+	// and the room is taken in one step: it has to be quicker than the copy.
+	filler := exec.CommandContext(t.Context(), "nsenter", "-t", fmt.Sprint(env.libvirtd(t)), "-m", "sh", "-c", `
+		cd "$0" || exit
+		begun() {
+			for file in *vd-*; do
+				case "${file##*vd-}" in *[!0-9a-f]*) ;; *) return 0 ;; esac
+			done
+			return 1
+		}
+		until begun; do :; done
+		room=320
+		while [ $room -gt 0 ] && ! fallocate -l ${room}M foreign 2>/dev/null; do room=$((room - 16)); done`, small)
 	g.Expect(filler.Start()).To(Succeed())
-	createDisk(t, newDisk("squeezed", "64Mi", inPool("small"), copyOf("source")))
+	createDisk(t, newDisk("squeezed", "256Mi", inPool("small"), copyOf("source")))
 	atHome(t, "squeezed", "small")
 	g.Eventually(getDisk(t, "squeezed")).WithTimeout(settleTime).Should(WithTransform(says("Ready"), ContainSubstring("became full, and what was begun was undone: free some there")))
 	d, err := getDisk(t, "squeezed")()
