@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -40,13 +41,12 @@ func newEmbeddedHost(t *testing.T, ns, name string, pools ...libvirt.Pool) *embe
 	}
 	t.Cleanup(host.Close)
 	h := &embeddedHost{t: t, name: name, libvirt: host}
-	h.start(ns)
+	// Once its executor has ended, which makes both anew.
 	t.Cleanup(func() {
-		node := &metav1.PartialObjectMetadata{}
-		node.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Hypervisor"))
-		node.Name = name
-		remove(node)
+		remove(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		remove(&v1alpha1.Hypervisor{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	})
+	h.start(ns)
 	return h
 }
 
