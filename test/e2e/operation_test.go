@@ -188,7 +188,7 @@ func askAgent(t *testing.T, w *watched) {
 	} {
 		g.Expect(op.Status.Phase).To(Equal(v1alpha1.OperationFailed))
 		g.Expect(op.Status.Reason).To(Equal(v1alpha1.ReasonAgentUnavailable))
-		g.Expect(op.Status.Message).To(And(ContainSubstring("org.qemu.guest_agent.0"), Not(ContainSubstring("secret"))))
+		g.Expect(op.Status.Message).To(And(ContainSubstring("the guest needs qemu-guest-agent running"), Not(ContainSubstring("secret"))))
 	}
 }
 
