@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -90,8 +91,9 @@ func TestASavedMemoryThatCannotBeUsedIsKept(t *testing.T) {
 	file := fmt.Sprintf("/proc/%d/root/var/lib/libvirt/qemu/save/%s.save", env.libvirtd(t), vm.Status.Host.DomainName)
 	good, err := os.ReadFile(file)
 	g.Expect(err).NotTo(HaveOccurred())
-	// A host that loses power in the midst of writing leaves the like of it.
-	g.Expect(os.Truncate(file, 20)).To(Succeed())
+	// It is of its full length, and so no save that never came to its end.
+	broken := bytes.Replace(good, []byte("<domain"), []byte("<demon!"), 1)
+	g.Expect(os.WriteFile(file, broken, 0o600)).To(Succeed())
 
 	setPower(t, name, v1alpha1.PowerRunning)
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(And(
@@ -100,7 +102,7 @@ func TestASavedMemoryThatCannotBeUsedIsKept(t *testing.T) {
 	g.Consistently(func() int { return qemu(vm.Status.Host.DomainUUID) }).WithTimeout(2 * stillTime).Should(BeZero())
 	content, err := os.ReadFile(file)
 	g.Expect(err).NotTo(HaveOccurred(), "what was saved is gone")
-	g.Expect(content).To(HaveLen(20))
+	g.Expect(bytes.Equal(content, broken)).To(BeTrue(), "what was saved has changed")
 
 	// Put right, the guest goes on by itself.
 	g.Expect(os.WriteFile(file, good, 0o600)).To(Succeed())
