@@ -1,6 +1,6 @@
 // Package controller lists the reconcilers that run beside the scheduler, on
 // the leader alone. Each folder beneath it holds one concern; delay and transition
-// are what two of them share.
+// are what several of them share.
 package controller
 
 import (

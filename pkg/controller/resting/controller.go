@@ -14,9 +14,10 @@ import (
 // New returns the controller that says of VMs that they wait for nothing. It
 // reads from cached and writes with status.
 func New(cached client.Reader, status *vmstatus.Swift, clk clock.PassiveClock) *transition.Controller {
-	return transition.New(transition.Rule{Name: "vm-resting", Workers: 2, Due: due, OnSpec: true, Next: func(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) {
+	return transition.New(transition.Rule{Name: "vm-resting", Workers: 2, Due: due, OnSpec: true, Next: func(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) time.Duration {
 		if s.Placement == nil {
 			rest(s, vm, now)
 		}
+		return 0
 	}}, cached, status, clk)
 }

@@ -26,12 +26,15 @@ type Rule struct {
 	Name string
 	// Workers bounds concurrent writes.
 	Workers int
-	// Due says whether it is time. It must be false of what Next makes.
+	// Due says whether there is something to do, now or later. It must be false of
+	// what Next makes, or Next change nothing the second time.
 	Due func(vm *v1alpha1.VirtualMachine) bool
 	// OnSpec has the write be void when the spec has changed since.
 	OnSpec bool
-	// Next changes s, the VM's newest status, in which vm's placement is as it was.
-	Next func(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time)
+	// Next changes s, the VM's newest status, in which vm's placement is as it was,
+	// into what is due; what it leaves as it is costs no write. It returns when
+	// something else will be due, 0 for never.
+	Next func(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) time.Duration
 }
 
 // Controller carries a Rule out.
@@ -73,10 +76,11 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		guard.Generation = vm.Generation
 	}
 	now := c.clock.Now()
-	err := c.status.Write(ctx, vm, guard, func(s *v1alpha1.VirtualMachineStatus) { c.rule.Next(s, vm, now) })
+	var again time.Duration
+	err := c.status.Write(ctx, vm, guard, func(s *v1alpha1.VirtualMachineStatus) { again = c.rule.Next(s, vm, now) })
 	if errors.Is(err, vmstatus.ErrStale) {
 		// A newer state of the VM is on its way here.
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{}, client.IgnoreNotFound(err)
+	return reconcile.Result{RequeueAfter: again}, client.IgnoreNotFound(err)
 }
