@@ -30,7 +30,7 @@ type disks struct {
 
 func newDisks() *disks { return &disks{all: map[string]*v1alpha1.VirtualDisk{}} }
 
-// AddEventHandler implements disklocality.Informer.
+// AddEventHandler implements inorder.Informer.
 func (d *disks) AddEventHandler(handler cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

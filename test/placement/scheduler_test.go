@@ -49,7 +49,7 @@ type hypervisors struct {
 	handlers []*delivery
 }
 
-// AddEventHandler implements fleet.Informer.
+// AddEventHandler implements inorder.Informer.
 func (h *hypervisors) AddEventHandler(handler cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

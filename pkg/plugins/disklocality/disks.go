@@ -5,24 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/plugins/inorder"
 	"domus.dev/domus/pkg/podless"
 )
 
 // ErrNotSynced says that the VirtualDisks have not all been read yet; as an error
 // it has a VM tried again soon.
 var ErrNotSynced = errors.New("the VirtualDisks have not been read yet")
-
-// Informer is the part of an informer that is needed here.
-type Informer interface {
-	AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error)
-}
 
 // Writer stores where a disk's home is and which VM has it; see binding.Disks.
 type Writer interface {
@@ -38,12 +33,11 @@ type VMs func(namespace, name string) *v1alpha1.VirtualMachine
 // Disks are the VirtualDisks as the scheduler sees them, with what is promised of
 // pools. All profiles share one. It is safe for concurrent use.
 type Disks struct {
-	informer Informer
+	follower *inorder.Follower
 	vms      VMs
 	writer   Writer
 
-	following atomic.Pointer[registration]
-	pods      sync.Once
+	pods sync.Once
 
 	mu    sync.RWMutex
 	disks map[types.NamespacedName]*v1alpha1.VirtualDisk
@@ -54,46 +48,23 @@ type Disks struct {
 	promises map[types.UID]*promise
 }
 
-type registration struct {
-	cache.ResourceEventHandlerRegistration
-}
-
 // New returns Disks for the VirtualDisks of an informer. They are none before
 // Follow, which the scheduler's queue calls through Factory.
-func New(disks Informer, vms VMs, writer Writer) *Disks {
+func New(disks inorder.Informer, vms VMs, writer Writer) *Disks {
 	return &Disks{
-		informer: disks, vms: vms, writer: writer,
+		follower: inorder.NewFollower(disks, "VirtualDisks"), vms: vms, writer: writer,
 		disks: map[types.NamespacedName]*v1alpha1.VirtualDisk{}, claims: map[place]int64{}, promises: map[types.UID]*promise{},
 	}
 }
 
-var errFollowing = errors.New("the VirtualDisks are followed already: one handler alone sees them in order")
-
 // Follow begins to follow the VirtualDisks, and calls then after each that has
-// been taken over: whoever is woken finds what woke him.
+// been taken over.
 func (d *Disks) Follow(then cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	r := &registration{}
-	if !d.following.CompareAndSwap(nil, r) {
-		return nil, errFollowing
-	}
-	registered, err := d.informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
-		AddFunc:    func(obj any, initial bool) { d.saw(obj); then.OnAdd(obj, initial) },
-		UpdateFunc: func(old, obj any) { d.saw(obj); then.OnUpdate(old, obj) },
-		DeleteFunc: func(obj any) { d.lost(obj); then.OnDelete(obj) },
-	})
-	if err != nil {
-		d.following.Store(nil)
-		return nil, fmt.Errorf("watching VirtualDisks: %w", err)
-	}
-	d.following.Store(&registration{registered})
-	return registered, nil
+	return d.follower.Follow(cache.ResourceEventHandlerFuncs{AddFunc: d.saw, UpdateFunc: func(_, obj any) { d.saw(obj) }, DeleteFunc: d.lost}, then)
 }
 
 // Synced says whether all VirtualDisks have been read.
-func (d *Disks) Synced() bool {
-	r := d.following.Load()
-	return r != nil && r.ResourceEventHandlerRegistration != nil && r.HasSynced()
-}
+func (d *Disks) Synced() bool { return d.follower.Synced() }
 
 func (d *Disks) saw(obj any) {
 	if disk, ok := obj.(*v1alpha1.VirtualDisk); ok {
@@ -185,7 +156,7 @@ func (d *Disks) Promises() int {
 // FollowVMs forgets which VM a disk is being given to when the scheduler sees that
 // one bound, or gone: from then on the VM itself tells. Calling it again, as each
 // profile does, changes nothing.
-func (d *Disks) FollowVMs(pods Informer) (err error) {
+func (d *Disks) FollowVMs(pods inorder.Informer) (err error) {
 	d.pods.Do(func() {
 		arrived := func(obj any) {
 			if pod, ok := obj.(*corev1.Pod); ok && pod.Spec.NodeName != "" && podless.IsProjected(pod.Name) && podless.DisksTextOf(pod) != "" {

@@ -17,6 +17,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/plugins/inorder"
 )
 
 // Resource is how the scheduler's queue knows Hypervisors.
@@ -26,11 +27,6 @@ const Resource fwk.EventResource = "hypervisors.v1alpha1.domus.dev"
 // scheduler does not wait for them when it starts; as an error it has a VM
 // tried again soon, where no event would.
 var ErrNotSynced = errors.New("the hosts' Hypervisors have not been read yet")
-
-// Informer is the part of an informer that is needed here.
-type Informer interface {
-	AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error)
-}
 
 // Fleet knows the hosts. It is safe for concurrent use.
 type Fleet struct {
@@ -45,9 +41,7 @@ type Fleet struct {
 type known struct {
 	// hosts holds *host by name.
 	hosts    sync.Map
-	informer Informer
-	// following is the one registration by which hosts become known.
-	following atomic.Pointer[registration]
+	follower *inorder.Follower
 
 	sorts        sorts
 	listeners    listeners
@@ -71,38 +65,18 @@ type host struct {
 
 // New returns a Fleet for the Hypervisors of an informer. It knows none before
 // Follow, which the scheduler's queue calls through Factory.
-func New(hypervisors Informer) *Fleet { return &Fleet{known: &known{informer: hypervisors}} }
-
-type registration struct {
-	cache.ResourceEventHandlerRegistration
+func New(hypervisors inorder.Informer) *Fleet {
+	return &Fleet{known: &known{follower: inorder.NewFollower(hypervisors, "Hypervisors")}}
 }
 
-var errFollowing = errors.New("the Hypervisors are followed already: one handler alone sees them in order")
-
 // Follow begins to follow the Hypervisors, and calls then after each that the
-// Fleet has taken over: whoever is woken finds what woke him. There is one such
-// handler, since two would see events at different times, and the later one
-// would undo what the other has seen.
+// Fleet has taken over.
 func (f *Fleet) Follow(then cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	r := &registration{}
-	if !f.following.CompareAndSwap(nil, r) {
-		return nil, errFollowing
-	}
-	own := cache.ResourceEventHandlerFuncs{AddFunc: f.saw, UpdateFunc: func(_, obj any) { f.saw(obj) }, DeleteFunc: f.lost}
-	registered, err := f.informer.AddEventHandler(second{first: own, then: then})
-	if err != nil {
-		f.following.Store(nil)
-		return nil, fmt.Errorf("watching Hypervisors: %w", err)
-	}
-	f.following.Store(&registration{registered})
-	return registered, nil
+	return f.follower.Follow(cache.ResourceEventHandlerFuncs{AddFunc: f.saw, UpdateFunc: func(_, obj any) { f.saw(obj) }, DeleteFunc: f.lost}, then)
 }
 
 // Synced says whether all Hypervisors have been read.
-func (f *Fleet) Synced() bool {
-	r := f.following.Load()
-	return r != nil && r.ResourceEventHandlerRegistration != nil && r.HasSynced()
-}
+func (f *Fleet) Synced() bool { return f.follower.Synced() }
 
 func (f *Fleet) saw(obj any) {
 	if hv, ok := obj.(*v1alpha1.Hypervisor); ok {
@@ -158,7 +132,7 @@ func (f *Fleet) host(name string) *host {
 
 // FollowVMs forgets what is kept about a VM's binding when the scheduler sees
 // it end. Calling it again, as each profile does, changes nothing.
-func (f *Fleet) FollowVMs(pods Informer) (err error) {
+func (f *Fleet) FollowVMs(pods inorder.Informer) (err error) {
 	f.forget.Do(func() {
 		_, err = pods.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
 			if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {

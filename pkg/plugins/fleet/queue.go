@@ -3,7 +3,6 @@ package fleet
 import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/tools/cache"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/plugins/inorder"
@@ -16,22 +15,4 @@ var hypervisors = schema.GroupVersionResource{Group: v1alpha1.GroupVersion.Group
 // informer that the Fleet follows, each time after the Fleet.
 func (f *Fleet) Factory(next dynamicinformer.DynamicSharedInformerFactory) dynamicinformer.DynamicSharedInformerFactory {
 	return inorder.Factory(next, hypervisors, f.Follow)
-}
-
-// second calls one handler after another.
-type second struct{ first, then cache.ResourceEventHandler }
-
-func (s second) OnAdd(obj any, initial bool) {
-	s.first.OnAdd(obj, initial)
-	s.then.OnAdd(obj, initial)
-}
-
-func (s second) OnUpdate(oldObj, newObj any) {
-	s.first.OnUpdate(oldObj, newObj)
-	s.then.OnUpdate(oldObj, newObj)
-}
-
-func (s second) OnDelete(obj any) {
-	s.first.OnDelete(obj)
-	s.then.OnDelete(obj)
 }
