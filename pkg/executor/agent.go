@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -185,21 +186,9 @@ func wake(c chan struct{}) {
 	}
 }
 
-// giveTurns gives turns: each VM at most one at a time, and no VM waits for
-// another's.
+// giveTurns gives VMs their turns.
 func (a *Agent) giveTurns(ctx context.Context) {
-	var turns sync.WaitGroup
-	defer turns.Wait()
-	for {
-		key, shutdown := a.queue.Get()
-		if shutdown {
-			return
-		}
-		turns.Go(func() {
-			defer a.queue.Done(key)
-			a.giveTurn(ctx, key)
-		})
-	}
+	turns.Give(a.queue, func(key types.NamespacedName) { a.giveTurn(ctx, key) })
 }
 
 func (a *Agent) giveTurn(ctx context.Context, key types.NamespacedName) {
@@ -207,18 +196,10 @@ func (a *Agent) giveTurn(ctx context.Context, key types.NamespacedName) {
 	ctx, cancel := context.WithTimeout(klog.NewContext(ctx, logger), turnTimeout)
 	defer cancel()
 	after, err := a.turn(ctx, key)
-	switch {
-	case err != nil && ctx.Err() == nil:
+	if err != nil && ctx.Err() == nil {
 		logger.Info("A turn failed and is repeated", keyError, err.Error())
-		a.queue.AddRateLimited(key)
-	case err != nil:
-		a.queue.AddRateLimited(key)
-	default:
-		a.queue.Forget(key)
-		if after > 0 {
-			a.queue.AddAfter(key, after)
-		}
 	}
+	turns.Settle(a.queue, key, after, err)
 }
 
 func (a *Agent) work(key types.NamespacedName) *work {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -145,18 +146,7 @@ func (a *Agent) agentMoved(uuid string) {
 
 // followGuests asks agents as they are due.
 func (a *Agent) followGuests(ctx context.Context) {
-	var inquiries sync.WaitGroup
-	defer inquiries.Wait()
-	for {
-		uuid, shutdown := a.guests.queue.Get()
-		if shutdown {
-			return
-		}
-		inquiries.Go(func() {
-			defer a.guests.queue.Done(uuid)
-			a.inquire(ctx, uuid)
-		})
-	}
+	turns.Give(a.guests.queue, func(uuid string) { a.inquire(ctx, uuid) })
 }
 
 // inquire asks one guest's agent, if that is due.

@@ -17,6 +17,7 @@ import (
 
 	"domus.dev/domus/pkg/api/opstatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -167,30 +168,16 @@ func (a *Agent) operationChanged(op *v1alpha1.VirtualMachineOperation) {
 // followOperations carries operations out: of each VM one at a time, and none
 // waits for another VM's.
 func (a *Agent) followOperations(ctx context.Context) {
-	var running sync.WaitGroup
-	defer running.Wait()
-	for {
-		key, shutdown := a.operations.queue.Get()
-		if shutdown {
-			return
+	turns.Give(a.operations.queue, func(key types.NamespacedName) {
+		logger := klog.FromContext(ctx).WithValues(keyVM, key)
+		ctx, cancel := context.WithTimeout(ctx, operateTimeout)
+		defer cancel()
+		after, err := a.operate(klog.NewContext(ctx, logger), key)
+		if err != nil {
+			logger.Info("An operation is tried again", keyError, err.Error())
 		}
-		running.Go(func() {
-			defer a.operations.queue.Done(key)
-			logger := klog.FromContext(ctx).WithValues(keyVM, key)
-			ctx, cancel := context.WithTimeout(ctx, operateTimeout)
-			defer cancel()
-			after, err := a.operate(klog.NewContext(ctx, logger), key)
-			if err != nil {
-				logger.Info("An operation is tried again", keyError, err.Error())
-				a.operations.queue.AddRateLimited(key)
-				return
-			}
-			a.operations.queue.Forget(key)
-			if after > 0 {
-				a.operations.queue.AddAfter(key, after)
-			}
-		})
-	}
+		turns.Settle(a.operations.queue, key, after, err)
+	})
 }
 
 // operate brings the oldest operation of a VM a step closer, and says when to

@@ -17,6 +17,7 @@ import (
 
 	"domus.dev/domus/pkg/api/diskstatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -159,36 +160,18 @@ func (k *Keeper) Run(ctx context.Context) {
 	running.Wait()
 }
 
-// giveTurns gives turns: each disk at most one at a time, and no disk waits for
-// another's copy.
+// giveTurns gives disks their turns: none waits for another's copy.
 func (k *Keeper) giveTurns(ctx context.Context) {
-	var turns sync.WaitGroup
-	defer turns.Wait()
-	for {
-		key, shutdown := k.queue.Get()
-		if shutdown {
-			return
-		}
-		turns.Go(func() {
-			defer k.queue.Done(key)
-			k.giveTurn(ctx, key)
-		})
-	}
+	turns.Give(k.queue, func(key types.NamespacedName) { k.giveTurn(ctx, key) })
 }
 
 func (k *Keeper) giveTurn(ctx context.Context, key types.NamespacedName) {
 	logger := klog.FromContext(ctx).WithValues(keyDisk, key)
 	after, err := k.Turn(klog.NewContext(ctx, logger), key)
-	switch {
-	case err != nil && ctx.Err() == nil:
+	if err != nil && ctx.Err() == nil {
 		logger.Info("A disk's turn failed and is repeated", keyError, err.Error())
-		k.queue.AddRateLimited(key)
-	case err == nil:
-		k.queue.Forget(key)
-		if after > 0 {
-			k.queue.AddAfter(key, after)
-		}
 	}
+	turns.Settle(k.queue, key, after, err)
 }
 
 func (k *Keeper) work(key types.NamespacedName) *work {
