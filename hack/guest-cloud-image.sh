@@ -27,10 +27,6 @@ if [ -s "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ]; then
 	echo "guest image: $out is up to date"
 	exit 0
 fi
-for tool in apt-get dpkg-deb cpio modprobe depmod sfdisk mformat mcopy syslinux qemu-img mke2fs; do
-	command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin:/sbin
-	command -v "$tool" >/dev/null || { echo "guest image: $tool is missing: run make deps" >&2; exit 1; }
-done
 
 mkdir -p "$(dirname "$out")"
 out=$(readlink -f "$(dirname "$out")")/$(basename "$out")
@@ -42,11 +38,8 @@ mkdir -p "$debs"
 kernel_version=
 # shellcheck disable=SC1090,SC1091 # it is checked by itself
 . "$common"
-
-kernel=$(kernel_package) || { refresh; kernel=$(kernel_package); } || {
-	echo "guest image: apt offers no kernel package; is a standard Debian or Ubuntu source configured?" >&2
-	exit 1
-}
+need_tools mke2fs
+find_kernel
 
 # depends PACKAGE... prints the packages and all that they depend on.
 depends() {
@@ -57,19 +50,7 @@ depends() {
 # partitions, which this guest has none of to grow.
 unneeded='^(perl|perl-.*|libperl.*|lib.*-perl|debconf.*|cdebconf|libdebian-installer4|libnewt.*|libslang2|libtextwrap1|locales|libc-l10n|dpkg|tar|install-info|init-system-helpers|usrmerge|usr-is-merged|lsb-.*|mailcap|media-types|mime-support|gdisk|fdisk|eject|sysvinit-utils|libelogind0|libdb5.3|libgdbm.*|ca-certificates|openssl|gcc-.*-base|isc-dhcp-client|readline-common|systemd.*|udev)$'
 mapfile -t needed < <(depends cloud-init bash dash coreutils util-linux mount passwd login hostname grep sed base-files iproute2 procps | grep -Ev "$unneeded")
-packages=("$kernel" busybox-static "${needed[@]}")
-if apt-cache show "linux-modules-${kernel#linux-image-}" >/dev/null 2>&1; then
-	packages+=("linux-modules-${kernel#linux-image-}")
-fi
-echo "guest image: fetching ${#packages[@]} packages: $kernel, cloud-init and what they need"
-fetch "${packages[@]}" || { refresh; kernel=$(kernel_package); packages[0]=$kernel; fetch "${packages[@]}"; }
-for package in "${packages[@]}"; do
-	case $package in
-	linux-*) unpack "$package" "$work/kernel" ;;
-	busybox-static) unpack "$package" "$work/busybox" ;;
-	*) unpack "$package" "$work/system" ;;
-	esac
-done
+gather "$work/system" "${needed[@]}"
 
 # --- the system --------------------------------------------------------------
 system=$work/system

@@ -4,7 +4,7 @@
 #   work   a folder to work in, with kernel/ in it
 #   root   the tree of the initramfs
 #   debs   where packages are downloaded to
-# and sets kernel_version in copy_modules.
+# and sets kernel in find_kernel and kernel_version in copy_modules.
 # shellcheck disable=SC2154
 
 # kernel_package prints the newest kernel image package that apt offers: the
@@ -37,6 +37,45 @@ unpack() {
 	local deb
 	deb=$(find "$debs" -name "$1_*.deb" | sort -V | tail -n 1)
 	dpkg-deb -x "$deb" "$2"
+}
+
+# need_tools TOOL... has PATH lead to the tools, or says which is missing.
+need_tools() {
+	local tool
+	for tool in apt-get dpkg-deb cpio modprobe depmod sfdisk mformat mcopy syslinux qemu-img "$@"; do
+		command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin:/sbin
+		command -v "$tool" >/dev/null || { echo "guest image: $tool is missing: run make deps" >&2; exit 1; }
+	done
+}
+
+# find_kernel finds the kernel package, once apt knows of any: afterwards it can be
+# asked for other packages too.
+find_kernel() {
+	kernel=$(kernel_package) || { refresh; kernel=$(kernel_package); } || {
+		echo "guest image: apt offers no kernel package; is a standard Debian or Ubuntu source configured?" >&2
+		exit 1
+	}
+}
+
+# gather INTO PACKAGE... downloads the kernel, busybox and the packages, and unpacks
+# them: the kernel into kernel/ and busybox into busybox/ of $work, the others INTO.
+gather() {
+	local into=$1 package packages
+	shift
+	packages=("$kernel" busybox-static "$@")
+	# Ubuntu keeps the modules in a package of their own.
+	if apt-cache show "linux-modules-${kernel#linux-image-}" >/dev/null 2>&1; then
+		packages+=("linux-modules-${kernel#linux-image-}")
+	fi
+	echo "guest image: fetching ${#packages[@]} packages, among them $kernel"
+	fetch "${packages[@]}" || { refresh; kernel=$(kernel_package); packages[0]=$kernel; fetch "${packages[@]}"; }
+	for package in "${packages[@]}"; do
+		case $package in
+		linux-*) unpack "$package" "$work/kernel" ;;
+		busybox-static) unpack "$package" "$work/busybox" ;;
+		*) unpack "$package" "$into" ;;
+		esac
+	done
 }
 
 # copy_modules NAME... copies kernel modules, those that they need before them,

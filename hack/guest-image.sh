@@ -38,11 +38,6 @@ if [ -s "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$sum" ]; then
 	exit 0
 fi
 
-for tool in apt-get dpkg-deb objdump cpio modprobe depmod sfdisk mformat mcopy syslinux qemu-img; do
-	command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin:/sbin
-	command -v "$tool" >/dev/null || { echo "guest image: $tool is missing: run make deps" >&2; exit 1; }
-done
-
 # Modules to load, in this order; what is built into the kernel is passed over.
 # A seed of cloud-init's is on a CD-ROM on virtio-scsi. The balloon gives memory
 # back; DHCP needs packet sockets; pvpanic tells the host of a panic.
@@ -58,12 +53,10 @@ mkdir -p "$debs"
 kernel_version=
 # shellcheck disable=SC1090,SC1091 # it is checked by itself
 . "$common"
+need_tools objdump
+find_kernel
 
-kernel=$(kernel_package) || { refresh; kernel=$(kernel_package); } || {
-	echo "guest image: apt offers no kernel package; is a standard Debian or Ubuntu source configured?" >&2
-	exit 1
-}
-packages=("$kernel" busybox-static)
+packages=()
 if [ -n "$agent" ]; then
 	# The agent and every library that it says it depends on.
 	mapfile -t libraries < <(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
@@ -71,20 +64,7 @@ if [ -n "$agent" ]; then
 		sed -n 's/^\(lib[a-z0-9.+-]*\)$/\1/p' | sort -u)
 	packages+=(qemu-guest-agent "${libraries[@]}")
 fi
-# Ubuntu keeps the modules in a package of their own.
-if apt-cache show "linux-modules-${kernel#linux-image-}" >/dev/null 2>&1; then
-	packages+=("linux-modules-${kernel#linux-image-}")
-fi
-echo "guest image: fetching ${packages[*]}"
-fetch "${packages[@]}" || { refresh; kernel=$(kernel_package); packages[0]=$kernel; fetch "${packages[@]}"; }
-
-for package in "${packages[@]}"; do
-	case $package in
-	linux-*) unpack "$package" "$work/kernel" ;;
-	busybox-static) unpack "$package" "$work/busybox" ;;
-	*) unpack "$package" "$work/agent" ;;
-	esac
-done
+gather "$work/agent" "${packages[@]}"
 
 # --- the initramfs -----------------------------------------------------------
 root=$work/root
