@@ -229,25 +229,7 @@ func (w *diskWorld) settleAll() {
 	}
 }
 
-func (w *diskWorld) check(t *rapid.T) {
-	last := ""
-	for began := time.Now(); ; {
-		w.settleAll()
-		wrong := w.wrong()
-		waited := time.Since(began)
-		switch {
-		case wrong == "" && waited > prompt:
-			w.rescued++
-			fmt.Printf("disks: after %s the last resort helped: %s\n", waited, last)
-			return
-		case wrong == "":
-			return
-		case waited > patience:
-			t.Fatal(wrong)
-		}
-		last = wrong
-	}
-}
+func (w *diskWorld) check(t *rapid.T) { w.rests(t, "disks", w.settleAll, w.wrong) }
 
 func (w *diskWorld) wrong() string {
 	w.store.mu.Lock()

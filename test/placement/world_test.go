@@ -231,24 +231,27 @@ func (w *world) report(t *rapid.T, name string, status *v1alpha1.HypervisorStatu
 // --- what must hold ---
 
 // check waits until the scheduler has nothing to do and holds every promise.
-func (w *world) check(t *rapid.T) {
-	// What looks wrong may only not have come to rest yet.
+func (w *world) check(t *rapid.T) { w.rests(t, "placement", w.settle, w.wrong) }
+
+// rests waits until nothing is wrong any more: what looks so may only not have come
+// to rest yet.
+func (w *world) rests(t *rapid.T, what string, settle func(), wrong func() string) {
 	last := ""
 	for began := time.Now(); ; {
-		w.settle()
-		wrong := w.wrong()
+		settle()
+		now := wrong()
 		waited := time.Since(began)
 		switch {
-		case wrong == "" && waited > prompt:
+		case now == "" && waited > prompt:
 			w.rescued++
-			fmt.Printf("placement: after %s the last resort helped: %s\n", waited, last)
+			fmt.Printf("%s: after %s the last resort helped: %s\n", what, waited, last)
 			return
-		case wrong == "":
+		case now == "":
 			return
 		case waited > patience:
-			t.Fatal(wrong)
+			t.Fatal(now)
 		}
-		last = wrong
+		last = now
 	}
 }
 
