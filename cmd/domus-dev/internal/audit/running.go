@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -28,43 +29,30 @@ func saysWaiting(raw []byte) bool {
 	if says(raw, v1alpha1.ReasonWaitingForDisks, "/status/host/reason") {
 		return true
 	}
-	var object struct {
-		Status struct {
-			Conditions []metav1.Condition `json:"conditions"`
-		} `json:"status"`
-	}
-	if json.Unmarshal(raw, &object) == nil {
-		return waits(object.Status.Conditions)
-	}
-	var operations []struct {
-		Op    string          `json:"op"`
-		Path  string          `json:"path"`
-		Value json.RawMessage `json:"value"`
-	}
-	if json.Unmarshal(raw, &operations) != nil {
-		return false
-	}
-	for _, o := range operations {
+	return puts(raw, "/status/conditions", func(value json.RawMessage) bool {
 		var conditions []metav1.Condition
-		if (o.Op == "add" || o.Op == "replace") && o.Path == "/status/conditions" && json.Unmarshal(o.Value, &conditions) == nil && waits(conditions) {
-			return true
-		}
-	}
-	return false
+		return json.Unmarshal(value, &conditions) == nil && meta.IsStatusConditionFalse(conditions, v1alpha1.ConditionScheduled)
+	})
 }
 
-func waits(conditions []metav1.Condition) bool {
-	return meta.IsStatusConditionFalse(conditions, v1alpha1.ConditionScheduled)
-}
-
-// says says whether a write puts the word at one of the JSON pointers: a merge
-// patch, an applied or whole object, or a JSON patch.
+// says says whether a write puts the word at one of the JSON pointers.
 func says(raw []byte, word string, pointers ...string) bool {
+	return slices.ContainsFunc(pointers, func(pointer string) bool {
+		return puts(raw, pointer, func(value json.RawMessage) bool {
+			var text string
+			return json.Unmarshal(value, &text) == nil && text == word
+		})
+	})
+}
+
+// puts says whether a write puts what is meant at a JSON pointer: a merge patch, an
+// applied or whole object, or a JSON patch.
+func puts(raw []byte, pointer string, meant func(json.RawMessage) bool) bool {
 	var object struct {
 		Status json.RawMessage `json:"status"`
 	}
 	if json.Unmarshal(raw, &object) == nil {
-		return saysAt("/status", object.Status, word, pointers)
+		return putsAt("/status", object.Status, pointer, meant)
 	}
 	var operations []struct {
 		Op    string          `json:"op"`
@@ -75,40 +63,25 @@ func says(raw []byte, word string, pointers ...string) bool {
 		return false
 	}
 	for _, o := range operations {
-		if (o.Op == "add" || o.Op == "replace") && saysAt(o.Path, o.Value, word, pointers) {
+		if (o.Op == "add" || o.Op == "replace") && putsAt(o.Path, o.Value, pointer, meant) {
 			return true
 		}
 	}
 	return false
 }
 
-// saysAt says whether value, put at a JSON pointer, has the word at one of the
-// pointers.
-func saysAt(path string, value json.RawMessage, word string, pointers []string) bool {
-	for _, pointer := range pointers {
-		rest, below := strings.CutPrefix(pointer, path)
-		if !below || rest != "" && !strings.HasPrefix(rest, "/") {
-			continue
-		}
-		if textAt(value, strings.Split(rest, "/")[1:]) == word {
-			return true
-		}
+// putsAt says whether value, put at path, has what is meant at a pointer.
+func putsAt(path string, value json.RawMessage, pointer string, meant func(json.RawMessage) bool) bool {
+	rest, below := strings.CutPrefix(pointer, path)
+	if !below || rest != "" && !strings.HasPrefix(rest, "/") {
+		return false
 	}
-	return false
-}
-
-// textAt follows keys into a document and returns the text there.
-func textAt(value json.RawMessage, keys []string) string {
-	for _, key := range keys {
+	for _, key := range strings.Split(rest, "/")[1:] {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(value, &object) != nil {
-			return ""
+			return false
 		}
 		value = object[key]
 	}
-	var text string
-	if json.Unmarshal(value, &text) != nil {
-		return ""
-	}
-	return text
+	return meant(value)
 }
