@@ -78,24 +78,12 @@ func (o *options) run(cmd *cobra.Command, names []string, streams genericiooptio
 	if err != nil {
 		return err
 	}
-	var texts []libvirtdoc.Written
 	for i := range read {
 		for _, note := range read[i].Notes {
 			_, _ = fmt.Fprintf(streams.ErrOut, "note: %s\n", note)
 		}
-		text, err := libvirtdoc.TextOf(&read[i], format, o.output.ToOptions())
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		texts = append(texts, text)
 	}
-	done, err := o.output.Write(streams.Out, format, texts)
-	errs = append(errs, err)
-	if err := errors.Join(errs...); err != nil && done > 0 {
-		return failure.Partly(err)
-	}
-	return errors.Join(errs...)
+	return o.output.Print(streams.Out, format, read, errs...)
 }
 
 // format is that of --output, or the other side of what was read.

@@ -15,7 +15,6 @@ import (
 	"domus.dev/domus/pkg/virtctl/cluster"
 	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/documents"
-	"domus.dev/domus/pkg/virtctl/failure"
 	"domus.dev/domus/pkg/virtctl/libvirtdoc"
 )
 
@@ -72,28 +71,16 @@ func (o *options) run(ctx context.Context, c client.Client, namespace string, st
 		_, err := fmt.Fprintf(streams.ErrOut, "No virtualmachines found in namespace %s.\n", namespace)
 		return err
 	}
-	errs := []error{err}
 	format := documents.XML
 	if o.output.Format != "" {
 		format = documents.Format(o.output.Format)
 	}
-	var texts []libvirtdoc.Written
+	read := make([]libvirtdoc.Read, len(vms))
 	for i := range vms {
 		vm := &vms[i]
 		// A client drops the kind of what it lists.
 		vm.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("VirtualMachine"))
-		read := libvirtdoc.Read{Document: documents.Document{Source: "virtualmachine/" + vm.Name, Alone: true}, Object: vm}
-		text, err := libvirtdoc.TextOf(&read, format, o.output.ToOptions())
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		texts = append(texts, text)
+		read[i] = libvirtdoc.Read{Document: documents.Document{Source: "virtualmachine/" + vm.Name, Alone: true}, Object: vm}
 	}
-	done, err := o.output.Write(streams.Out, format, texts)
-	errs = append(errs, err)
-	if err := errors.Join(errs...); err != nil && done > 0 {
-		return failure.Partly(err)
-	}
-	return errors.Join(errs...)
+	return o.output.Print(streams.Out, format, read, err)
 }

@@ -78,9 +78,30 @@ func TextOf(read *Read, format documents.Format, opts objects.ToOptions) (Writte
 	}, nil
 }
 
-// Write writes the texts and returns how many are written. One that cannot be does
+// Print writes what was read, and returns what went wrong: errs, which came before,
+// and what cannot be written, which does not keep the rest from it. It is a
+// failure.Partly where some are written all the same.
+func (o *Output) Print(out io.Writer, format documents.Format, read []Read, errs ...error) error {
+	var texts []Written
+	for i := range read {
+		text, err := TextOf(&read[i], format, o.ToOptions())
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		texts = append(texts, text)
+	}
+	done, err := o.write(out, format, texts)
+	err = errors.Join(append(errs, err)...)
+	if err != nil && done > 0 {
+		return failure.Partly(err)
+	}
+	return err
+}
+
+// write writes the texts and returns how many are written. One that cannot be does
 // not keep the others from it.
-func (o *Output) Write(out io.Writer, format documents.Format, texts []Written) (int, error) {
+func (o *Output) write(out io.Writer, format documents.Format, texts []Written) (int, error) {
 	if o.Directory == "" {
 		if len(texts) == 0 {
 			return 0, nil
