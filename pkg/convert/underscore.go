@@ -14,6 +14,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/convert/xmldoc"
+	"domus.dev/domus/pkg/convert/yamlnode"
 )
 
 // UnderscoreStyle is a document of 2019's style: libvirt's XML under one key of
@@ -72,10 +73,10 @@ func ReadUnderscoreStyle(object *yaml.Node) (*UnderscoreStyle, error) {
 		return nil, xmldoc.Errors{{Problem: "spec holds none of " + strings.Join(underscoreRoots, ", ")}}
 	}
 	out := &UnderscoreStyle{Root: name}
-	if n := member(member(object, "metadata"), "name"); n != nil {
+	if n := yamlnode.Member(yamlnode.Member(object, "metadata"), "name"); n != nil {
 		out.Name = n.Value
 	}
-	spec := member(object, "spec")
+	spec := yamlnode.Member(object, "spec")
 	for i := 0; i+1 < len(spec.Content); i += 2 {
 		if key := spec.Content[i].Value; key != name {
 			out.Ignored = append(out.Ignored, key)
@@ -95,22 +96,10 @@ func ReadUnderscoreStyle(object *yaml.Node) (*UnderscoreStyle, error) {
 	return out, nil
 }
 
-func member(n *yaml.Node, key string) *yaml.Node {
-	if n == nil || n.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
-	return nil
-}
-
 func underscoreBody(root *yaml.Node) (string, *yaml.Node) {
-	spec := member(root, "spec")
+	spec := yamlnode.Member(root, "spec")
 	for _, name := range underscoreRoots {
-		if body := member(spec, name); body != nil && body.Kind == yaml.MappingNode {
+		if body := yamlnode.Member(spec, name); body != nil && body.Kind == yaml.MappingNode {
 			return name, body
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	yaml "go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"domus.dev/domus/pkg/convert/yamlnode"
 )
 
 // maxObjectBytes bounds a document of YAML or JSON before it is looked at: a list
@@ -50,7 +52,7 @@ func (d Document) items(depth int) ([]Document, error) {
 		Kind  string
 		Items []json.RawMessage
 	}
-	items := member(d.Node, "items")
+	items := yamlnode.Member(d.Node, "items")
 	if json.Unmarshal(d.Text, &list) != nil || !strings.HasSuffix(list.Kind, "List") || items == nil ||
 		items.Kind != yaml.SequenceNode || len(items.Content) != len(list.Items) || depth > 2 {
 		return []Document{d}, nil
@@ -126,16 +128,4 @@ func shift(n *yaml.Node, lines int) {
 	for _, c := range n.Content {
 		shift(c, lines)
 	}
-}
-
-func member(n *yaml.Node, key string) *yaml.Node {
-	if n == nil || n.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
-	return nil
 }
