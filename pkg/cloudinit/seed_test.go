@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -17,9 +16,10 @@ import (
 	"github.com/diskfs/go-diskfs/backend/file"
 	"github.com/diskfs/go-diskfs/filesystem/iso9660"
 	"github.com/google/go-cmp/cmp"
-	kdomanski "github.com/kdomanski/iso9660"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
+
+	"domus.dev/domus/pkg/cloudinit/seedtest"
 )
 
 const (
@@ -56,39 +56,6 @@ func mustWrite(t interface {
 		t.Fatal("left of what was staged: ", left)
 	}
 	return medium
-}
-
-// plainNames are those that ISO 9660 itself has, for which the others are.
-var plainNames = map[string]string{"META_DAT": "meta-data", "USER_DAT": "user-data", "NETWORK_": "network-config", "WRITTEN_": lastName}
-
-// plainFiles reads a medium with another library's reader, which knows neither this
-// Rock Ridge nor Joliet.
-func plainFiles(t interface{ Fatal(...any) }, medium io.ReaderAt) (string, map[string]string) {
-	image, err := kdomanski.OpenImage(medium)
-	if err != nil {
-		t.Fatal(err)
-	}
-	label, err := image.Label()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := image.RootDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	children, err := root.GetChildren()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for _, f := range children {
-		data, err := io.ReadAll(f.Reader())
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[plainNames[f.Name()]] = string(data)
-	}
-	return strings.TrimRight(label, " \x00"), out
 }
 
 // files reads a medium by Rock Ridge.
@@ -149,7 +116,7 @@ func jolietFiles(t interface{ Fatal(...any) }, dir string, medium *os.File) map[
 
 // everyName reads a medium by each of the names that files have.
 func everyName(t interface{ Fatal(...any) }, dir string, medium *os.File) map[string]map[string]string {
-	_, plain := plainFiles(t, medium)
+	_, plain := seedtest.Files(t, medium)
 	return map[string]map[string]string{"ISO 9660": plain, "Rock Ridge": files(t, medium), "Joliet": jolietFiles(t, dir, medium)}
 }
 
@@ -175,7 +142,7 @@ func TestASeedHasTheFilesOfNoCloud(t *testing.T) {
 			t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "none")) // nothing is staged there
 			dir := t.TempDir()
 			medium := mustWrite(t, dir, test.content)
-			if label, _ := plainFiles(t, medium); label != "cidata" {
+			if label, _ := seedtest.Files(t, medium); label != "cidata" {
 				t.Errorf("label %q", label)
 			}
 			test.want[lastName] = lastText

@@ -2,7 +2,6 @@ package executor
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -14,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kdomanski/iso9660"
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/cloudinit"
+	"domus.dev/domus/pkg/cloudinit/seedtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -300,28 +299,8 @@ func mustRead(t *testing.T, store seedStore) map[string]string {
 		t.Fatal(err)
 	}
 	defer func() { _ = medium.Close() }()
-	image, err := iso9660.OpenImage(medium)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := image.RootDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	children, err := root.GetChildren()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for _, f := range children {
-		data, err := io.ReadAll(f.Reader())
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The reader does not know the longer names.
-		out[map[string]string{"META_DAT": "meta-data", "USER_DAT": "user-data", "NETWORK_": "network-config"}[f.Name()]] = string(data)
-	}
-	return out
+	_, files := seedtest.Files(t, medium)
+	return files
 }
 
 func TestSweepTakesNothingButSeedsOfNobody(t *testing.T) {
