@@ -29,6 +29,9 @@ const operateTimeout = 2 * time.Minute
 // is about to, and tries again when it fails.
 const turnsOwnWrite = 10 * time.Second
 
+// operationGlance is how long a VM's turn waits for an operation that goes first.
+const operationGlance = 200 * time.Millisecond
+
 // Operations are the VirtualMachineOperations given to the host, as a watch has
 // them. Objects are not to be changed.
 type Operations interface {
@@ -134,6 +137,19 @@ func (o *operations) forTurn(vm *v1alpha1.VirtualMachine) *v1alpha1.VirtualMachi
 		return nil
 	}
 	return p.operation
+}
+
+// goesFirst says whether the watch has an operation that is to start or end the
+// VM's guest, and that the VM's turn has not been given yet. One that an earlier
+// process had begun may be what the guest is off for: were the guest started for any
+// other reason, the operation would end and start it once more.
+func (o *operations) goesFirst(ctx context.Context, vm *v1alpha1.VirtualMachine) bool {
+	if o.watched == nil || restartBarred(vm) != "" || o.forTurn(vm) != nil {
+		return false
+	}
+	return slices.ContainsFunc(o.watched.Of(ctx, client.ObjectKeyFromObject(vm)), func(op *v1alpha1.VirtualMachineOperation) bool {
+		return traits[op.Spec.Type].inTurn && op.DeletionTimestamp == nil && !op.Status.Finished() && isFor(op, vm)
+	})
 }
 
 // stir looks again at an operation that the VM's turn is to do: the VM has

@@ -288,6 +288,29 @@ func TestARestartShutsDownAndStartsWithTheSpecAsItIs(t *testing.T) {
 	}
 }
 
+func TestAGuestThatIsRestartedIsStartedOnceAlthoughTheAgentDies(t *testing.T) {
+	s := works(t, bound())
+	s.ask(asked(v1alpha1.OperationRestart))
+	s.operate()
+	s.host.deaf = true
+	s.mustTurn() // asks it to shut down
+	_ = s.host.set(testUID, libvirt.StateShutOff, "shut down")
+	s.restart()
+	s.host.done = nil
+	// The VM has its turn before the new process has looked at the operation.
+	s.mustTurn()
+	if len(s.host.done) > 0 {
+		t.Fatalf("on the host: %v", s.host.done)
+	}
+	s.operate()
+	s.mustTurn()
+	s.mustTurn()
+	s.operate()
+	if s.did("start") != 1 || s.did("shutdown") != 0 || s.did("destroy") != 0 || s.operation("op").Status.Phase != v1alpha1.OperationSucceeded {
+		t.Errorf("on the host: %v; %+v", s.host.done, s.operation("op").Status)
+	}
+}
+
 func TestARestartStartsAGuestThatWaitsToBeTriedAgain(t *testing.T) {
 	s := works(t, bound())
 	for range 3 { // its back-off grows

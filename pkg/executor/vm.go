@@ -97,6 +97,10 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 		if err != nil {
 			return 0, err
 		}
+		if vm != nil && (in.Domain == nil || !in.Domain.State.Active()) && a.operations.goesFirst(ctx, vm) {
+			a.EnqueueOperations(key)
+			return operationGlance, nil
+		}
 		decision := Plan(in)
 		if decision.NeedsLive() && !live {
 			vm = nil
