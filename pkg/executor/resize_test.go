@@ -21,9 +21,9 @@ func mayGrow(vm *v1alpha1.VirtualMachine) {
 }
 
 // grows is a stage on which that VM runs.
-func grows(t *testing.T, change ...func(*v1alpha1.VirtualMachine)) *stage {
+func grows(t *testing.T) *stage {
 	t.Helper()
-	s := newStage(t, scheduled(append([]func(*v1alpha1.VirtualMachine){mayGrow}, change...)...))
+	s := newStage(t, scheduled(mayGrow))
 	s.privileged()
 	s.mustTurn()
 	if got := s.said(); got.State != v1alpha1.HostRunning || got.CPU != 1 || got.Memory != 1<<30 {

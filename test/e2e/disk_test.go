@@ -110,9 +110,10 @@ func diskVolumes(t *testing.T, pool string) []string {
 	return out
 }
 
-func resizeDisk(t *testing.T, name, size string) error {
+// resizeDisk edits the disk data, as a user does.
+func resizeDisk(t *testing.T, size string) error {
 	t.Helper()
-	d := &v1alpha1.VirtualDisk{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	d := &v1alpha1.VirtualDisk{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "data"}}
 	return env.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"size":"`+size+`"}}`)))
 }
 
@@ -172,8 +173,8 @@ func TestDisk(t *testing.T) {
 		}},
 		{"it grows under the guest, and never shrinks", func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(resizeDisk(t, "data", "32Mi")).To(MatchError(ContainSubstring("spec.size must not become less than the 67108864 bytes that the disk has")))
-			g.Expect(resizeDisk(t, "data", "128Mi")).To(Succeed())
+			g.Expect(resizeDisk(t, "32Mi")).To(MatchError(ContainSubstring("spec.size must not become less than the 67108864 bytes that the disk has")))
+			g.Expect(resizeDisk(t, "128Mi")).To(Succeed())
 			g.Eventually(getDisk(t, "data")).WithTimeout(settleTime).Should(HaveField("Status.Capacity", int64(128<<20)))
 			vm, err := get(t, name)()
 			g.Expect(err).NotTo(HaveOccurred())
@@ -182,12 +183,12 @@ func TestDisk(t *testing.T) {
 		}},
 		{"more than the pool has is refused, and nothing lost", func(t *testing.T) {
 			g := NewWithT(t)
-			g.Expect(resizeDisk(t, "data", "100Ti")).To(Succeed())
+			g.Expect(resizeDisk(t, "100Ti")).To(Succeed())
 			g.Eventually(getDisk(t, "data")).WithTimeout(settleTime).Should(WithTransform(says("Sized"), ContainSubstring("False PoolFull: it cannot grow from 128Mi to 100Ti")))
 			d, err := getDisk(t, "data")()
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(says("Ready")(d)).To(HavePrefix("True"))
-			g.Expect(resizeDisk(t, "data", "128Mi")).To(Succeed(), "what was asked for can be taken back")
+			g.Expect(resizeDisk(t, "128Mi")).To(Succeed(), "what was asked for can be taken back")
 			g.Eventually(getDisk(t, "data")).WithTimeout(settleTime).Should(WithTransform(says("Sized"), HavePrefix("True")))
 		}},
 		{"a restart keeps what is on it", func(t *testing.T) {

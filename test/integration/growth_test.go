@@ -20,10 +20,10 @@ import (
 	"domus.dev/domus/pkg/capacity"
 )
 
-// mayGrow has a VM's guest grow up to so many vCPUs and GiB while it runs.
-func mayGrow(cpu int32, gb int64) func(*v1alpha1.VirtualMachine) {
+// mayGrow has a VM's guest grow up to so many vCPUs and 4 GiB while it runs.
+func mayGrow(cpu int32) func(*v1alpha1.VirtualMachine) {
 	return func(vm *v1alpha1.VirtualMachine) {
-		vm.Spec.Resources.MaxCPU, vm.Spec.Resources.MaxMemory = cpu, resource.NewQuantity(gb*gib, resource.BinarySI)
+		vm.Spec.Resources.MaxCPU, vm.Spec.Resources.MaxMemory = cpu, resource.NewQuantity(4*gib, resource.BinarySI)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestAGuestGrowsWhereItIs(t *testing.T) {
 	on := hosts(t, ns, 2, mid)[0]
 	// What keeps others from the host is no matter for one that is there: it is
 	// cordoned, and no other VM may be beside one like it.
-	before := runsOn(t, newVM(ns, "vm", 2, 1, mayGrow(6, 4), func(vm *v1alpha1.VirtualMachine) {
+	before := runsOn(t, newVM(ns, "vm", 2, 1, mayGrow(6), func(vm *v1alpha1.VirtualMachine) {
 		vm.Labels = map[string]string{"app": "one"}
 		vm.Spec.NodeSelector["kubernetes.io/hostname"] = on
 		// Not even with one that has no label at all.
@@ -138,7 +138,7 @@ func TestGrowthWaitsForRoom(t *testing.T) {
 	ns := ample(t)
 	on := hosts(t, ns, 1, mid)[0]
 	hosts(t, ns+"-elsewhere", 2, mid) // of which it is not to be told
-	runsOn(t, newVM(ns, "vm", 2, 1, mayGrow(6, 4)))
+	runsOn(t, newVM(ns, "vm", 2, 1, mayGrow(6)))
 	create(t, newVM(ns, "beside", 5, 1))
 	waitVM(t, ns, "beside", boundTo(on))
 	size(t, ns, "vm", 6, 2)
@@ -168,7 +168,7 @@ func TestGrowthWaitsForRoom(t *testing.T) {
 	waitVM(t, ns, "vm", pends("", ""))
 
 	// One that is stopped waits for nothing; one that is deleted leaves nothing.
-	runsOn(t, newVM(ns, "other", 1, 1, mayGrow(8, 4)))
+	runsOn(t, newVM(ns, "other", 1, 1, mayGrow(8)))
 	size(t, ns, "other", 8, 1)
 	waitVM(t, ns, "other", pends(v1alpha1.ReasonGrowthWaits, "need 7 vCPUs"))
 	hostSays(t, ns, "other", v1alpha1.HostStopped, "", "")
@@ -187,7 +187,7 @@ func TestAHostThatRefusesGrowthHasItTakenBack(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := ample(t)
 	on := hosts(t, ns, 1, mid)[0]
-	runsOn(t, newVM(ns, "vm", 2, 1, mayGrow(6, 4)))
+	runsOn(t, newVM(ns, "vm", 2, 1, mayGrow(6)))
 	size(t, ns, "vm", 6, 3)
 	waitVM(t, ns, "vm", granted(6, 3))
 	hostReports(t, ns, "vm", func(h *v1alpha1.HostStatus) {
@@ -217,7 +217,7 @@ func TestGrowthAndNewVMsShareWhatIsLeft(t *testing.T) {
 	on := hosts(t, ns, 1, room)[0]
 	const guests, step = 8, 4
 	for i := range guests {
-		runsOn(t, newVM(ns, fmt.Sprintf("grows-%d", i), 2, 1, mayGrow(2+step*4, 4)))
+		runsOn(t, newVM(ns, fmt.Sprintf("grows-%d", i), 2, 1, mayGrow(2+step*4)))
 	}
 	// They ask for 8 x 16 more, the new ones for 12 x 4, and 48 are left.
 	var all sync.WaitGroup
@@ -287,7 +287,7 @@ func hostReports(t *testing.T, ns, name string, change func(*v1alpha1.HostStatus
 func TestAPlacementChangesOnlyInWhatItGrants(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := ample(t)
-	create(t, newVM(ns, "vm", 2, 1, mayGrow(6, 4), func(vm *v1alpha1.VirtualMachine) { vm.Spec.SchedulerName = "none" }))
+	create(t, newVM(ns, "vm", 2, 1, mayGrow(6), func(vm *v1alpha1.VirtualMachine) { vm.Spec.SchedulerName = "none" }))
 	write := func(change func(*v1alpha1.VirtualMachineStatus)) error {
 		_, err := vmstatus.New(suite.client).Patch(t.Context(), readVM(t, ns, "vm"), change)
 		return err
@@ -343,7 +343,7 @@ func TestASimulatedGuestGrows(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
 	ns := ample(t)
 	startHost(t, ns)
-	create(t, newVM(ns, "vm", 2, 1, mayGrow(6, 4)))
+	create(t, newVM(ns, "vm", 2, 1, mayGrow(6)))
 	has := func(cpu int32, gb int64) func(*v1alpha1.VirtualMachine) string {
 		return func(vm *v1alpha1.VirtualMachine) string {
 			if h := vm.Status.Host; h == nil || h.State != v1alpha1.HostRunning || h.CPU != cpu || h.Memory != gb*gib {

@@ -221,11 +221,11 @@ func (w *diskWorld) settleAll() {
 	}
 	for last := -1; ; {
 		w.settle()
-		if now := version(); now == last {
+		now := version()
+		if now == last {
 			return
-		} else {
-			last = now
 		}
+		last = now
 	}
 }
 

@@ -98,8 +98,8 @@ type SecretEntry struct {
 	Key string `json:"key"`
 }
 
-// ReasonSeedUnavailable, in status.host: what cloud-init is told cannot be made or
-// written, as when a Secret is missing; tried again.
+// ReasonSeedUnavailable is of status.host: what cloud-init is told cannot be made
+// or written, as when a Secret is missing; tried again.
 const ReasonSeedUnavailable = "SeedUnavailable"
 
 // Bounds of what a seed is made of, in bytes.

@@ -121,7 +121,7 @@ func (c *Controller) ofNode(ctx context.Context, node client.Object) []reconcile
 
 // Reconcile implements reconcile.Reconciler.
 func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	vm, a, after, err := c.look(ctx, req.NamespacedName)
+	vm, _, after, err := c.look(ctx, req.NamespacedName)
 	if vm == nil || after > 0 || err != nil {
 		return reconcile.Result{RequeueAfter: after}, err
 	}
@@ -129,7 +129,8 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, fmt.Errorf("waiting to write: %w", err)
 	}
 	// That may have taken a while.
-	if vm, a, after, err = c.look(ctx, req.NamespacedName); vm == nil || after > 0 || err != nil {
+	vm, a, after, err := c.look(ctx, req.NamespacedName)
+	if vm == nil || after > 0 || err != nil {
 		return reconcile.Result{RequeueAfter: after}, err
 	}
 	now, host := c.clock.Now(), placedOn(vm)
