@@ -31,10 +31,10 @@ func machine(cpu int32, memory string, change ...func(*v1alpha1.VirtualMachine))
 	return vm
 }
 
-// granted is 4 vCPUs and so many GiB.
-func granted(memory int64) func(*v1alpha1.VirtualMachine) {
+// granted is 4 vCPUs and 3 GiB.
+func granted() func(*v1alpha1.VirtualMachine) {
 	return func(vm *v1alpha1.VirtualMachine) {
-		vm.Status.Placement.Granted.CPU, vm.Status.Placement.Granted.Memory = 4, memory<<30
+		vm.Status.Placement.Granted.CPU, vm.Status.Placement.Granted.Memory = 4, 3<<30
 	}
 }
 
@@ -74,11 +74,11 @@ func TestNext(t *testing.T) {
 		again  time.Duration
 	}{
 		"nothing":                             {machine(2, "2Gi"), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
-		"what was refused is taken back":      {machine(4, "3Gi", granted(3), refused(4, 2, 2)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, taken, RefusedFor},
-		"but for what the guest has":          {machine(4, "3Gi", granted(3), refused(4, 3, 3)), v1alpha1.GuestSize{CPU: 3, Memory: 3 << 30}, taken, RefusedFor},
-		"a refusal of something else":         {machine(4, "3Gi", granted(3), refused(3, 2, 2)), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
-		"a refusal of another epoch":          {machine(4, "3Gi", granted(3), refused(4, 2, 2), func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.Epoch = 2 }), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
-		"a refusal that holds all":            {machine(4, "3Gi", granted(3), refused(4, 4, 3)), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
+		"what was refused is taken back":      {machine(4, "3Gi", granted(), refused(4, 2, 2)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, taken, RefusedFor},
+		"but for what the guest has":          {machine(4, "3Gi", granted(), refused(4, 3, 3)), v1alpha1.GuestSize{CPU: 3, Memory: 3 << 30}, taken, RefusedFor},
+		"a refusal of something else":         {machine(4, "3Gi", granted(), refused(3, 2, 2)), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
+		"a refusal of another epoch":          {machine(4, "3Gi", granted(), refused(4, 2, 2), func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.Epoch = 2 }), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
+		"a refusal that holds all":            {machine(4, "3Gi", granted(), refused(4, 4, 3)), v1alpha1.GuestSize{CPU: 4, Memory: 3 << 30}, "", 0},
 		"refused a minute ago":                {machine(4, "2Gi", pends(taken, 5, time.Minute)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, taken, 4 * time.Minute},
 		"refused long ago":                    {machine(4, "2Gi", pends(taken, 5, RefusedFor)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
 		"refused, and something else asked":   {machine(3, "2Gi", pends(taken, 4, time.Minute)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, taken, 0},
