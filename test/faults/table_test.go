@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"domus.dev/domus/test/internal/live"
 )
 
 // row says what is to become of a VM in a state when a fault strikes.
@@ -280,6 +282,11 @@ func begin(all [][]*trial, part, of int) int {
 
 // try lets the fault strike, and holds what becomes of each VM.
 func try(t *testing.T, f *fault, rows []*trial) {
+	// vm-scheduler ends by itself when it could not renew its Lease in time, such as
+	// some time after the API server was away: whoever keeps it starts it again.
+	if live.CommandLine(pid(t, scheduler)) == "" {
+		up(t)
+	}
 	makeRoom(t, rows)
 	if f.ready != nil {
 		f.ready(t)

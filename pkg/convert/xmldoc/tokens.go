@@ -9,7 +9,8 @@ import (
 // Tokens reads the document as tokens with prefixes and declarations, as
 // xml.Decoder.RawToken gives them, for xml.NewTokenDecoder: the text need not
 // be taken apart a second time. Text of an element comes before what else it
-// holds, and elements that the rules call verbatim are empty.
+// holds, without what only sets its elements apart, and elements that the rules
+// call verbatim are empty.
 func (d *Document) Tokens(rules Rules) xml.TokenReader { return &tokens{rules: rules, next: d.Root} }
 
 type tokens struct {
@@ -26,7 +27,8 @@ type tokens struct {
 func (t *tokens) Token() (xml.Token, error) {
 	if t.text {
 		t.text = false
-		if t.end.Text != "" {
+		// White space between elements is formatting, not a text of theirs.
+		if t.end.Text != "" && (len(t.end.Children) == 0 || !blank(t.end.Text)) {
 			return xml.CharData(t.end.Text), nil
 		}
 	}
