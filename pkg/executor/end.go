@@ -39,6 +39,13 @@ func endingOf(in Situation, host *v1alpha1.HostStatus) (ending, bool) {
 		// It may have run and ended before that was reported.
 		return evidence(in.Domain, why), hasRun(why)
 	}
+	if host.Reason == v1alpha1.ReasonStarting {
+		if hasRun(why) {
+			return evidence(in.Domain, why), true
+		}
+		unsure := why != libvirt.ReasonFailed && !startsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestFailed)
+		return ending{v1alpha1.ReasonGuestFailed, "the guest was about to be started, and it is not known whether it ran"}, unsure
+	}
 	switch host.State {
 	case v1alpha1.HostRunning, v1alpha1.HostPaused:
 		return evidence(in.Domain, why), true
@@ -51,15 +58,6 @@ func endingOf(in Situation, host *v1alpha1.HostStatus) (ending, bool) {
 		return evidence(in.Domain, why), host.Reason == v1alpha1.ReasonGuestEnded
 	case v1alpha1.HostEnded:
 		return ending{host.Reason, ""}, host.Reason != v1alpha1.ReasonRanOnce
-	case v1alpha1.HostStopped:
-		if host.Reason != v1alpha1.ReasonStarting {
-			return ending{}, false
-		}
-		if hasRun(why) {
-			return evidence(in.Domain, why), true
-		}
-		unsure := why != libvirt.ReasonFailed && !startsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestFailed)
-		return ending{v1alpha1.ReasonGuestFailed, "the guest was about to be started, and it is not known whether it ran"}, unsure
 	}
 	return ending{}, false
 }

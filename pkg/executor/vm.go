@@ -306,6 +306,9 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 	}
 	switch r.State {
 	case v1alpha1.HostRunning, v1alpha1.HostPaused:
+		if r.Reason == v1alpha1.ReasonStarting {
+			break // whether it will run is not known
+		}
 		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
 	case v1alpha1.HostStopped, v1alpha1.HostSuspended, v1alpha1.HostEnded, v1alpha1.HostGone, v1alpha1.HostRejected:

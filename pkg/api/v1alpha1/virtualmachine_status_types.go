@@ -164,7 +164,7 @@ const (
 	ReasonRanOnce = "RanOnce"
 	// ReasonStarting: the guest is about to be started. It is said beforehand
 	// where runPolicy is not Always, so that the start is known whatever happens
-	// then, and with state Stopped.
+	// then, and with state Stopped; with state Paused while libvirt is at it.
 	ReasonStarting = "Starting"
 	// ReasonWaitingForDisks: the guest is started when its VirtualDisks are ready;
 	// said with state Stopped.

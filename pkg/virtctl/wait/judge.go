@@ -51,7 +51,7 @@ func (g Goal) met(vm *v1alpha1.VirtualMachine) bool {
 		// count; without a guest the host reports each generation it has read.
 		return (state == v1alpha1.HostStopped || state == v1alpha1.HostEnded) && vm.Status.ObservedGeneration >= vm.Generation
 	case Paused:
-		return state == v1alpha1.HostPaused && reason != v1alpha1.ReasonDiskFull
+		return state == v1alpha1.HostPaused && reason != v1alpha1.ReasonDiskFull && reason != v1alpha1.ReasonStarting
 	case Suspended:
 		return state == v1alpha1.HostSuspended
 	case condition:
