@@ -42,7 +42,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 				host.StartedAt = startedAt(before, in)
 			}
 			size := sizeNow(in, before)
-			host.CPU, host.Memory = size.CPU, size.Memory
+			host.CPU, host.Memory, host.MemoryTarget = size.CPU, size.Memory, missed(in, before)
 			host.Refused = standing(in)
 		}
 	}
