@@ -160,6 +160,9 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		// Nothing starts it but this turn, which has not begun to.
 		a.registry.end(in.Domain.UUID)
 	}
+	if d := in.Domain; d != nil && d.State == libvirt.StateShutOff && d.Reason == libvirt.ReasonCrashed {
+		in.LastWords = a.lastWords(ctx, d.Name, time.Time{})
+	}
 	in.Guest = a.observeGuest(vm, in.Domain, in.Now)
 	in.SeedDiffers = a.seedDiffers(ctx, w, vm, in.Domain, in.Now)
 	return in, nil
