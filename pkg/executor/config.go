@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/qemulog"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -60,6 +61,10 @@ type HostConfiguration struct {
 	// seedDir is where what guests' cloud-init is told is kept, in a folder of the
 	// host's own, for QEMU's user to read; default /var/lib/vm-executor/seeds.
 	SeedDir string `json:"seedDir,omitempty"`
+	// qemuLogDir is where libvirt keeps a log of each guest's QEMU, which says why one
+	// died; default /var/log/libvirt/qemu for libvirtURI qemu:///system, and not read
+	// when empty.
+	QEMULogDir string `json:"qemuLogDir,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`
@@ -110,6 +115,9 @@ func (c *Configuration) Default() {
 		}
 		if h.SeedDir == "" && h.Simulated == nil {
 			h.SeedDir = DefaultSeedDir
+		}
+		if h.QEMULogDir == "" && h.LibvirtURI == DefaultLibvirtURI {
+			h.QEMULogDir = qemulog.DefaultDir
 		}
 		if h.DomainType == "" {
 			h.DomainType = libvirt.DomainTypeAuto

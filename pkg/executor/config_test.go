@@ -52,7 +52,7 @@ healthBindAddress: 127.0.0.1:9411
 			{
 				NodeName: "host-a", Kubeconfig: "a.kubeconfig", LibvirtURI: "qemu:///system", RegisterNode: true,
 				Labels: map[string]string{"topology.kubernetes.io/zone": "zone-a"}, Reserve: ReserveConfiguration{CPU: q("500m"), Memory: q("2Gi")},
-				CPUOvercommit: q("4"), DomainType: "auto", ConsoleLogDir: "consoles", SeedDir: DefaultSeedDir, Mode: ModeDedicated,
+				CPUOvercommit: q("4"), DomainType: "auto", ConsoleLogDir: "consoles", SeedDir: DefaultSeedDir, QEMULogDir: "/var/log/libvirt/qemu", Mode: ModeDedicated,
 			},
 			{
 				NodeName: "host-b", CPUOvercommit: q("1"), DomainType: "auto", Mode: ModeDedicated,

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/cpuset"
 	"sigs.k8s.io/yaml"
+
+	"domus.dev/domus/pkg/executor/qemulog"
 )
 
 // blocks are the fenced blocks of YAML in a page.
@@ -45,14 +47,14 @@ func TestTheExampleOfTheHostModesPage(t *testing.T) {
 	gpu := DeviceConfiguration{Name: "gpu", Vendor: "10de", Product: "20b0"}
 	want := &Configuration{Hosts: []HostConfiguration{
 		{
-			NodeName: "host-1", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: DefaultSeedDir, CPUOvercommit: q("2"), Mode: ModePartitioned,
+			NodeName: "host-1", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: DefaultSeedDir, QEMULogDir: qemulog.DefaultDir, CPUOvercommit: q("2"), Mode: ModePartitioned,
 			Share: []ShareConfiguration{
 				{Cell: 0, CPUs: "4-15", Memory: q("24Gi"), Hugepages1Gi: 16}, {Cell: 1, CPUs: "20-31", Memory: q("24Gi"), Hugepages1Gi: 16},
 			},
 			Devices: []DeviceConfiguration{gpu, {Name: "25g-vf", Addresses: []string{"0000:3b:02.0", "0000:3b:02.1"}}},
 		},
 		{
-			NodeName: "host-2", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: DefaultSeedDir, CPUOvercommit: q("1"), Mode: ModeDedicated, RegisterNode: true,
+			NodeName: "host-2", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: DefaultSeedDir, QEMULogDir: qemulog.DefaultDir, CPUOvercommit: q("1"), Mode: ModeDedicated, RegisterNode: true,
 			Reserve: ReserveConfiguration{CPU: q("2"), Memory: q("4Gi")}, Devices: []DeviceConfiguration{gpu},
 		},
 	}}

@@ -32,34 +32,32 @@ func endingOf(in Situation, host *v1alpha1.HostStatus) (ending, bool) {
 	case m.Starting:
 		return ending{}, false // libvirt has not said yet whether it started
 	case m.Expected, m.Failures > 0 && m.Failure.Reason == v1alpha1.ReasonGuestEnded:
-		return evidence(in.Domain, why), true
+		return evidence(in, why), true
 	case m.Failures > 0:
 		return ending{}, false
 	case host == nil:
 		// It may have run and ended before that was reported.
-		return evidence(in.Domain, why), hasRun(why)
+		return evidence(in, why), hasRun(why)
 	}
-	switch host.State {
-	case v1alpha1.HostRunning, v1alpha1.HostPaused:
-		return evidence(in.Domain, why), true
-	case v1alpha1.HostSuspended:
-		if hasRun(why) && why != libvirt.ReasonSaved {
-			return evidence(in.Domain, why), true // it was restored and ended
-		}
-		return ending{v1alpha1.ReasonGuestFailed, "the guest's saved memory is gone from the host"}, true
-	case v1alpha1.HostFailed:
-		return evidence(in.Domain, why), host.Reason == v1alpha1.ReasonGuestEnded
-	case v1alpha1.HostEnded:
-		return ending{host.Reason, ""}, host.Reason != v1alpha1.ReasonRanOnce
-	case v1alpha1.HostStopped:
-		if host.Reason != v1alpha1.ReasonStarting {
-			return ending{}, false
-		}
+	if host.Reason == v1alpha1.ReasonStarting {
 		if hasRun(why) {
-			return evidence(in.Domain, why), true
+			return evidence(in, why), true
 		}
 		unsure := why != libvirt.ReasonFailed && !startsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestFailed)
 		return ending{v1alpha1.ReasonGuestFailed, "the guest was about to be started, and it is not known whether it ran"}, unsure
+	}
+	switch host.State {
+	case v1alpha1.HostRunning, v1alpha1.HostPaused:
+		return evidence(in, why), true
+	case v1alpha1.HostSuspended:
+		if hasRun(why) && why != libvirt.ReasonSaved {
+			return evidence(in, why), true // it was restored and ended
+		}
+		return ending{v1alpha1.ReasonGuestFailed, "the guest's saved memory is gone from the host"}, true
+	case v1alpha1.HostFailed:
+		return evidence(in, why), host.Reason == v1alpha1.ReasonGuestEnded
+	case v1alpha1.HostEnded:
+		return ending{host.Reason, ""}, host.Reason != v1alpha1.ReasonRanOnce
 	}
 	return ending{}, false
 }
@@ -70,8 +68,9 @@ func hasRun(why string) bool {
 	return why != "" && why != libvirt.ReasonNotStarted && why != libvirt.ReasonFailed
 }
 
-// evidence reads libvirt's reason.
-func evidence(d *Observed, why string) ending {
+// evidence reads libvirt's reason, and what QEMU said when it died.
+func evidence(in Situation, why string) ending {
+	d := in.Domain
 	failed := func(words string) ending { return ending{v1alpha1.ReasonGuestFailed, words} }
 	switch {
 	case d == nil:
@@ -79,13 +78,22 @@ func evidence(d *Observed, why string) ending {
 	case why == libvirt.ReasonShutDown:
 		return ending{v1alpha1.ReasonGuestShutDown, "the guest shut itself down"}
 	case why == libvirt.ReasonCrashed:
-		return failed("the guest crashed, or its QEMU was killed")
+		return failed("the guest crashed, or its QEMU was killed" + lastWords(in.LastWords))
 	case why == libvirt.ReasonDestroyed:
 		return failed("the guest was switched off on the host")
 	case why == libvirt.ReasonNotStarted:
 		return failed("the guest is gone, as after a loss of the host's power")
 	}
 	return failed(fmt.Sprintf("the guest ended (%s)", why))
+}
+
+// lastWords are for the end of a sentence about a QEMU that died; "" where it said
+// nothing.
+func lastWords(said string) string {
+	if said == "" {
+		return ""
+	}
+	return " (it said last: " + said + ")"
 }
 
 // startsAgain says whether a guest that ended by itself for the reason is started

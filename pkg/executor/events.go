@@ -55,6 +55,10 @@ type teller struct {
 	node     string
 }
 
+// note is what the host says, no longer than an event takes: the API refuses a longer
+// one whole.
+func (t teller) note(message string) string { return shortened(t.node+": "+message, maxNote) }
+
 func (t teller) started(vm *v1alpha1.VirtualMachine) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStarted, "Start", "Started the guest on %s", t.node)
 }
@@ -92,7 +96,7 @@ func (t teller) discarded(vm *v1alpha1.VirtualMachine) {
 }
 
 func (t teller) failed(vm *v1alpha1.VirtualMachine, f Failure) {
-	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Start", "%s: %s", t.node, f.Message)
+	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Start", "%s", t.note(f.Message))
 }
 
 // vcpus says a number of vCPUs.
@@ -110,7 +114,7 @@ func (t teller) resized(vm *v1alpha1.VirtualMachine, to v1alpha1.GuestSize) {
 
 // resizeFailed is told when it could not be.
 func (t teller) resizeFailed(vm *v1alpha1.VirtualMachine, f Failure) {
-	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Resize", "%s: %s", t.node, f.Message)
+	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Resize", "%s", t.note(f.Message))
 }
 
 // reported is told when the host's state of a VM, or its reason, has changed.
@@ -120,9 +124,9 @@ func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 		switch {
 		case r.Reason == v1alpha1.ReasonStarting:
 		case r.Reason == v1alpha1.ReasonWaitingForDisks:
-			t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, r.Reason, "Start", "%s: %s", t.node, shortened(r.Message, maxNote))
+			t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, r.Reason, "Start", "%s", t.note(r.Message))
 		case r.Message != "":
-			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "%s: %s", t.node, r.Message)
+			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "%s", t.note(r.Message))
 		default:
 			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "The guest is switched off on %s", t.node)
 		}
@@ -131,14 +135,14 @@ func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 		case "":
 			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventPaused, "Pause", "The guest stands still on %s", t.node)
 		case v1alpha1.ReasonDiskFull:
-			t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, r.Reason, "Pause", "%s: %s", t.node, r.Message)
+			t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, r.Reason, "Pause", "%s", t.note(r.Message))
 		}
 	case v1alpha1.HostSuspended:
 		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventSuspended, "Suspend", "The guest's memory is saved on %s", t.node)
 	case v1alpha1.HostEnded:
-		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, r.Reason, "End", "%s: %s", t.node, r.Message)
+		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, r.Reason, "End", "%s", t.note(r.Message))
 	case v1alpha1.HostRejected:
-		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventRejected, "Accept", "%s: %s", r.Reason, r.Message)
+		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventRejected, "Accept", "%s", shortened(r.Reason+": "+r.Message, maxNote))
 	}
 }
 

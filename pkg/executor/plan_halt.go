@@ -40,8 +40,11 @@ func pause(in Situation, host *v1alpha1.HostStatus) Decision {
 	case libvirt.StateRunning:
 		return attempt(in, StepSuspend, &Report{State: v1alpha1.HostRunning})
 	case libvirt.StatePaused:
-		if d.Reason == libvirt.ReasonCrashed {
+		switch d.Reason {
+		case libvirt.ReasonCrashed:
 			return Decision{Report: crashed()}
+		case libvirt.ReasonStarting:
+			return Decision{Report: paused(d), RequeueAfter: settle} // paused once it runs
 		}
 		return Decision{Report: paused(d)}
 	case libvirt.StateCrashed:
@@ -106,6 +109,7 @@ func paused(d *Observed) *Report {
 		r.Reason = v1alpha1.ReasonDiskFull
 		r.Message = "a disk of the guest could not be written, for want of space as a rule: make room where it lies; a guest that shall run is let go on by itself then"
 	case libvirt.ReasonStarting:
+		r.Reason = v1alpha1.ReasonStarting
 		r.Message = fmt.Sprintf("libvirt is starting the guest; where that lasts, libvirtd was killed while it was about to, and does nothing more with it: "+
 			"on the host, stop libvirtd, remove /run/libvirt/qemu/%s.xml, and start libvirtd, which no guest notices", d.Name)
 	case libvirt.ReasonPausedByUser:

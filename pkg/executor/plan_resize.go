@@ -5,6 +5,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/libvirt"
 )
 
 const (
@@ -14,6 +15,9 @@ const (
 	// balloonRest is after which time a balloon that has not come to where it was
 	// told to is taken to stay where it is, and that is reported.
 	balloonRest = 20 * time.Second
+	// balloonPatience is after which time a balloon that is elsewhere is said to stay
+	// there: a guest that boots has no driver for it yet.
+	balloonPatience = 2 * time.Minute
 	// A balloon that is elsewhere is told again after firstBalloon, doubling up to
 	// lastBalloon: its guest may have no driver for it.
 	firstBalloon = time.Minute
@@ -140,10 +144,29 @@ func balloonLook(in Situation) time.Duration {
 		return 0
 	}
 	b := in.Memory.Balloon
-	if left := b.Since.Add(balloonRest).Sub(in.Now); left > 0 {
-		return left
+	next := b.AskedAt.Add(b.wait()).Sub(in.Now)
+	for _, due := range []time.Duration{balloonPatience, balloonRest} {
+		if left := b.Since.Add(due).Sub(in.Now); left > 0 {
+			next = min(next, left)
+		}
 	}
-	return max(b.AskedAt.Add(b.wait()).Sub(in.Now), settle)
+	return max(next, settle)
+}
+
+// missed is how much memory, in bytes, the balloon was told to leave a guest that has
+// had something else for longer than balloonPatience; 0 when it has not. What was
+// said before stays said, though this process has told the balloon just now.
+func missed(in Situation, before *v1alpha1.HostStatus) int64 {
+	if !resizable(in) || ballooned(in) {
+		return 0
+	}
+	target, b := leave(in), in.Memory.Balloon
+	said := before != nil && before.MemoryTarget == target
+	runs := in.Domain.State == libvirt.StateRunning
+	if said || runs && b.Target == target && in.Now.Sub(b.Since) >= balloonPatience {
+		return target
+	}
+	return 0
 }
 
 // sizeNow is what to report of the guest's size: nothing of one that has none of

@@ -38,9 +38,11 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 		}
 		host.DomainName, host.DomainUUID = vm.DomainName(), vm.DomainUUID()
 		if in.Domain.State.Active() {
-			host.StartedAt = startedAt(before, in)
+			if r.Reason != v1alpha1.ReasonStarting { // which may yet fail
+				host.StartedAt = startedAt(before, in)
+			}
 			size := sizeNow(in, before)
-			host.CPU, host.Memory = size.CPU, size.Memory
+			host.CPU, host.Memory, host.MemoryTarget = size.CPU, size.Memory, missed(in, before)
 			host.Refused = standing(in)
 		}
 	}

@@ -298,13 +298,47 @@ func TestABalloonThatDoesNotMoveIsReportedAndToldEverMoreSeldom(t *testing.T) {
 	if n := told(); n < 4 || n > 6 {
 		t.Errorf("in 1000 s it was told %d times", n)
 	}
-	if s.said().Memory != 1<<30 || len(s.writes) > 1 {
-		t.Errorf("reported %d with %d writes", s.said().Memory, len(s.writes))
+	if got := s.said(); got.Memory != 1<<30 || got.MemoryTarget != 3<<30 || len(s.writes) > 2 {
+		t.Errorf("reported %+v with %d writes", got, len(s.writes))
+	}
+	// Another executor does not take it back at first.
+	s.restart()
+	s.mustTurn()
+	if got := s.said(); got.MemoryTarget != 3<<30 || len(s.writes) > 2 {
+		t.Errorf("after a restart %+v with %d writes", got, len(s.writes))
 	}
 	s.host.noBalloon = false
 	s.clock.Step(lastBalloon)
 	s.mustTurn()
 	s.sized(1, 3)
+	if got := s.said(); got.MemoryTarget != 0 {
+		t.Errorf("it came there: %+v", got)
+	}
+}
+
+// How long is waited for a balloon, and that somebody looks then.
+func TestABalloonIsGivenTimeBeforeItIsSaidToStay(t *testing.T) {
+	s := grows(t)
+	s.host.noBalloon = true
+	s.granted(1, 3)
+	s.edited(size(1, "3Gi"))
+	for passed := time.Duration(0); passed < 5*time.Minute; {
+		again, err := s.agent.turn(t.Context(), guestKey)
+		if err != nil || again == 0 {
+			t.Fatalf("after %s: look again in %s, %v", passed, again, err)
+		}
+		if told := s.said().MemoryTarget != 0; told != (passed >= balloonPatience) {
+			t.Fatalf("after %s: %+v", passed, s.said())
+		} else if told {
+			if passed > balloonPatience+settle {
+				t.Errorf("said after %s", passed)
+			}
+			return
+		}
+		s.clock.Step(again)
+		passed += again
+	}
+	t.Error("it was never said")
 }
 
 // A guest that was to grow and ended is started with what is granted, if the host

@@ -117,6 +117,9 @@ type Situation struct {
 	Domain *Observed
 	// Guest is what is known of its guest.
 	Guest guestView
+	// LastWords are what the QEMU of a guest that is dead said last, where that is
+	// known.
+	LastWords string
 	// Disks says whether the VM can have its VirtualDisks.
 	Disks volumes.Gate
 	// Operation is what is asked of the guest; nil when nothing is.

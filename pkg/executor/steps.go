@@ -88,7 +88,7 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		}
 		return nil
 	case StepNoteEnd:
-		f := Failure{Reason: v1alpha1.ReasonGuestEnded, Message: evidence(in.Domain, in.Domain.Reason).words + "; it is started again after a while"}
+		f := Failure{Reason: v1alpha1.ReasonGuestEnded, Message: evidence(*in, in.Domain.Reason).words + "; it is started again after a while"}
 		w.memory.note(f, in.Now)
 		a.tell.failed(vm, f)
 		return nil
@@ -116,6 +116,7 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	if err := a.beginStart(ctx, w, in, saved); err != nil {
 		return err
 	}
+	told := a.clock.Now()
 	judge, err := a.boot(ctx, w, in, saved)
 	now := a.clock.Now()
 	w.memory.Starting = errors.Is(err, libvirt.ErrTimeout)
@@ -137,8 +138,10 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	rejection, failure := judge(err, w.memory.Failures+1, ran(in.VM))
 	switch {
 	case rejection != nil:
+		rejection.Message = withLastWords(rejection.Message, a.lastWords(ctx, in.VM.DomainName(), told))
 		return rejection
 	case failure != nil:
+		failure.Message = withLastWords(failure.Message, a.lastWords(ctx, in.VM.DomainName(), told))
 		w.memory.note(*failure, now)
 		a.tell.failed(in.VM, *failure)
 		return nil

@@ -160,6 +160,9 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		// Nothing starts it but this turn, which has not begun to.
 		a.registry.end(in.Domain.UUID)
 	}
+	if d := in.Domain; d != nil && d.State == libvirt.StateShutOff && d.Reason == libvirt.ReasonCrashed {
+		in.LastWords = a.lastWords(ctx, d.Name, time.Time{})
+	}
 	in.Guest = a.observeGuest(vm, in.Domain, in.Now)
 	in.SeedDiffers = a.seedDiffers(ctx, w, vm, in.Domain, in.Now)
 	return in, nil
@@ -306,6 +309,9 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 	}
 	switch r.State {
 	case v1alpha1.HostRunning, v1alpha1.HostPaused:
+		if r.Reason == v1alpha1.ReasonStarting {
+			break // whether it will run is not known
+		}
 		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
 	case v1alpha1.HostStopped, v1alpha1.HostSuspended, v1alpha1.HostEnded, v1alpha1.HostGone, v1alpha1.HostRejected:

@@ -9,6 +9,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"domus.dev/domus/pkg/virtctl/complete"
 	"domus.dev/domus/pkg/virtctl/completion"
 	"domus.dev/domus/pkg/virtctl/convert"
 	"domus.dev/domus/pkg/virtctl/describe"
@@ -63,6 +64,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 	root.SetOut(out)
 	root.SetErr(errOut)
 	config.AddFlags(root.PersistentFlags())
+	complete.Scope(root, config)
 	root.AddGroup(
 		&cobra.Group{ID: life, Title: "A VM's life:"},
 		&cobra.Group{ID: look, Title: "How VMs are:"},

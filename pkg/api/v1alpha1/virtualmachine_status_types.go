@@ -164,7 +164,7 @@ const (
 	ReasonRanOnce = "RanOnce"
 	// ReasonStarting: the guest is about to be started. It is said beforehand
 	// where runPolicy is not Always, so that the start is known whatever happens
-	// then, and with state Stopped.
+	// then, and with state Stopped; with state Paused while libvirt is at it.
 	ReasonStarting = "Starting"
 	// ReasonWaitingForDisks: the guest is started when its VirtualDisks are ready;
 	// said with state Stopped.
@@ -223,6 +223,10 @@ type HostStatus struct {
 	// balloon leaves it. It is written when that has come to rest.
 	// +optional
 	Memory int64 `json:"memory,omitempty"`
+	// memoryTarget is how many bytes of memory the guest's balloon was told to leave
+	// it, where the guest has not come to that within minutes; absent otherwise.
+	// +optional
+	MemoryTarget int64 `json:"memoryTarget,omitempty"`
 	// refused is set when the host does not give the guest what it was granted
 	// more; vm-scheduler takes that back then.
 	// +optional
@@ -292,8 +296,9 @@ const (
 	// ReasonSpecChanged is its reason.
 	ReasonSpecChanged = "SpecChanged"
 
-	// ConditionResizePending is True while a guest that runs is to grow and its host
-	// has not granted that. Written by vm-scheduler, and absent otherwise.
+	// ConditionResizePending is True while a guest is to have another size than it
+	// has and could have without a restart. Written by vm-scheduler, and absent
+	// otherwise.
 	ConditionResizePending = "ResizePending"
 	// ReasonGrowthWaits is its reason while the host has too little left, and the
 	// scheduler's ReasonSchedulerError where it could not tell. ReasonHostRefused:
@@ -301,6 +306,11 @@ const (
 	// again after a while.
 	ReasonGrowthWaits = "GrowthWaits"
 	ReasonHostRefused = "HostRefused"
+	// ReasonGuestStandsStill: the guest is paused or suspended, and changes its size
+	// when it runs again. ReasonGuestKeepsMemory: it has been told to have more or
+	// less memory and keeps what it has, for want of a balloon driver as a rule.
+	ReasonGuestStandsStill = "GuestStandsStill"
+	ReasonGuestKeepsMemory = "GuestKeepsMemory"
 
 	// ConditionAgentConnected says whether the guest agent answers. It is Unknown
 	// until one was heard, or has not answered, since the guest was started: the

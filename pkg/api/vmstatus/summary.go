@@ -1,6 +1,9 @@
 package vmstatus
 
 import (
+	"fmt"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -47,6 +50,23 @@ func summarize(s *v1alpha1.VirtualMachineStatus) {
 			s.Reason = c.Type // which says more than that the spec has changed
 		}
 	}
+	if urgent == noHost && s.Reason == v1alpha1.ReasonUnschedulable {
+		s.Message += refusedBy(s.ExcludedHosts)
+	}
+}
+
+// refusedBy says which host refused the VM last, and why: that it did is a part of
+// what the scheduler says of it. The scheduler writes both.
+func refusedBy(excluded []v1alpha1.HostExclusion) string {
+	if len(excluded) == 0 {
+		return ""
+	}
+	last := slices.MaxFunc(excluded, func(a, b v1alpha1.HostExclusion) int { return a.Until.Compare(b.Until.Time) })
+	others := ""
+	if n := len(excluded) - 1; n > 0 {
+		others = fmt.Sprintf(", the last of %d,", n+1)
+	}
+	return fmt.Sprintf("; %s%s refused it: %s", last.NodeName, others, last.Message)
 }
 
 func rankOf(c *metav1.Condition, s *v1alpha1.VirtualMachineStatus) int {

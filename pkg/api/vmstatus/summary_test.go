@@ -3,6 +3,7 @@ package vmstatus
 import (
 	"slices"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -61,5 +62,27 @@ func TestWhatMattersMostIsShown(t *testing.T) {
 				slices.Reverse(s.Conditions)
 			}
 		})
+	}
+}
+
+func TestWhichHostRefusedAVMLastIsShownWhileItHasNone(t *testing.T) {
+	until := func(name string, minute int) v1alpha1.HostExclusion {
+		return v1alpha1.HostExclusion{NodeName: name, Message: "of " + name, Until: metav1.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)}
+	}
+	for want, test := range map[string]struct {
+		reason   string
+		excluded []v1alpha1.HostExclusion
+	}{
+		"why Unschedulable":                                     {v1alpha1.ReasonUnschedulable, nil},
+		"why Unschedulable; a refused it: of a":                 {v1alpha1.ReasonUnschedulable, []v1alpha1.HostExclusion{until("a", 1)}},
+		"why InvalidDomain":                                     {v1alpha1.ReasonInvalidDomain, []v1alpha1.HostExclusion{until("a", 1)}},
+		"why Unschedulable; b, the last of 3, refused it: of b": {v1alpha1.ReasonUnschedulable, []v1alpha1.HostExclusion{until("a", 1), until("b", 7), until("c", 3)}},
+	} {
+		s := v1alpha1.VirtualMachineStatus{ExcludedHosts: test.excluded, Conditions: []metav1.Condition{condition(v1alpha1.ConditionScheduled, metav1.ConditionFalse, test.reason)}}
+		for range 2 {
+			if summarize(&s); s.Message != want {
+				t.Errorf("%q, want %q", s.Message, want)
+			}
+		}
 	}
 }

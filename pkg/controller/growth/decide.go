@@ -24,7 +24,7 @@ const RefusedFor = 5 * time.Minute
 func next(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) time.Duration {
 	takeBack(s, vm, now)
 	reclaim(s, vm)
-	return forget(s, vm, now)
+	return say(s, vm, now)
 }
 
 // host is what the VM's host says in the present epoch; nil when it says nothing.
@@ -71,19 +71,22 @@ func reclaim(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine) {
 // roundUp is so many bytes in whole KiB, as hosts count.
 func roundUp(bytes int64) int64 { return (bytes + 1023) &^ 1023 }
 
-// forget removes the condition of a growth that is not asked for any more, or is
-// to be asked for again.
-func forget(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) time.Duration {
+// say removes the condition of a growth that is not asked for any more, or is to be
+// asked for again, and says what the guest itself is in the way of.
+func say(s *v1alpha1.VirtualMachineStatus, vm *v1alpha1.VirtualMachine, now time.Time) time.Duration {
 	c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionResizePending)
-	if c == nil {
-		return 0
-	}
-	refused := c.Reason == v1alpha1.ReasonHostRefused && c.ObservedGeneration == vm.Generation
-	left := c.LastTransitionTime.Add(RefusedFor).Sub(now)
-	if wanted(s, vm) && (!refused || left > 0) {
-		if refused {
+	if c != nil && !guests(c.Reason) && wanted(s, vm) {
+		refused := c.Reason == v1alpha1.ReasonHostRefused && c.ObservedGeneration == vm.Generation
+		if !refused {
+			return 0
+		}
+		if left := c.LastTransitionTime.Add(RefusedFor).Sub(now); left > 0 {
 			return left
 		}
+	}
+	if own := ofTheGuest(s, vm); own != nil && !wanted(s, vm) {
+		own.LastTransitionTime = metav1.NewTime(now)
+		meta.SetStatusCondition(&s.Conditions, *own)
 		return 0
 	}
 	meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionResizePending)
@@ -107,5 +110,5 @@ func concerns(vm *v1alpha1.VirtualMachine) bool {
 		return true
 	}
 	h := host(&vm.Status)
-	return h != nil && (h.Refused != nil || h.Memory != 0)
+	return h != nil && (h.Refused != nil || h.Memory != 0 || standsStill(h) && growable(vm.Status.Placement))
 }

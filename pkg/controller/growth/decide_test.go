@@ -61,11 +61,29 @@ func pends(reason string, generation int64, since time.Duration) func(*v1alpha1.
 	}
 }
 
+// stands has the guest be in the state, and the VM ask for a power state.
+func stands(state v1alpha1.HostState, power v1alpha1.PowerState) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.State, vm.Spec.PowerState = state, power }
+}
+
+// told is how much memory the guest's balloon was told to leave it, in vain.
+func told(memory int64) func(*v1alpha1.VirtualMachine) {
+	return func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.MemoryTarget = memory << 30 }
+}
+
 func TestNext(t *testing.T) {
 	const (
 		taken = v1alpha1.ReasonHostRefused
 		waits = v1alpha1.ReasonGrowthWaits
+		still = v1alpha1.ReasonGuestStandsStill
+		keeps = v1alpha1.ReasonGuestKeepsMemory
 	)
+	const paused, halted, suspended = v1alpha1.HostPaused, v1alpha1.PowerPaused, v1alpha1.HostSuspended
+	asIs := v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}
+	deleted := func(vm *v1alpha1.VirtualMachine) { vm.DeletionTimestamp = &metav1.Time{Time: now} }
+	fixed := func(vm *v1alpha1.VirtualMachine) {
+		vm.Status.Placement.Granted.MaxCPU, vm.Status.Placement.Granted.MaxMemory, vm.Status.Host.Memory = 0, 0, 0
+	}
 	for name, test := range map[string]struct {
 		vm *v1alpha1.VirtualMachine
 		// size is granted after it, reason that of the condition, again when more is due.
@@ -92,6 +110,29 @@ func TestNext(t *testing.T) {
 		"has less than it asks for":           {machine(2, "2Gi", reports(1)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
 		"says nothing of its memory":          {machine(2, "1Gi", reports(0)), v1alpha1.GuestSize{CPU: 2, Memory: 2 << 30}, "", 0},
 		"gave memory back, and waits for CPU": {machine(4, "1Gi", reports(1), pends(waits, 5, 0)), v1alpha1.GuestSize{CPU: 2, Memory: 1 << 30}, waits, 0},
+
+		"is paused, and as it was":              {machine(2, "2Gi", stands(paused, halted)), asIs, "", 0},
+		"is paused, and is to grow":             {machine(4, "2Gi", stands(paused, halted)), asIs, still, 0},
+		"is paused, and is to have less memory": {machine(2, "1Gi", stands(paused, halted)), asIs, still, 0},
+		"is paused, and cannot grow so far":     {machine(8, "9Gi", stands(paused, halted)), asIs, "", 0},
+		"is paused, and cannot grow at all":     {machine(4, "3Gi", stands(paused, halted), fixed), asIs, "", 0},
+		"is suspended, and is to grow":          {machine(2, "3Gi", stands(suspended, v1alpha1.PowerSuspended)), asIs, still, 0},
+		"is paused while it waits":              {machine(4, "2Gi", stands(paused, halted), pends(waits, 5, 0)), asIs, still, 0},
+		"is paused after it was refused":        {machine(4, "2Gi", stands(paused, halted), pends(taken, 5, time.Minute)), asIs, still, 0},
+		"is paused and deleted":                 {machine(4, "2Gi", stands(paused, halted), deleted), asIs, "", 0},
+		"shall go on, and has not yet":          {machine(4, "2Gi", stands(paused, v1alpha1.PowerRunning), pends(still, 5, 0)), asIs, still, 0},
+		"goes on":                               {machine(4, "2Gi", pends(still, 5, 0)), asIs, "", 0},
+		"was edited back while it is paused":    {machine(2, "2Gi", stands(paused, halted), pends(still, 4, 0)), asIs, "", 0},
+		"has stopped":                           {machine(4, "2Gi", stands(v1alpha1.HostStopped, halted), pends(still, 5, 0)), asIs, "", 0},
+
+		"keeps its memory":                         {machine(2, "1Gi", reports(2), told(1)), asIs, keeps, 0},
+		"does not take the memory it may have":     {machine(2, "2Gi", reports(1), told(2)), asIs, keeps, 0},
+		"keeps it, and says so no more":            {machine(2, "1Gi", reports(2), pends(keeps, 5, 0)), asIs, "", 0},
+		"keeps it, and is to have more vCPUs":      {machine(4, "1Gi", reports(2), told(1)), asIs, "", 0},
+		"keeps it, and waits for vCPUs":            {machine(4, "1Gi", reports(2), told(1), pends(waits, 5, 0)), asIs, waits, 0},
+		"keeps it, and is refused vCPUs":           {machine(4, "1Gi", reports(2), told(1), pends(taken, 5, time.Minute)), asIs, taken, 4 * time.Minute},
+		"has got what it was told by now":          {machine(2, "2Gi", reports(2), told(2)), asIs, "", 0},
+		"another executor's binding kept the same": {machine(2, "1Gi", reports(2), told(1), func(vm *v1alpha1.VirtualMachine) { vm.Status.Host.Epoch = 2 }), asIs, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := test.vm.DeepCopy()
@@ -118,5 +159,28 @@ func TestNext(t *testing.T) {
 				t.Error("it would not be looked at")
 			}
 		})
+	}
+}
+
+func TestWhatTheGuestIsInTheWayOfIsSaidWithTheRemedy(t *testing.T) {
+	named := func(vm *v1alpha1.VirtualMachine) { vm.Namespace, vm.Name = "demo", "web" }
+	for want, vm := range map[string]*v1alpha1.VirtualMachine{
+		"the guest is paused, and is to have 4 vCPUs and 3Gi of memory when it runs again: set spec.powerState to Running (`virtctl resume -n demo web`)": machine(4, "3Gi", named, stands(v1alpha1.HostPaused, v1alpha1.PowerPaused)),
+		"the guest is suspended, and is to have 1Gi of memory when it runs again: set spec.powerState to Running (`virtctl resume -n demo web`)":          machine(2, "1Gi", named, stands(v1alpha1.HostSuspended, v1alpha1.PowerSuspended)),
+		"the guest is paused, and is to have 3 vCPUs when it runs again: see status.host.message for what it stands still for":                            machine(3, "2Gi", named, stands(v1alpha1.HostPaused, v1alpha1.PowerRunning)),
+		"the guest keeps 2Gi of memory and is to have 1Gi: it gives memory back by its driver virtio_balloon, as far as it is free: load that in the guest, or free memory there, or set spec.resources.memory to more; " +
+			"a guest without that driver has all of spec.resources.maxMemory: leave that out, and restart it": machine(2, "1Gi", named, told(1)),
+		"the guest keeps 1Gi of memory and may have 2Gi: its driver virtio_balloon does not take it: see whether the guest hangs; `virtctl restart -n demo web` starts it with what it may have": machine(2, "2Gi", named, reports(1), told(2)),
+	} {
+		s := vm.Status.DeepCopy()
+		next(s, vm, now)
+		c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionResizePending)
+		if c == nil {
+			t.Errorf("nothing is said, want %q", want)
+			continue
+		}
+		if diff := cmp.Diff(want, c.Message); diff != "" {
+			t.Error(diff)
+		}
 	}
 }

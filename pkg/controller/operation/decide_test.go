@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -346,6 +347,9 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"VirtualMachine web is Stopped and has no host: set spec.powerState to Running to start it": web(func(vm *v1alpha1.VirtualMachine) {
 			vm.Status.Placement, vm.Status.Phase, vm.Spec.PowerState = nil, v1alpha1.PhaseStopped, v1alpha1.PowerStopped
 		}),
+		"VirtualMachine web is Invalid and has no host: no host can run it as it is: change its spec: no such machine": web(func(vm *v1alpha1.VirtualMachine) {
+			vm.Status.Placement, vm.Status.Phase, vm.Status.Hold = nil, v1alpha1.PhaseInvalid, &v1alpha1.Hold{Generation: vm.Generation, Message: "no such machine"}
+		}),
 		"VirtualMachine web is Scheduled: its host a has not said yet that the guest runs: wait until its phase is Running": web(func(vm *v1alpha1.VirtualMachine) {
 			vm.Status.Host.Epoch, vm.Status.Phase = 2, v1alpha1.PhaseScheduled
 		}),
@@ -356,6 +360,22 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	} {
 		if got := refusal(v1alpha1.OperationRestart, vm); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestAVMThatHasHadItsOneRunIsNotSaidToBeStartable(t *testing.T) {
+	const remedy = "it has run, and spec.runPolicy is Once: create another one, or change its runPolicy"
+	once := func(vm *v1alpha1.VirtualMachine) {
+		vm.Spec.RunPolicy, vm.Spec.PowerState, vm.Status.Host.StartedAt = v1alpha1.RunOnce, v1alpha1.PowerStopped, &metav1.Time{Time: now}
+	}
+	for name, vm := range map[string]*v1alpha1.VirtualMachine{
+		"stopped":       web(state(v1alpha1.HostStopped), once),
+		"ended":         web(state(v1alpha1.HostEnded), once),
+		"without place": web(once, func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement = nil }),
+	} {
+		if got := refusal(v1alpha1.OperationReset, vm); !strings.HasSuffix(got, remedy) {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

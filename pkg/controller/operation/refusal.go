@@ -31,13 +31,21 @@ var remedies = map[v1alpha1.HostState]string{
 	v1alpha1.HostFailed:    "see status.host.message for why",
 }
 
+// ranOnce is what to do about a VM whose guest is never started again.
+const ranOnce = "it has run, and spec.runPolicy is Once: create another one, or change its runPolicy"
+
 // refusal says why the operation cannot be done to the VM as it is, and what to
 // do about it; "" when it can.
 func refusal(t v1alpha1.OperationType, vm *v1alpha1.VirtualMachine) string {
 	p, host := vm.Status.Placement, vm.Status.Host
 	if p == nil {
 		remedy := "wait until it has one; kubectl describe vm -n " + vm.Namespace + " " + vm.Name + " says what it waits for"
-		if vm.Spec.PowerState == v1alpha1.PowerStopped {
+		switch hold := vm.Status.Hold; {
+		case hold != nil && hold.Generation >= vm.Generation:
+			remedy = "no host can run it as it is: change its spec: " + hold.Message
+		case vm.RanOnce():
+			remedy = ranOnce
+		case vm.Spec.PowerState == v1alpha1.PowerStopped:
 			remedy = "set spec.powerState to Running to start it"
 		}
 		return fmt.Sprintf("VirtualMachine %s is %s and has no host: %s", vm.Name, vm.Status.Phase, remedy)
@@ -61,7 +69,11 @@ func refusal(t v1alpha1.OperationType, vm *v1alpha1.VirtualMachine) string {
 		return restartRefusal(vm)
 	}
 	if states := needs[t]; !slices.Contains(states, host.State) {
-		return fmt.Sprintf("%s needs a guest that is %s, and that of VirtualMachine %s is %s: %s", t, words(states), vm.Name, host.State, remedies[host.State])
+		remedy := remedies[host.State]
+		if vm.RanOnce() && (host.State == v1alpha1.HostStopped || host.State == v1alpha1.HostEnded) {
+			remedy = ranOnce
+		}
+		return fmt.Sprintf("%s needs a guest that is %s, and that of VirtualMachine %s is %s: %s", t, words(states), vm.Name, host.State, remedy)
 	}
 	return ""
 }

@@ -13,7 +13,8 @@ type machineConcern = concern[libvirtxml.Domain, *v1alpha1.VirtualMachine]
 
 // machines are domains.
 var machines = &mapping[libvirtxml.Domain, *v1alpha1.VirtualMachine]{
-	kind: xmldoc.KindDomain,
+	kind:  xmldoc.KindDomain,
+	check: checkAmounts,
 	empty: func() *v1alpha1.VirtualMachine {
 		vm := &v1alpha1.VirtualMachine{}
 		vm.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("VirtualMachine"))

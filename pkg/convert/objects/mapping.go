@@ -19,6 +19,8 @@ import (
 // type O, and back.
 type mapping[T any, O client.Object] struct {
 	kind xmldoc.Kind
+	// check refuses documents that cannot be read as they are; nil where all can.
+	check func(doc *document.Document) error
 	// empty is an object without anything but its kind.
 	empty func() O
 	// at is where the object holds the rest of the document, which part is.

@@ -5,7 +5,6 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert/document"
 	"domus.dev/domus/pkg/convert/xmldoc"
 )
@@ -44,20 +43,10 @@ func FromDocument(doc *document.Document, opts FromOptions) (client.Object, erro
 	if err := checkTwice(doc); err != nil {
 		return nil, err
 	}
-	switch doc.Kind {
-	case xmldoc.KindDomain:
-		if err := checkAmounts(doc); err != nil {
-			return nil, err
+	for _, k := range kinds {
+		if k.document() == doc.Kind {
+			return k.fromDocument(doc, opts)
 		}
-		return machines.read(doc, opts)
-	case xmldoc.KindNetwork:
-		return networks.read(doc, opts)
-	case xmldoc.KindVolume:
-		return disks.read(doc, opts)
-	case xmldoc.KindPool:
-		return pools.read(doc, opts)
-	case xmldoc.KindSnapshot:
-		return snapshots.read(doc, opts)
 	}
 	return nil, blame(doc, "", fmt.Errorf("<%s> is not a kind of document that there are objects of", doc.Kind))
 }
@@ -65,17 +54,8 @@ func FromDocument(doc *document.Document, opts FromOptions) (client.Object, erro
 // ToXML writes the libvirt document of an object, with nothing in it that the
 // object does not say. An error is about the object, with paths in it.
 func ToXML(obj client.Object, opts ToOptions) ([]byte, error) {
-	switch o := obj.(type) {
-	case *v1alpha1.VirtualMachine:
-		return machines.write(o, opts)
-	case *v1alpha1.VirtualNetwork:
-		return networks.write(o, opts)
-	case *v1alpha1.VirtualDisk:
-		return disks.write(o, opts)
-	case *v1alpha1.StoragePool:
-		return pools.write(o, opts)
-	case *v1alpha1.VirtualMachineSnapshot:
-		return snapshots.write(o, opts)
+	if k := kindOf(obj); k != nil {
+		return k.toXML(obj, opts)
 	}
 	return nil, fmt.Errorf("writing XML: objects of type %T are no libvirt documents", obj)
 }
@@ -83,17 +63,8 @@ func ToXML(obj client.Object, opts ToOptions) ([]byte, error) {
 // Rename gives an object that was made of a document another name, and keeps
 // that in the document for the way back.
 func Rename(obj client.Object, name string) error {
-	switch o := obj.(type) {
-	case *v1alpha1.VirtualMachine:
-		return machines.rename(o, name)
-	case *v1alpha1.VirtualNetwork:
-		return networks.rename(o, name)
-	case *v1alpha1.VirtualDisk:
-		return disks.rename(o, name)
-	case *v1alpha1.StoragePool:
-		return pools.rename(o, name)
-	case *v1alpha1.VirtualMachineSnapshot:
-		return snapshots.rename(o, name)
+	if k := kindOf(obj); k != nil {
+		return k.renamed(obj, name)
 	}
 	return fmt.Errorf("renaming: objects of type %T are no libvirt documents", obj)
 }

@@ -103,7 +103,7 @@ func (p *printer) head(vm *v1alpha1.VirtualMachine) {
 		p.field("Restart", p.paint.Warn("needed for the spec as it is now: "+output.Safe(c.Message)))
 	}
 	if c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionResizePending); c != nil && c.Status == metav1.ConditionTrue {
-		p.field("Growth", p.paint.Warn("waits: "+output.Safe(c.Message)))
+		p.field("Resize", p.paint.Warn("waits: "+output.Safe(c.Message)))
 	}
 }
 

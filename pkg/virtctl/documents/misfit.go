@@ -134,7 +134,7 @@ func expected(t reflect.Type) string {
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return `text: put it in quotes, as in "2"`
+		return `text: put it in quotes, as in "2" (no, n, off and the like are false in YAML without them)`
 	case reflect.Bool:
 		return "true or false, without quotes"
 	case reflect.Int, reflect.Int32, reflect.Int64:

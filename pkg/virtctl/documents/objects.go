@@ -65,7 +65,7 @@ func (d Document) items(depth int) ([]Document, error) {
 		}
 		item := Document{Source: d.Source, Line: n.Line, Format: d.Format, Text: list.Items[i], Node: n}
 		if n.Kind != yaml.MappingNode {
-			errs = append(errs, item.Problem("items["+strconv.Itoa(i)+"]", "is not a Kubernetes object"))
+			errs = append(errs, item.Problem("items["+strconv.Itoa(i)+"]", "is not a Kubernetes object: give apiVersion, kind, metadata and spec, or leave it out"))
 			continue
 		}
 		inner, err := item.items(depth + 1)

@@ -51,18 +51,8 @@ func (o *options) plan(read []libvirtdoc.ReadFound, namespace string, there *sur
 			errs = append(errs, err)
 			continue
 		}
-		for _, taken := range []struct {
-			by        map[string]string
-			key, what string
-		}{{names, a.vm.Name, "name"}, {uuids, a.vm.Spec.UUID, "UUID"}} {
-			if other, is := taken.by[taken.key]; is && taken.key != "" {
-				errs = append(errs, failure.Refused("%s: %s has the %s %s too: bring it in by itself with --name", r.String(), other, taken.what, taken.key))
-				a.vm = nil
-				break
-			}
-			taken.by[taken.key] = r.String()
-		}
-		if a.vm == nil {
+		if err := meetsTwin(&a, names, uuids); err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		if err := meet(&a, there); err != nil {
@@ -72,6 +62,20 @@ func (o *options) plan(read []libvirtdoc.ReadFound, namespace string, there *sur
 		out = append(out, a)
 	}
 	return out, errors.Join(errs...)
+}
+
+// meetsTwin refuses one that has the UUID or the name of another of the same command,
+// and notes those of one that has not. names and uuids are those of the others.
+func meetsTwin(a *arrival, names, uuids map[string]string) error {
+	of := a.String()
+	if other, is := uuids[a.vm.Spec.UUID]; is && a.vm.Spec.UUID != "" {
+		return failure.Refused("%s: %s has the UUID %s too, and so is the same VM: give one of them, or this one a UUID of its own", of, other, a.vm.Spec.UUID)
+	}
+	if other, is := names[a.vm.Name]; is && a.vm.Name != "" {
+		return failure.Refused("%s: %s has the name %s too: bring it in by itself with --name", of, other, a.vm.Name)
+	}
+	uuids[a.vm.Spec.UUID], names[a.vm.Name] = of, of
+	return nil
 }
 
 // settle says whether the VM shall run, and where.

@@ -134,7 +134,8 @@ func TestWhatIsThereAlreadyIsLeftAsItIs(t *testing.T) {
 func TestTwoOfOneNameOrUUIDDoNotBecomeOne(t *testing.T) {
 	for want, second := range map[string]live.Found{
 		"domain Web has the name web too: bring it in by itself with --name": domain("web", uuid2, ""),
-		"domain Web has the UUID " + uuid1 + " too":                          domain("mail", uuid1, ""),
+		"domain Web has the UUID " + uuid1 + " too, and so is the same VM":   domain("mail", uuid1, ""),
+		"domain Web has the UUID " + uuid1 + " too, and so is the same VM: ": domain("Web", uuid1, ""),
 	} {
 		all, err := planned(t, &options{}, &surroundings{}, domain("Web", uuid1, ""), second)
 		if err == nil || !strings.Contains(err.Error(), want) || len(all) != 1 {

@@ -47,6 +47,9 @@ func (o *command) decide(vm *v1alpha1.VirtualMachine) decision {
 		d.operation = o.force && wait.HasGuest(vm)
 	case resume.name:
 		if power == v1alpha1.PowerStopped {
+			if wait.RunOver(vm) {
+				return decision{refusal: wait.RanOnce(vm.Name)}
+			}
 			return decision{refusal: failure.Refused("virtualmachine %q is neither paused nor suspended but asked to be Stopped: `virtctl start %s`", vm.Name, vm.Name)}
 		}
 	case pause.name:
@@ -76,7 +79,11 @@ func (o *command) decideLeaving(vm *v1alpha1.VirtualMachine) decision {
 // without refuses what needs a guest.
 func without(vm *v1alpha1.VirtualMachine, what string) error {
 	first := fmt.Sprintf("virtctl start %s --wait", vm.Name)
-	switch {
+	switch hold := vm.Status.Hold; {
+	case wait.RunOver(vm):
+		return wait.RanOnce(vm.Name)
+	case hold != nil && hold.Generation >= vm.Generation:
+		return wait.Held(vm)
 	case wait.GuestState(vm) == v1alpha1.HostSuspended:
 		first = fmt.Sprintf("virtctl resume %s --wait", vm.Name)
 	case vm.Spec.PowerState == v1alpha1.PowerRunning && wait.GuestState(vm) != v1alpha1.HostEnded:

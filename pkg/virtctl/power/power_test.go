@@ -1,6 +1,7 @@
 package power
 
 import (
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -110,5 +111,36 @@ func TestDecide(t *testing.T) {
 				t.Errorf("while it is being deleted: %+v", d)
 			}
 		})
+	}
+}
+
+// A remedy that would be refused is none.
+func TestWhatIsRefusedLeadsSomewhere(t *testing.T) {
+	ran := func(vm *v1alpha1.VirtualMachine) {
+		vm.Spec.RunPolicy, vm.Spec.PowerState = v1alpha1.RunOnce, v1alpha1.PowerStopped
+		vm.Status.Placement = &v1alpha1.Placement{NodeName: "a"}
+		vm.Status.Host = &v1alpha1.HostStatus{State: v1alpha1.HostStopped, StartedAt: &metav1.Time{}}
+	}
+	held := func(vm *v1alpha1.VirtualMachine) {
+		vm.Status.Hold = &v1alpha1.Hold{Generation: 2, Message: "no such machine"}
+	}
+	for name, test := range map[string]struct {
+		verb verb
+		vm   func(*v1alpha1.VirtualMachine)
+		want string
+	}{
+		"pause what has had its one run":  {pause, ran, "for one run (spec.runPolicy Once)"},
+		"resume what has had its one run": {resume, ran, "for one run (spec.runPolicy Once)"},
+		"suspend what no host can run":    {suspend, held, `no host can run virtualmachine "web" as it is: no such machine: change its spec`},
+		"pause what waits for a host":     {pause, func(*v1alpha1.VirtualMachine) {}, "`virtctl wait web --for=running` first"},
+		"pause what is edited since":      {pause, func(vm *v1alpha1.VirtualMachine) { held(vm); vm.Generation = 3 }, "`virtctl wait web --for=running` first"},
+	} {
+		vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Name: "web", Generation: 2}}
+		vm.Spec.PowerState = v1alpha1.PowerRunning
+		test.vm(vm)
+		o := &command{verb: test.verb}
+		if err := o.decide(vm).refusal; err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
 	}
 }

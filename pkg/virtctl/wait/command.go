@@ -64,7 +64,8 @@ somebody does something about it. One that no host has room for may get there.`,
 	}
 	selection.AddFlags(cmd)
 	cmd.Flags().StringVar(&text, "for", "", "What to wait for: running, stopped, paused, suspended, deleted or condition=TYPE[=STATUS].")
-	complete.Flag(cmd, "for", "running", "stopped", "paused", "suspended", "deleted", "condition=Ready", "condition=AgentConnected", "condition=Scheduled")
+	complete.Flag(cmd, "for", "running", "stopped", "paused", "suspended", "deleted", "condition=Ready", "condition=AgentConnected", "condition=Scheduled",
+		"condition=HostReachable", "condition=RestartRequired=unknown", "condition=ResizePending=unknown")
 	options.AddTimeout(cmd)
 	return cmd
 }

@@ -51,7 +51,7 @@ func (g Goal) met(vm *v1alpha1.VirtualMachine) bool {
 		// count; without a guest the host reports each generation it has read.
 		return (state == v1alpha1.HostStopped || state == v1alpha1.HostEnded) && vm.Status.ObservedGeneration >= vm.Generation
 	case Paused:
-		return state == v1alpha1.HostPaused && reason != v1alpha1.ReasonDiskFull
+		return state == v1alpha1.HostPaused && reason != v1alpha1.ReasonDiskFull && reason != v1alpha1.ReasonStarting
 	case Suspended:
 		return state == v1alpha1.HostSuspended
 	case condition:
@@ -90,7 +90,7 @@ func (g Goal) impossible(vm *v1alpha1.VirtualMachine) error {
 		return failure.Refused("virtualmachine %q is asked to be %s, not %s: `virtctl %s %s`", name, power, want, verbs[want], name)
 	}
 	if hold := vm.Status.Hold; hold != nil && hold.Generation >= vm.Generation {
-		return failure.Refused("no host can run virtualmachine %q as it is: %s: change its spec, and it is tried again", name, output.Safe(hold.Message))
+		return Held(vm)
 	}
 	// Without a host or a guest there is nothing to pause, and none is started for it.
 	without := vm.Status.Placement == nil ||
@@ -118,6 +118,11 @@ func RunOver(vm *v1alpha1.VirtualMachine) bool {
 		return vm.RanOnce()
 	}
 	return false
+}
+
+// Held refuses what needs a guest of a VM whose spec no host can run.
+func Held(vm *v1alpha1.VirtualMachine) error {
+	return failure.Refused("no host can run virtualmachine %q as it is: %s: change its spec, and it is tried again", vm.Name, output.Safe(vm.Status.Hold.Message))
 }
 
 // RanOnce refuses to start a VM a second time.

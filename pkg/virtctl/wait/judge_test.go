@@ -112,6 +112,7 @@ func TestJudge(t *testing.T) {
 		"it waits for a first host":      {goal: "stopped", vm: vm(on, "", unplacedFor("", "")), refusing: "`virtctl stop web`"},
 		"it is paused":                   {goal: "paused", vm: vm(paused, v1alpha1.HostPaused), reached: true},
 		"it stands still for its disk":   {goal: "paused", vm: vm(paused, v1alpha1.HostPaused, says("DiskFull", "")), waits: ""},
+		"libvirt is starting it":         {goal: "paused", vm: vm(paused, v1alpha1.HostPaused, says("Starting", "")), waits: ""},
 		"it has no guest to pause":       {goal: "paused", vm: vm(paused, v1alpha1.HostStopped), refusing: "no guest that could be paused: `virtctl start web` first"},
 		"it has no host to pause on":     {goal: "paused", vm: vm(paused, "", unplacedFor("", "")), refusing: "no guest that could be paused"},
 		"it still runs":                  {goal: "paused", vm: vm(paused, v1alpha1.HostRunning), waits: "host-1 says Running; is asked to be Paused"},

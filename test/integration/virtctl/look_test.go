@@ -140,6 +140,9 @@ func TestTheProgram(t *testing.T) {
 	if code != 0 || out != "web\tRunning on host-1\n:4\n" {
 		t.Errorf("code %d, %q", code, out)
 	}
+	if code, out, _ := run(completer, "stop", "-n", ""); code != 0 || !strings.Contains(out, w.namespace+"\n") {
+		t.Errorf("namespaces: code %d, %q", code, out)
+	}
 
 	t.Run("watches", func(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), plugin, "get", "-w", "-n", w.namespace)

@@ -1,6 +1,8 @@
 package component
 
 import (
+	"path/filepath"
+
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
@@ -37,6 +39,7 @@ type executorHost struct {
 	DomainType    string            `json:"domainType,omitempty"`
 	ConsoleLogDir string            `json:"consoleLogDir,omitempty"`
 	SeedDir       string            `json:"seedDir,omitempty"`
+	QEMULogDir    string            `json:"qemuLogDir,omitempty"`
 	Devices       []offeredDevice   `json:"devices,omitempty"`
 	Simulated     *simulatedHost    `json:"simulated,omitempty"`
 }
@@ -52,6 +55,7 @@ func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, er
 			// The machine's other work, the control plane included, needs its part.
 			Reserve: map[string]string{"memory": "2Gi"}, CPUOvercommit: "4",
 			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(),
+			QEMULogDir: filepath.Join(l.Host("log"), "qemu"),
 		}},
 		StateDir: l.Data(ExecutorReal), HealthBindAddress: Address(p.RealHealth), MetricsBindAddress: Address(p.RealMetrics),
 	})
