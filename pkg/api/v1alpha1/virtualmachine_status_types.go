@@ -169,6 +169,9 @@ const (
 	// ReasonWaitingForDisks: the guest is started when its VirtualDisks are ready;
 	// said with state Stopped.
 	ReasonWaitingForDisks = "WaitingForDisks"
+	// ReasonWaitingForNetworks: the guest is started when its VirtualNetworks are
+	// there; said with state Stopped.
+	ReasonWaitingForNetworks = "WaitingForNetworks"
 	// ReasonSaving: the guest stands still while its memory is saved.
 	ReasonSaving = "Saving"
 	// ReasonPauseFailed, ReasonResumeFailed and ReasonSuspendFailed: the guest
@@ -302,6 +305,16 @@ const (
 	ReasonGrowthWaits = "GrowthWaits"
 	ReasonHostRefused = "HostRefused"
 
+	// ConditionInterfacesAttached is False while a guest that runs has not got a card
+	// that spec.interfaces names, or still has one that it does not; absent
+	// otherwise. Written by the executor.
+	ConditionInterfacesAttached = "InterfacesAttached"
+	// ReasonAttachFailed, ReasonDetachWaits and ReasonWaitingForNetworks are its
+	// reasons: libvirt refused; the guest was asked to let the card go and has not;
+	// the card's network is not there yet.
+	ReasonAttachFailed = "AttachFailed"
+	ReasonDetachWaits  = "DetachWaits"
+
 	// ConditionAgentConnected says whether the guest agent answers. It is Unknown
 	// until one was heard, or has not answered, since the guest was started: the
 	// guest may have none. Written by the executor, and absent when there is no
@@ -431,6 +444,13 @@ type VirtualMachineStatus struct {
 	// is gone with the guest. Writer: the executor of the host in placement.
 	// +optional
 	Guest *GuestStatus `json:"guest,omitempty"`
+
+	// interfaces are the cards of spec.interfaces that the guest has; they are gone
+	// with the guest. Writer: the executor of the host in placement.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Interfaces []InterfaceStatus `json:"interfaces,omitempty"`
 
 	// conditions: Scheduled, HostReachable and ResizePending are vm-scheduler's, all others the
 	// executor's.
