@@ -305,16 +305,6 @@ const (
 	ReasonGrowthWaits = "GrowthWaits"
 	ReasonHostRefused = "HostRefused"
 
-	// ConditionInterfacesAttached is False while a guest that runs has not got a card
-	// that spec.interfaces names, or still has one that it does not; absent
-	// otherwise. Written by the executor.
-	ConditionInterfacesAttached = "InterfacesAttached"
-	// ReasonAttachFailed, ReasonDetachWaits and ReasonWaitingForNetworks are its
-	// reasons: libvirt refused; the guest was asked to let the card go and has not;
-	// the card's network is not there yet.
-	ReasonAttachFailed = "AttachFailed"
-	ReasonDetachWaits  = "DetachWaits"
-
 	// ConditionAgentConnected says whether the guest agent answers. It is Unknown
 	// until one was heard, or has not answered, since the guest was started: the
 	// guest may have none. Written by the executor, and absent when there is no

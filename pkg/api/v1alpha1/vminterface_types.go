@@ -112,6 +112,21 @@ type InterfaceStatus struct {
 	Addresses []string `json:"addresses,omitempty"`
 }
 
+// Conditions and reasons of a VirtualMachine whose spec.interfaces is edited while
+// its guest runs.
+const (
+	// ConditionInterfacesPending is True while a guest that runs has not the cards
+	// that spec.interfaces says and is to come to have them without a restart; absent
+	// otherwise. Written by the executor, and not before a few seconds have passed.
+	ConditionInterfacesPending = "InterfacesPending"
+	// ReasonInterfacePlugFailed: libvirt or QEMU refused; tried again with back-off.
+	// ReasonInterfaceKept: the guest was asked to give a card up, and has not.
+	// ReasonWaitingForNetworks, which status.host has too: a card's network is not
+	// there yet.
+	ReasonInterfacePlugFailed = "HotPlugFailed"
+	ReasonInterfaceKept       = "WaitingForGuest"
+)
+
 // NamesNetwork says whether the VM has a card on the VirtualNetwork of its
 // namespace.
 func (vm *VirtualMachine) NamesNetwork(name string) bool {
