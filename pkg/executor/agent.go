@@ -56,10 +56,12 @@ type Options struct {
 	Operations Operations
 	// Disks is a cache of the VirtualDisks at home on the host.
 	Disks volumes.Disks
-	// Networks is a cache of the cluster's VirtualNetworks.
-	Networks networks.VirtualNetworks
-	Recorder events.EventRecorder
-	Clock    clock.WithTicker
+	// Networks is a cache of the cluster's VirtualNetworks, and Leftovers cleans up
+	// after a libvirtd that died; nil on a simulated host.
+	Networks  networks.VirtualNetworks
+	Leftovers networks.Leftovers
+	Recorder  events.EventRecorder
+	Clock     clock.WithTicker
 	// Version is the executor's own.
 	Version string
 }
@@ -131,7 +133,7 @@ func NewAgent(o Options) *Agent {
 	})
 	a.networks = networks.New(networks.Options{
 		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Networks: o.Networks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
-		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
+		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Leftovers: o.Leftovers, Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
 	})
 	a.addresses = newAddresses()
 	return a
