@@ -330,7 +330,8 @@ type GuestStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Interfaces []GuestInterface `json:"interfaces,omitempty"`
-	// addresses are the addresses of interfaces in one line, for people: those
+	// addresses are the addresses of interfaces, or else of status.interfaces, in one
+	// line, for people: those
 	// that are local to a link left out, and as many as fit.
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
