@@ -65,6 +65,9 @@ type HostConfiguration struct {
 	// died; default /var/log/libvirt/qemu for libvirtURI qemu:///system, and not read
 	// when empty.
 	QEMULogDir string `json:"qemuLogDir,omitempty"`
+	// ovsBridges names the host's bridges of Open vSwitch's, which libvirt does not
+	// tell from devices.
+	OVSBridges []string `json:"ovsBridges,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`

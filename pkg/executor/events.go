@@ -123,7 +123,7 @@ func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 	case v1alpha1.HostStopped:
 		switch {
 		case r.Reason == v1alpha1.ReasonStarting:
-		case r.Reason == v1alpha1.ReasonWaitingForDisks:
+		case r.Reason == v1alpha1.ReasonWaitingForDisks, r.Reason == v1alpha1.ReasonWaitingForNetworks:
 			t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, r.Reason, "Start", "%s", t.note(r.Message))
 		case r.Message != "":
 			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "%s", t.note(r.Message))

@@ -169,6 +169,9 @@ const (
 	// ReasonWaitingForDisks: the guest is started when its VirtualDisks are ready;
 	// said with state Stopped.
 	ReasonWaitingForDisks = "WaitingForDisks"
+	// ReasonWaitingForNetworks: the guest is started when its VirtualNetworks are
+	// there; said with state Stopped.
+	ReasonWaitingForNetworks = "WaitingForNetworks"
 	// ReasonSaving: the guest stands still while its memory is saved.
 	ReasonSaving = "Saving"
 	// ReasonPauseFailed, ReasonResumeFailed and ReasonSuspendFailed: the guest
@@ -337,7 +340,8 @@ type GuestStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Interfaces []GuestInterface `json:"interfaces,omitempty"`
-	// addresses are the addresses of interfaces in one line, for people: those
+	// addresses are the addresses of interfaces, or else of status.interfaces, in one
+	// line, for people: those
 	// that are local to a link left out, and as many as fit.
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
@@ -441,6 +445,13 @@ type VirtualMachineStatus struct {
 	// is gone with the guest. Writer: the executor of the host in placement.
 	// +optional
 	Guest *GuestStatus `json:"guest,omitempty"`
+
+	// interfaces are the cards of spec.interfaces that the guest has; they are gone
+	// with the guest. Writer: the executor of the host in placement.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Interfaces []InterfaceStatus `json:"interfaces,omitempty"`
 
 	// conditions: Scheduled, HostReachable and ResizePending are vm-scheduler's, all others the
 	// executor's.

@@ -13,8 +13,8 @@ import (
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 )
 
-// boot turns fresh namespaces into a host: private mounts, its own /proc,
-// libvirt folders and hugepages, a name, and loopback.
+// boot turns fresh namespaces into a host: private mounts, its own /proc and
+// /sys, libvirt folders and hugepages, a name, and loopback.
 func boot(l layout.Layout) error {
 	// Without this the mounts below would show on the machine itself.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -22,6 +22,9 @@ func boot(l layout.Layout) error {
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	if err := mountSys(l); err != nil {
+		fmt.Fprintf(os.Stderr, "host-init: /sys is the machine's, and the host has no networks of its own: %v\n", err)
 	}
 	// What a boot must not find: domains that 'run' and sockets that are dead.
 	if err := empty(l.SocketDir()); err != nil {
@@ -50,6 +53,26 @@ func boot(l layout.Layout) error {
 	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bringing loopback up: %w", err)
+	}
+	return nil
+}
+
+// mountSys lays a /sys over the machine's, which shows the machine's network
+// interfaces: libvirt sets bridges up by it. Control groups stay the machine's.
+func mountSys(l layout.Layout) error {
+	const groups = "/sys/fs/cgroup"
+	aside := l.Host("cgroup")
+	if err := os.MkdirAll(aside, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(groups, aside, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("putting %s aside: %w", groups, err)
+	}
+	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting /sys: %w", err)
+	}
+	if err := unix.Mount(aside, groups, "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("putting %s back: %w", groups, err)
 	}
 	return nil
 }
