@@ -1,0 +1,5 @@
+package cni
+
+const childVariable = "DOMUS_CNI_CHILD"
+
+func child() {}
