@@ -99,7 +99,7 @@ func (h *host) state() string {
 	h.t.Helper()
 	var b bytes.Buffer
 	must(h.t, netspace.Do(h.space, func() error {
-		links, err := netlink.LinkList()
+		links, err := netspace.Whole(netlink.LinkList)
 		if err != nil {
 			return err
 		}
@@ -160,4 +160,11 @@ func netspaceMove(link netlink.Link, space string) error {
 	}
 	defer file.Close()
 	return netlink.LinkSetNsFd(link, int(file.Fd()))
+}
+
+// bridge makes one on the host.
+func (h *host) bridge(name string) error {
+	return netspace.Do(h.space, func() error {
+		return netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}})
+	})
 }

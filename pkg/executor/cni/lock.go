@@ -19,15 +19,19 @@ import (
 // that nobody removes a card that a plugin of before is still adding.
 type lock struct{ file *os.File }
 
-// acquire takes the lock. In this process the VM has one holder (turn.go): who
-// else has it was started by one that is dead, and is ended, since nobody will read
-// its answer.
+// grace is how long plugins may work on whose vm-executor was killed. One that is
+// ended amid its work may leave what it alone knows of, such as a rule of its own, and
+// nearly all are done sooner.
+const grace = 5 * time.Second
+
+// acquire takes the lock. In this process the VM has one holder (turn.go): who else
+// has it was started by one that is dead. It is waited for, and ended after a while.
 func acquire(ctx context.Context, dir string, uid types.UID) (*lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("locking VM %s: %w", uid, err)
 	}
 	path := filepath.Join(dir, string(uid))
-	for {
+	for start := time.Now(); ; {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("locking VM %s: %w", uid, err)
@@ -40,7 +44,7 @@ func acquire(ctx context.Context, dir string, uid types.UID) (*lock, error) {
 		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("locking VM %s: %w", uid, err)
 		}
-		if err != nil {
+		if err != nil && time.Since(start) > grace {
 			endOrphans(path, uid)
 		}
 		select {
@@ -70,6 +74,19 @@ func (l *lock) release(remove bool) {
 	}
 	_ = unix.Flock(int(l.file.Fd()), unix.LOCK_UN)
 	_ = l.file.Close()
+}
+
+// locked are the VMs that have a lock, held or left.
+func locked(dir string) ([]types.UID, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listing locks: %w", err)
+	}
+	var uids []types.UID
+	for _, e := range entries {
+		uids = append(uids, types.UID(e.Name()))
+	}
+	return uids, nil
 }
 
 // endOrphans kills processes that were started as plugins for the VM and have its

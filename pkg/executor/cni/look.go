@@ -31,7 +31,7 @@ func look(space, card string) (*view, error) {
 		return nil, fmt.Errorf("looking at card %s: %w", card, err)
 	}
 	v := &view{mac: link.Attrs().HardwareAddr.String(), mtu: link.Attrs().MTU}
-	addresses, err := h.AddrList(link, netlink.FAMILY_ALL)
+	addresses, err := netspace.Whole(func() ([]netlink.Addr, error) { return h.AddrList(link, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("looking at the addresses of card %s: %w", card, err)
 	}
@@ -43,7 +43,7 @@ func look(space, card string) (*view, error) {
 		}
 	}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := h.RouteList(link, family)
+		routes, err := netspace.Whole(func() ([]netlink.Route, error) { return h.RouteList(link, family) })
 		if err != nil {
 			return nil, fmt.Errorf("looking at the routes of card %s: %w", card, err)
 		}

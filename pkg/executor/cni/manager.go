@@ -48,6 +48,8 @@ type server struct {
 	says string
 }
 
+func (m *Manager) locks() string { return filepath.Join(m.options.StateDir, "locks") }
+
 // New checks the options and does nothing else.
 func New(options Options, log logr.Logger) (*Manager, error) {
 	options = options.defaulted()
@@ -180,17 +182,32 @@ func (m *Manager) Sweep(ctx context.Context, keep func(uid types.UID, card strin
 			errs = append(errs, err)
 		}
 	}
-	uids, err := m.records.vms()
-	errs = append(errs, err)
-	for _, uid := range uids {
-		done, err := m.turns.take(ctx, uid)
-		if err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-		errs = append(errs, m.records.tidy(uid))
-		done()
-	}
+	errs = append(errs, m.tidy(ctx))
 	return errors.Join(append(errs, m.collect(ctx))...)
+}
+
+// tidy removes what a crash leaves of VMs that have no record: drafts of one, and
+// locks.
+func (m *Manager) tidy(ctx context.Context) error {
+	uids, err := m.records.vms()
+	if err != nil {
+		return err
+	}
+	locks, err := locked(m.locks())
+	if err != nil {
+		return err
+	}
+	uids = append(uids, locks...)
+	slices.Sort(uids)
+	var errs []error
+	for _, uid := range slices.Compact(uids) {
+		if left, err := m.records.cards(uid); err != nil || len(left) > 0 {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, m.holding(ctx, uid, func(*lock) error { return m.records.tidy(uid) }))
+	}
+	return errors.Join(errs...)
 }
 
 // collect has the plugins of exclusive networks forget all attachments that there is

@@ -28,8 +28,8 @@ type work struct {
 	lock   *lock
 }
 
-// work has f work for a card, and returns what its record says afterwards.
-func (m *Manager) work(ctx context.Context, uid types.UID, card string, f func(*work) error, result *Result) error {
+// holding has f work while it has the VM's turn and lock.
+func (m *Manager) holding(ctx context.Context, uid types.UID, f func(*lock) error) error {
 	m.collecting.RLock()
 	defer m.collecting.RUnlock()
 	done, err := m.turns.take(ctx, uid)
@@ -39,7 +39,7 @@ func (m *Manager) work(ctx context.Context, uid types.UID, card string, f func(*
 	defer done()
 	waiting, cancel := context.WithTimeout(ctx, m.options.Timeout)
 	defer cancel()
-	l, err := acquire(waiting, filepath.Join(m.options.StateDir, "locks"), uid)
+	l, err := acquire(waiting, m.locks(), uid)
 	if err != nil {
 		return err
 	}
@@ -47,20 +47,27 @@ func (m *Manager) work(ctx context.Context, uid types.UID, card string, f func(*
 		left, err := m.records.cards(uid)
 		l.release(err == nil && len(left) == 0)
 	}()
-	w := &work{Manager: m, uid: uid, name: card, lock: l}
-	if w.record, err = m.records.read(uid, card); err != nil {
-		return err
-	}
-	if w.card, err = look(w.space(), w.names().card); err != nil {
-		return err
-	}
-	if err := f(w); err != nil {
-		return err
-	}
-	if result != nil {
-		*result = w.record.Result
-	}
-	return nil
+	return f(l)
+}
+
+// work has f work for a card, and returns what its record says afterwards.
+func (m *Manager) work(ctx context.Context, uid types.UID, card string, f func(*work) error, result *Result) error {
+	return m.holding(ctx, uid, func(l *lock) (err error) {
+		w := &work{Manager: m, uid: uid, name: card, lock: l}
+		if w.record, err = m.records.read(uid, card); err != nil {
+			return err
+		}
+		if w.card, err = look(w.space(), w.names().card); err != nil {
+			return err
+		}
+		if err := f(w); err != nil {
+			return err
+		}
+		if result != nil {
+			*result = w.record.Result
+		}
+		return nil
+	})
 }
 
 func (w *work) space() string { return spaceOf(w.options.SpaceDir, w.uid) }

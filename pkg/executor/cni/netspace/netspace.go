@@ -166,6 +166,16 @@ func List(dir string) ([]string, error) {
 	return names, nil
 }
 
+// Whole has list repeated while the kernel says that what it lists changed meanwhile.
+func Whole[T any](list func() ([]T, error)) ([]T, error) {
+	for tries := 0; ; tries++ {
+		all, err := list()
+		if tries == 20 || !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
+		}
+	}
+}
+
 // Handle is rtnetlink in the namespace at path, or in the caller's own. The caller
 // closes it.
 func Handle(path string) (*netlink.Handle, error) {

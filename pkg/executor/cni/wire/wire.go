@@ -232,7 +232,7 @@ func ensure(h *netlink.Handle, link netlink.Link, mtu int, rules []rule) error {
 // direct replaces the filters of an interface where they are not the rules. Frames
 // that come in meanwhile are lost.
 func direct(h *netlink.Handle, link netlink.Link, rules []rule) error {
-	qdiscs, err := h.QdiscList(link)
+	qdiscs, err := netspace.Whole(func() ([]netlink.Qdisc, error) { return h.QdiscList(link) })
 	if err != nil {
 		return fmt.Errorf("listing queueing disciplines: %w", err)
 	}
@@ -243,7 +243,9 @@ func direct(h *netlink.Handle, link netlink.Link, rules []rule) error {
 		if q.Attrs().Parent != netlink.HANDLE_INGRESS {
 			continue
 		}
-		filters, err := h.FilterList(link, netlink.MakeHandle(0xffff, 0))
+		filters, err := netspace.Whole(func() ([]netlink.Filter, error) {
+			return h.FilterList(link, netlink.MakeHandle(0xffff, 0))
+		})
 		if err != nil {
 			return fmt.Errorf("listing filters: %w", err)
 		}
