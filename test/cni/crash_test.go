@@ -284,3 +284,62 @@ func TestRestart(t *testing.T) {
 		t.Errorf("attached again: %+v, had %+v", same, r)
 	}
 }
+
+// redirected is how many packets each interface of the host has led on.
+func (h *host) redirected(name string) (packets uint32) {
+	h.t.Helper()
+	must(h.t, netspace.Do(h.space, func() error {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		filters, err := netspace.Whole(func() ([]netlink.Filter, error) {
+			return netlink.FilterList(link, netlink.MakeHandle(0xffff, 0))
+		})
+		for _, f := range filters {
+			if u, is := f.(*netlink.U32); is {
+				for _, a := range u.Actions {
+					packets += a.Attrs().Statistics.Basic.Packets
+				}
+			}
+		}
+		return err
+	}))
+	return packets
+}
+
+// What is right is left as it is: a guest is using it. Filters that were replaced
+// would count anew.
+func TestAttachedAgainIsLeftAsItIs(t *testing.T) {
+	h := newHost(t)
+	h.bridged("net7", 7)
+	m := h.manager()
+	ctx := context.Background()
+	a := vm("one", "net0", "net7")
+	r, err := m.Attach(ctx, a)
+	must(t, err)
+	g := h.boot("one", r)
+	g.dhcp()
+	g.reaches(r.Gateway(false))
+	before := h.redirected(r.Tap)
+	if before == 0 {
+		t.Fatal("nothing was counted")
+	}
+	for range 3 {
+		_, err := m.Attach(ctx, a)
+		must(t, err)
+		must(t, m.Resume(ctx))
+	}
+	if after := h.redirected(r.Tap); after < before {
+		t.Errorf("%d packets had been led on, and now %d: the filters were replaced", before, after)
+	}
+	// What somebody took away is put back.
+	must(t, netspace.Do(h.space, func() error {
+		return exec.Command("tc", "qdisc", "del", "dev", r.Tap, "ingress").Run()
+	}))
+	if ping(t, g.space, r.Gateway(false), time.Second) {
+		t.Fatal("frames are led on without filters: the test tries nothing")
+	}
+	must(t, m.Resume(ctx))
+	g.reaches(r.Gateway(false))
+}
