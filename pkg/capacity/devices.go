@@ -52,12 +52,13 @@ const (
 	mostScreens = 64
 )
 
-// DevicesOf counts the devices of a VM: those in spec.domain, its VirtualDisks,
+// DevicesOf counts the devices of a VM: those in spec.domain, its VirtualDisks, its cards,
 // and the host devices it asks for. A domain that cannot be read counts as empty; its host
 // says what is wrong with it. One that does not say kvm may come to be emulated.
 func DevicesOf(spec *v1alpha1.VirtualMachineSpec) Devices {
 	d := readDomain(spec).devices()
 	d.Disks += len(spec.Disks)
+	d.Interfaces += len(spec.Interfaces)
 	// Their volumes may be qcow2, and of any size.
 	d.DiskTables += int64(len(spec.Disks)) * tablesMemory
 	for i := range spec.Resources.Devices {

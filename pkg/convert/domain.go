@@ -68,6 +68,8 @@ type Input struct {
 	Seed string
 	// Volumes are those of the VirtualDisks in spec.disks, by their names.
 	Volumes map[string]Volume
+	// Cards are what the cards in spec.interfaces are connected to, by their names.
+	Cards map[string]Card
 }
 
 // Domain makes the libvirt domain of a placed VM. It fails with ErrNotPlaced,
@@ -87,6 +89,9 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 		return nil, &InvalidError{List: errs}
 	}
 	if errs := setDisks(domain, in.VM.Spec.Disks, in.Volumes); len(errs) > 0 {
+		return nil, &InvalidError{List: errs}
+	}
+	if errs := setInterfaces(domain, in.VM, in.Cards); len(errs) > 0 {
 		return nil, &InvalidError{List: errs}
 	}
 	setIdentity(domain, in)

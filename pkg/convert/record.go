@@ -159,6 +159,7 @@ func fieldsOf(spec *v1alpha1.VirtualMachineSpec, depth int) map[string]string {
 	if len(spec.Disks) > 0 {
 		out["disks"] = diskFields(spec.Disks)
 	}
+	maps.Copy(out, interfaceFields(spec.Interfaces))
 	domain, others, errs := UserDocument(&v1alpha1.VirtualMachine{Spec: *spec})
 	parts, err := tree.Parts(domain, depth)
 	if len(errs) > 0 || err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -54,7 +55,9 @@ type Options struct {
 	// Operations is a cache of the operations given to the host.
 	Operations Operations
 	// Disks is a cache of the VirtualDisks at home on the host.
-	Disks    volumes.Disks
+	Disks volumes.Disks
+	// Networks is a cache of the cluster's VirtualNetworks.
+	Networks networks.VirtualNetworks
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
 	// Version is the executor's own.
@@ -79,6 +82,9 @@ type Agent struct {
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	guests     *guests
 	volumes    *volumes.Keeper
+	networks   *networks.Keeper
+	// addresses are what the host has heard of guests' cards.
+	addresses *addresses
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -123,6 +129,11 @@ func NewAgent(o Options) *Agent {
 		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
 	})
+	a.networks = networks.New(networks.Options{
+		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Networks: o.Networks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
+		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
+	})
+	a.addresses = newAddresses()
 	return a
 }
 
@@ -134,7 +145,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	for _, part := range []func(context.Context){
-		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.giveTurns,
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.networks.Run, a.followAddresses, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}
@@ -154,6 +165,7 @@ func (a *Agent) learnCluster(ctx context.Context) bool {
 			klog.FromContext(ctx).Info("Connected to the cluster", keyCluster, id)
 			a.clusterID = id
 			a.volumes.Join(id)
+			a.networks.Join(id)
 			return true
 		}
 		if ctx.Err() != nil {
@@ -215,6 +227,7 @@ func (a *Agent) work(key types.NamespacedName) *work {
 
 func (a *Agent) forget(key types.NamespacedName) {
 	a.guests.forget(key)
+	a.networks.StirAll()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.works, key)

@@ -60,6 +60,9 @@ type HostConfiguration struct {
 	// seedDir is where what guests' cloud-init is told is kept, in a folder of the
 	// host's own, for QEMU's user to read; default /var/lib/vm-executor/seeds.
 	SeedDir string `json:"seedDir,omitempty"`
+	// ovsBridges names the host's bridges of Open vSwitch's, which libvirt does not
+	// tell from devices.
+	OVSBridges []string `json:"ovsBridges,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`

@@ -1,7 +1,9 @@
 package executor
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -28,6 +30,10 @@ type SimulatedConfiguration struct {
 	SecureBoot  bool     `json:"secureBoot,omitempty"`
 	// pools are the storage pools; one named default, of 1Ti, when not set.
 	Pools []SimulatedPoolConfiguration `json:"pools,omitempty"`
+	// bridges and interfaces are the names of its bridges, and of its other network
+	// interfaces.
+	Bridges    []string `json:"bridges,omitempty"`
+	Interfaces []string `json:"interfaces,omitempty"`
 }
 
 // SimulatedPoolConfiguration is a storage pool of a simulated host.
@@ -91,6 +97,13 @@ func (s *SimulatedConfiguration) Simulation() libvirt.Simulation {
 	if s.Pools == nil {
 		out.Pools = []libvirt.Pool{{Name: v1alpha1.DefaultPoolName, Type: "dir", Capacity: 1 << 40}}
 	}
+	for _, name := range s.Bridges {
+		out.Interfaces = append(out.Interfaces, libvirt.HostInterface{Name: name, Bridge: true})
+	}
+	for _, name := range s.Interfaces {
+		out.Interfaces = append(out.Interfaces, libvirt.HostInterface{Name: name})
+	}
+	slices.SortFunc(out.Interfaces, func(a, b libvirt.HostInterface) int { return cmp.Compare(a.Name, b.Name) })
 	for _, c := range s.Cells {
 		cell := libvirt.Cell{
 			ID: c.ID, CPUs: c.CPUs, Siblings: c.Siblings, Memory: c.Memory.Value(),

@@ -119,7 +119,7 @@ func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 	case v1alpha1.HostStopped:
 		switch {
 		case r.Reason == v1alpha1.ReasonStarting:
-		case r.Reason == v1alpha1.ReasonWaitingForDisks:
+		case r.Reason == v1alpha1.ReasonWaitingForDisks, r.Reason == v1alpha1.ReasonWaitingForNetworks:
 			t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, r.Reason, "Start", "%s: %s", t.node, shortened(r.Message, maxNote))
 		case r.Message != "":
 			t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStopped, "Stop", "%s: %s", t.node, r.Message)

@@ -35,10 +35,13 @@ func (a *Agent) hear(ctx context.Context) {
 			a.connected, a.ready = false, false
 			a.mu.Unlock()
 			logger.Info("libvirt cannot be reached; guests run on")
+			a.networks.Lost()
 			a.tell.lost()
 			a.wakeHost()
 		case libvirt.EventPool:
 			a.volumes.Look()
+		case libvirt.EventNetwork:
+			a.networks.NetworkMoved(e.Name)
 		case libvirt.EventAgent:
 			a.agentMoved(e.UUID)
 		case libvirt.EventRebooted, libvirt.EventWatchdog, libvirt.EventDiskError:

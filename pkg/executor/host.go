@@ -196,6 +196,9 @@ func (a *Agent) syncHypervisor(ctx context.Context, known *account) error {
 		versions := v1alpha1.Versions{Executor: a.version, Kernel: kernelVersion(known != nil && known.description.Simulated)}
 		hv.Status.Pools = a.volumes.Pools(hv.Status.Pools)
 		wantHypervisor(&hv.Status, known, a.Ready(), versions, hv.Generation, a.clock.Now())
+		if interfaces, networks, known := a.networks.Report(); known {
+			hv.Status.Interfaces, hv.Status.Networks = interfaces, networks
+		}
 		if reflect.DeepEqual(old.Status, hv.Status) {
 			return nil
 		}

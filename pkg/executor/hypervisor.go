@@ -18,14 +18,16 @@ const (
 	maxQuarantined = 64
 )
 
-// wantHypervisor sets what the host is like, but for its pools. Without an account (libvirt has
+// wantHypervisor sets what the host is like, but for its pools,
+// interfaces and networks. Without an account (libvirt has
 // not been reached yet) the description stays as it was.
 func wantHypervisor(status *v1alpha1.HypervisorStatus, a *account, connected bool, versions v1alpha1.Versions, generation int64, now time.Time) {
 	at := metav1.NewTime(now.Truncate(time.Second))
 	if a != nil {
-		conditions, pools := status.Conditions, status.Pools
+		kept := *status
 		*status = *a.status.DeepCopy()
-		status.Conditions, status.Pools = conditions, pools
+		status.Conditions, status.Pools = kept.Conditions, kept.Pools
+		status.Interfaces, status.Networks = kept.Interfaces, kept.Networks
 		status.Versions.Executor, status.Versions.Kernel = versions.Executor, versions.Kernel
 		wantPartitioned(&status.Conditions, a, generation, at)
 	}

@@ -22,12 +22,18 @@ import (
 // then, and the spec takes effect at the next start.
 func begin(in Situation) Decision {
 	if in.Domain != nil && in.Domain.Saved {
+		if decision, waits := awaitNetworks(in); waits {
+			return decision
+		}
 		return Decision{Steps: []Step{StepStart}, Again: true}
 	}
 	if fields := outgrown(in); len(fields) > 0 {
 		return giveUpPlace(in, strings.Join(fields, ", "))
 	}
 	if decision, waits := awaitDisks(in); waits {
+		return decision
+	}
+	if decision, waits := awaitNetworks(in); waits {
 		return decision
 	}
 	return Decision{Steps: []Step{StepDefine, StepStart}, Again: true}

@@ -47,7 +47,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	status.Host = host
 
 	switch phase, known := phases[r.State]; {
-	case r.Reason == v1alpha1.ReasonStarting, r.Reason == v1alpha1.ReasonWaitingForDisks:
+	case r.Reason == v1alpha1.ReasonStarting, r.Reason == v1alpha1.ReasonWaitingForDisks, r.Reason == v1alpha1.ReasonWaitingForNetworks && r.State == v1alpha1.HostStopped:
 		status.Phase = v1alpha1.PhaseScheduled
 	case known:
 		status.Phase = phase
@@ -74,6 +74,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
 	in.Guest.apply(status, r.State, before == nil || !before.StartedAt.Equal(host.StartedAt), in.Now)
+	markCards(status, in, r.State)
 	markRestart(status, in)
 }
 

@@ -44,7 +44,7 @@ func pending(in Situation) []string {
 	if d.Ownership.Generation != in.VM.Generation {
 		changed, _ = d.Ownership.Spec.Changed(&in.VM.Spec)
 		now := live(in)
-		changed = slices.DeleteFunc(changed, func(field string) bool { return slices.Contains(now, field) })
+		changed = slices.DeleteFunc(changed, func(field string) bool { return slices.Contains(now, field) || cardLive(in, field) })
 	}
 	return withSeed(changed, in.SeedDiffers)
 }

@@ -7,6 +7,8 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/cardplug"
+	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -79,6 +81,10 @@ type Memory struct {
 	Operation types.UID
 	// DisksSince is since when the guest waits for its disks; zero when it does not.
 	DisksSince time.Time
+	// NetworksSince is since when it waits for its networks.
+	NetworksSince time.Time
+	// Cards is what was tried of changing the running guest's cards.
+	Cards CardPlugging
 }
 
 // Attempt is a step that failed, Failures times in a row, and when to take it
@@ -119,6 +125,15 @@ type Situation struct {
 	Guest guestView
 	// Disks says whether the VM can have its VirtualDisks.
 	Disks volumes.Gate
+	// Networks says what the VM's cards are connected to, of a guest that does not run
+	// and of one that is to be given cards.
+	Networks networks.Gate
+	// Cards is how the cards of a guest that runs are to change; nil while they are as
+	// its mark says.
+	Cards *cardplug.Comparison
+	// Addresses are what the host has heard of the guest's cards, by their hardware
+	// addresses.
+	Addresses map[string][]string
 	// Operation is what is asked of the guest; nil when nothing is.
 	Operation *Request
 	// SeedDiffers says that a Secret of the running guest's seed has changed.
@@ -150,6 +165,10 @@ const (
 	// the balloon how much memory to leave the guest.
 	StepPlugCPUs  Step = "PlugCPUs"
 	StepSetMemory Step = "SetMemory"
+	// StepPlugCard makes the change of the guest's cards that is due, and
+	// StepTakeCards has the domain's mark say that the guest has those of the spec.
+	StepPlugCard  Step = "PlugCard"
+	StepTakeCards Step = "TakeCards"
 	// StepSave begins to save the guest's memory, and does not wait for long.
 	StepSave Step = "Save"
 	// StepAbortSave ends a save that goes on.

@@ -27,6 +27,11 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 	case StepDefine:
 		return a.define(ctx, w, in)
 	case StepStart:
+		release, ok := a.networks.Hold(in.Networks.Cards)
+		if !ok {
+			return errNetworkMoves(vm)
+		}
+		defer release()
 		return a.start(change, w, in)
 	case StepAskShutdown:
 		ask, cancel := context.WithTimeout(ctx, askTimeout)
@@ -49,6 +54,10 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		return a.halt(ctx, step, w, in)
 	case StepTakeGrant, StepPlugCPUs, StepSetMemory:
 		return a.resizeStep(ctx, step, w, in)
+	case StepPlugCard:
+		return a.plugCard(ctx, w, in)
+	case StepTakeCards:
+		return a.takeCards(ctx, in)
 	case StepSave:
 		return a.beginSave(ctx, w, in)
 	case StepAbortSave:

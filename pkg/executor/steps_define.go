@@ -18,7 +18,10 @@ import (
 func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 	vm := in.VM
 	uuid := vm.DomainUUID()
-	xml, err := a.convert(ctx, vm, in.Operation, in.Disks.Volumes)
+	if in.Networks.Unfit != "" {
+		return unfit("%s", in.Networks.Unfit)
+	}
+	xml, err := a.convert(ctx, vm, in.Operation, in.Disks.Volumes, in.Networks.Cards)
 	if err != nil {
 		return err
 	}
@@ -100,7 +103,7 @@ func ran(vm *v1alpha1.VirtualMachine) bool {
 
 // convert makes the domain's document, for an operation if one asks for it, or
 // says why it cannot be.
-func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Request, disks map[string]convert.Volume) (string, error) {
+func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Request, disks map[string]convert.Volume, cards map[string]convert.Card) (string, error) {
 	level, err := policyLevel(ctx, a.live, vm.Namespace)
 	if err != nil {
 		return "", err
@@ -120,7 +123,7 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Re
 	if !description.Simulated {
 		defaults.ConsoleLog = a.consoleLog(vm)
 	}
-	input := convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults, SharedCPUs: a.registry.sharedCPUs(), Volumes: disks}
+	input := convert.Input{VM: vm, ClusterID: a.clusterID, Host: defaults, SharedCPUs: a.registry.sharedCPUs(), Volumes: disks, Cards: cards}
 	input.Seed = a.seedPath(vm)
 	if op != nil {
 		input.Operation = op.UID

@@ -47,6 +47,8 @@ type work struct {
 	// save is one that has not been taken over, if any.
 	save *save
 	seed seedWork
+	// networks are those that the VM named at the last look.
+	networks []string
 }
 
 // keep remembers an object that the watch may not have heard of. One that is
@@ -155,6 +157,11 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 			return in, err
 		}
 	}
+	if vm.PlacedOn(in.Node) {
+		if err := a.lookAtCards(ctx, w, vm, &in); err != nil {
+			return in, err
+		}
+	}
 	in.Memory = w.memory
 	if in.Domain != nil && in.Domain.judgedBy(vm) {
 		// Nothing starts it but this turn, which has not begun to.
@@ -172,6 +179,9 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 	defer cancel()
 	d, err := a.host.Domain(ctx, uuid)
 	if errors.Is(err, libvirt.ErrNotFound) {
+		if gone, known := a.registry.get(uuid); known {
+			defer a.networkMoved(&gone, nil)
+		}
 		if a.registry.remove(uuid) {
 			a.wakeHost()
 		}
@@ -182,6 +192,11 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 		return nil, err
 	}
 	o := Observe(d)
+	if before, known := a.registry.get(uuid); known {
+		defer a.networkMoved(&before, &o)
+	} else {
+		defer a.networkMoved(nil, &o)
+	}
 	if a.registry.put(o) {
 		a.wakeHost()
 	}
@@ -309,7 +324,7 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
 	case v1alpha1.HostStopped, v1alpha1.HostSuspended, v1alpha1.HostEnded, v1alpha1.HostGone, v1alpha1.HostRejected:
-		if r.Reason != v1alpha1.ReasonStarting && r.Reason != v1alpha1.ReasonWaitingForDisks {
+		if r.Reason != v1alpha1.ReasonStarting && r.Reason != v1alpha1.ReasonWaitingForDisks && r.Reason != v1alpha1.ReasonWaitingForNetworks {
 			w.memory = Memory{}
 		}
 	}

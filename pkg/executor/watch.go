@@ -17,8 +17,9 @@ import (
 )
 
 // Watch watches what concerns one host: the VMs bound to it, the operations given
-// to it, the disks at home on it, its Node and its Hypervisor. It implements VMs,
-// Operations and volumes.Disks.
+// to it, the disks at home on it, its Node and its Hypervisor; and all VirtualNetworks,
+// which are few and seldom change. It implements VMs, Operations, volumes.Disks and
+// networks.VirtualNetworks.
 type Watch struct {
 	cache cache.Cache
 }
@@ -36,9 +37,10 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch,
 				Field:     fields.OneTermEqualSelector("status.nodeName", node),
 				Transform: withoutResults,
 			},
-			&v1alpha1.VirtualDisk{}: {Field: fields.OneTermEqualSelector("status.nodeName", node)},
-			&v1alpha1.Hypervisor{}:  {Field: itself},
-			&corev1.Node{}:          {Field: itself},
+			&v1alpha1.VirtualDisk{}:    {Field: fields.OneTermEqualSelector("status.nodeName", node)},
+			&v1alpha1.VirtualNetwork{}: {Transform: withoutStatus},
+			&v1alpha1.Hypervisor{}:     {Field: itself},
+			&corev1.Node{}:             {Field: itself},
 		},
 	})
 	if err != nil {
@@ -79,6 +81,13 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 	}))
 	if err != nil {
 		return fmt.Errorf("watching VirtualDisks: %w", err)
+	}
+	networks, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualNetwork{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching VirtualNetworks: %w", err)
+	}
+	if _, err := networks.AddEventHandler(whenever(a.networkHeard)); err != nil {
+		return fmt.Errorf("watching VirtualNetworks: %w", err)
 	}
 	go func() {
 		if toolscache.WaitForCacheSync(ctx.Done(), heard.HasSynced) {
@@ -142,6 +151,12 @@ func (w *Watch) List(ctx context.Context) []types.NamespacedName {
 	return keys
 }
 
+// VMsRead says whether all VMs that are bound here have been read.
+func (w *Watch) VMsRead() bool {
+	informer, err := w.cache.GetInformer(context.Background(), &v1alpha1.VirtualMachine{}, cache.BlockUntilSynced(false))
+	return err == nil && informer.HasSynced()
+}
+
 // Of implements Operations. Those that the watch does not have yet will be
 // enqueued when it has them.
 func (w *Watch) Of(ctx context.Context, vm types.NamespacedName) []*v1alpha1.VirtualMachineOperation {
@@ -186,6 +201,23 @@ func (w *Watch) Disks(ctx context.Context) ([]*v1alpha1.VirtualDisk, bool) {
 		out[i] = &list.Items[i]
 	}
 	return out, true
+}
+
+// Network implements networks.VirtualNetworks.
+func (w *Watch) Network(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualNetwork {
+	network := &v1alpha1.VirtualNetwork{}
+	if !w.cache.WaitForCacheSync(ctx) || w.cache.Get(ctx, key, network) != nil {
+		return nil
+	}
+	return network
+}
+
+// withoutStatus keeps of a VirtualNetwork what a host makes it of.
+func withoutStatus(obj any) (any, error) {
+	if n, ok := obj.(*v1alpha1.VirtualNetwork); ok {
+		n.ManagedFields, n.Status = nil, v1alpha1.VirtualNetworkStatus{}
+	}
+	return obj, nil
 }
 
 // enqueueOperation tells of an operation.

@@ -66,6 +66,8 @@ type Host interface {
 	DomainType(ctx context.Context, setting string) (string, error)
 	Operations
 	Storage
+	Networks
+	Cards
 	// Close ends the connection. Guests are not touched.
 	Close()
 }

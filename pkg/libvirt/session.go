@@ -12,8 +12,8 @@ import (
 type session struct {
 	conn      *lv.Connect
 	callbacks []int
-	// pools are the callbacks about storage pools.
-	pools []int
+	// pools are the callbacks about storage pools, and networks those about networks.
+	pools, networks []int
 
 	mu   sync.Mutex
 	uses int
@@ -110,6 +110,12 @@ func (s *session) listen(publish func(Event)) error {
 	heard(s.conn.DomainEventIOErrorReasonRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventIOErrorReason) {
 		tell(d, diskError(e))
 	}))
+	heard(s.conn.DomainEventDeviceRemovedRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventDeviceRemoved) {
+		tell(d, Event{Kind: EventUnplugged, Device: e.DevAlias})
+	}))
+	heard(s.conn.DomainEventDeviceRemovalFailedRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventDeviceRemovalFailed) {
+		tell(d, Event{Kind: EventKept, Device: e.DevAlias})
+	}))
 	id, err = s.conn.StoragePoolEventLifecycleRegister(nil, func(_ *lv.Connect, p *lv.StoragePool, _ *lv.StoragePoolEventLifecycle) {
 		if name, err := p.GetName(); err == nil { // it is local
 			publish(Event{Kind: EventPool, Name: name})
@@ -117,6 +123,14 @@ func (s *session) listen(publish func(Event)) error {
 	})
 	if err == nil { // or there is no storage driver
 		s.pools = append(s.pools, id)
+	}
+	id, err = s.conn.NetworkEventLifecycleRegister(nil, func(_ *lv.Connect, n *lv.Network, _ *lv.NetworkEventLifecycle) {
+		if name, err := n.GetName(); err == nil { // it is local
+			publish(Event{Kind: EventNetwork, Name: name})
+		}
+	})
+	if err == nil { // or there is no network driver
+		s.networks = append(s.networks, id)
 	}
 	return nil
 }
@@ -149,6 +163,9 @@ func (s *session) release() {
 	}
 	for _, id := range s.pools {
 		_ = s.conn.StoragePoolEventDeregister(id)
+	}
+	for _, id := range s.networks {
+		_ = s.conn.NetworkEventDeregister(id)
 	}
 	_ = s.conn.UnregisterCloseCallback()
 	_, _ = s.conn.Close()

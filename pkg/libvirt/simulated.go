@@ -35,6 +35,8 @@ type Simulation struct {
 	// Pools are the host's storage pools, with name, type, store and capacity.
 	// What is in those without a store outlives the connection, in dir.
 	Pools []Pool
+	// Interfaces are the host's network interfaces.
+	Interfaces []HostInterface
 }
 
 // simulated is a host that is libvirt's test driver: domains are defined,

@@ -116,6 +116,8 @@ type Domain struct {
 	// Volumes are the disks that are volumes of storage pools: those of the guest
 	// while there is one.
 	Volumes []VolumeRef
+	// Cards are its network cards: those of the guest while there is one.
+	Cards []Card
 }
 
 // FirmwareState says which parts of a guest's firmware have a state that libvirt
@@ -244,6 +246,13 @@ const (
 	// EventPool: the storage pool Name was started, stopped or undefined. It is
 	// about no domain.
 	EventPool EventKind = "Pool"
+	// EventNetwork: the network Name was defined, undefined, started or stopped. It
+	// is about no domain.
+	EventNetwork EventKind = "Network"
+	// EventUnplugged: the guest has given the device Device up. EventKept: it was
+	// asked to and has said that it does not.
+	EventUnplugged EventKind = "Unplugged"
+	EventKept      EventKind = "Kept"
 )
 
 // Event is something that happened to a domain or to the connection.
@@ -257,7 +266,7 @@ type Event struct {
 	// Action is set for EventWatchdog and EventDiskError: an UpperCamelCase word
 	// for what is done about it, such as Reset, Pause or None.
 	Action string
-	// Device is set for EventDiskError: the disk's alias, such as virtio-disk0,
-	// which whoever writes the domain may choose.
+	// Device is set for EventDiskError, EventUnplugged and EventKept: the alias, such
+	// as virtio-disk0, which whoever writes the domain may choose.
 	Device string
 }

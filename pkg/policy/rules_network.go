@@ -1,8 +1,12 @@
 package policy
 
 import (
+	"regexp"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"libvirt.org/go/libvirtxml"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 var networkRules = []rule{
@@ -10,6 +14,16 @@ var networkRules = []rule{
 		says:  "`devices.interfaces[]` has a source: network (with its name) or user",
 		why:   "what libvirt takes when nothing is said depends on its version",
 		check: eachInterface(checkInterfaceSource),
+	},
+	{
+		says: "`devices.interfaces[].source.network.network` is not a VirtualNetwork's, of which the name ends in `.vn-` and 12 digits",
+		why:  "whose such a network is is said by its VirtualNetwork: name that in spec.interfaces",
+		check: eachInterface(func(card *libvirtxml.DomainInterface, at *field.Path) field.ErrorList {
+			if card.Source == nil || card.Source.Network == nil || !ofVirtualNetwork.MatchString(card.Source.Network.Network) {
+				return nil
+			}
+			return field.ErrorList{field.Forbidden(at.Child("source", "network", "network"), "is the network of a VirtualNetwork: name that in spec.interfaces")}
+		}),
 	},
 	{
 		says: "`devices.interfaces[].driver.name` is qemu or vhost",
@@ -22,6 +36,9 @@ var networkRules = []rule{
 		}),
 	},
 }
+
+// ofVirtualNetwork is what VirtualNetwork.LibvirtName returns.
+var ofVirtualNetwork = regexp.MustCompile(regexp.QuoteMeta(v1alpha1.NetworkMark) + "[0-9a-f]{12}$")
 
 func eachInterface(check func(card *libvirtxml.DomainInterface, at *field.Path) field.ErrorList) func(scope) field.ErrorList {
 	return func(s scope) field.ErrorList {

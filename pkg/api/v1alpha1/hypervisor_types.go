@@ -242,6 +242,18 @@ type HypervisorStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Pools []HostPool `json:"pools,omitempty"`
+	// interfaces are the host's bridges and devices that networks can lead to, by
+	// name; those that libvirt or Domus made are left out.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Interfaces []HostInterface `json:"interfaces,omitempty"`
+	// networks are the VirtualNetworks that the host has made, or fails to make.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Networks []HostNetwork `json:"networks,omitempty"`
 	// quarantined are owned domains without a VirtualMachine.
 	// +listType=map
 	// +listMapKey=uuid

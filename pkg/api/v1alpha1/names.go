@@ -17,6 +17,10 @@ const (
 	// and removed when that is gone or given up to a person.
 	VolumeFinalizer = "domus.dev/volume"
 
+	// NetworkFinalizer is stored on a VirtualNetwork before any host makes it, and
+	// removed when none has it any more.
+	NetworkFinalizer = "domus.dev/network"
+
 	// HypervisorTaint keeps ordinary pods off a host whose capacity belongs to
 	// VMs. Projected VMs tolerate it.
 	HypervisorTaint = "domus.dev/hypervisor"

@@ -302,13 +302,18 @@ const VolumeMark = ".vd-"
 // the first dot stands, and after VolumeMark the first 12 digits of the object's
 // UID. An object of the same name that is created later has another volume.
 func (d *VirtualDisk) VolumeName() string {
-	var digits []byte
-	for i := 0; i < len(d.UID) && len(digits) < 12; i++ {
-		if d.UID[i] != '-' {
-			digits = append(digits, d.UID[i])
+	return d.Namespace + "." + d.Name + VolumeMark + digits(d.UID)
+}
+
+// digits are the first 12 of a UID.
+func digits(uid types.UID) string {
+	var out []byte
+	for i := 0; i < len(uid) && len(out) < 12; i++ {
+		if uid[i] != '-' {
+			out = append(out, uid[i])
 		}
 	}
-	return d.Namespace + "." + d.Name + VolumeMark + string(digits)
+	return string(out)
 }
 
 // Claim is what the disk takes of its pool at most, in bytes, whatever has been

@@ -169,6 +169,9 @@ const (
 	// ReasonWaitingForDisks: the guest is started when its VirtualDisks are ready;
 	// said with state Stopped.
 	ReasonWaitingForDisks = "WaitingForDisks"
+	// ReasonWaitingForNetworks: the guest is started when its VirtualNetworks are
+	// there; said with state Stopped.
+	ReasonWaitingForNetworks = "WaitingForNetworks"
 	// ReasonSaving: the guest stands still while its memory is saved.
 	ReasonSaving = "Saving"
 	// ReasonPauseFailed, ReasonResumeFailed and ReasonSuspendFailed: the guest
@@ -431,6 +434,13 @@ type VirtualMachineStatus struct {
 	// is gone with the guest. Writer: the executor of the host in placement.
 	// +optional
 	Guest *GuestStatus `json:"guest,omitempty"`
+
+	// interfaces are the cards of spec.interfaces that the guest has; they are gone
+	// with the guest. Writer: the executor of the host in placement.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Interfaces []InterfaceStatus `json:"interfaces,omitempty"`
 
 	// conditions: Scheduled, HostReachable and ResizePending are vm-scheduler's, all others the
 	// executor's.

@@ -257,6 +257,14 @@ type VirtualMachineSpec struct {
 	// +optional
 	Disks []VirtualMachineDisk `json:"disks,omitempty"`
 
+	// interfaces are the cards that the guest has on VirtualNetworks, beside what
+	// domain has of cards. They may be added and removed while the guest runs.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Interfaces []VirtualMachineInterface `json:"interfaces,omitempty"`
+
 	// domain is libvirt's own domain for everything Kubernetes need not know:
 	// devices, firmware, clock, features, ... What the fields above and the
 	// placement decide (name, uuid, metadata, vcpu, memory, tuning) must not

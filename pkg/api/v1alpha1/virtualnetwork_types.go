@@ -219,11 +219,30 @@ type NetworkOnHost struct {
 	Message string `json:"message,omitempty"`
 }
 
-// VirtualNetworkStatus is the network as its hosts have it.
+// Condition types and reasons of a VirtualNetwork.
+const (
+	// ConditionNetworkReady is False where a host fails to make the network, and
+	// while it is deleted and in use. Written by vm-scheduler.
+	ConditionNetworkReady = "Ready"
+	// ReasonNetworkReady: all hosts that need it have it. ReasonNotNeeded: no VM
+	// with a card on it has a host, so none has made it. ReasonHostFailed: a host
+	// cannot make it, or has it with an earlier spec. ReasonInUse, of VirtualDisks
+	// too: it is deleted and a VM uses it.
+	ReasonNetworkReady = "NetworkReady"
+	ReasonNotNeeded    = "NotNeeded"
+	ReasonHostFailed   = "HostFailed"
+)
+
+// VirtualNetworkStatus is the network as its hosts have it. Writer: vm-scheduler.
 type VirtualNetworkStatus struct {
-	// hosts are those that have the network.
+	// hostCount is how many hosts have the network. Each of them says so in its
+	// Hypervisor's status.networks.
+	// +optional
+	HostCount int32 `json:"hostCount,omitempty"`
+	// hosts are some of them: those where something is wrong before others.
 	// +listType=map
 	// +listMapKey=nodeName
+	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Hosts []NetworkOnHost `json:"hosts,omitempty"`
 	// observedGeneration is the metadata.generation that the status is about.
@@ -236,15 +255,18 @@ type VirtualNetworkStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// VirtualNetwork is a network that VMs of its namespace can have a card on. It
-// is not acted upon yet: no controller makes it on a host.
+// VirtualNetwork is a network that VMs of its namespace can have a card on. Each
+// host that runs such a VM makes it there.
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=vnet,categories=all
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
 // +kubebuilder:printcolumn:name="Bridge",type=string,JSONPath=`.spec.bridgeName`
 // +kubebuilder:printcolumn:name="Subnets",type=string,JSONPath=`.spec.subnets[*].address`
+// +kubebuilder:printcolumn:name="Hosts",type=integer,JSONPath=`.status.hostCount`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VirtualNetwork struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -261,4 +283,40 @@ type VirtualNetworkList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []VirtualNetwork `json:"items"`
+}
+
+// NetworkMark stands in the libvirt names of all networks that are made for
+// VirtualNetworks, before what tells one life of an object from another.
+const NetworkMark = ".vn-"
+
+// LibvirtName is the name of the libvirt network that a host makes: namespace and
+// name, between which the first dot stands, and after NetworkMark the first 12
+// digits of the object's UID.
+func (n *VirtualNetwork) LibvirtName() string {
+	return n.Namespace + "." + n.Name + NetworkMark + digits(n.UID)
+}
+
+// Bridge is the bridge of the network on its hosts: spec.bridgeName, or one that
+// is named after the object's UID, in the 14 of the 15 characters that the name
+// of an interface may have; empty for a type that has none.
+func (n *VirtualNetwork) Bridge() string {
+	switch {
+	case n.Spec.BridgeName != "":
+		return n.Spec.BridgeName
+	case n.MakesBridge():
+		return BridgePrefix + digits(n.UID)
+	}
+	return ""
+}
+
+// BridgePrefix begins the names of bridges that are named after a VirtualNetwork.
+const BridgePrefix = "vn"
+
+// MakesBridge says whether the network has a bridge of its own on each host.
+func (n *VirtualNetwork) MakesBridge() bool {
+	switch n.Spec.Type {
+	case NetworkNAT, NetworkIsolated, NetworkRouted:
+		return true
+	}
+	return false
 }

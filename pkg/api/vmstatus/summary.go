@@ -20,6 +20,8 @@ const (
 	otherFalse
 	// growth: the guest runs and waits to be given more.
 	growth
+	// cards: the guest runs and waits for cards, or for itself to give some up.
+	cards
 	// restart: the guest runs with another spec.
 	restart
 	// guestPlain: the guest is in a state that the phase names already.
@@ -58,7 +60,9 @@ func rankOf(c *metav1.Condition, s *v1alpha1.VirtualMachineStatus) int {
 		return restart
 	case c.Type == v1alpha1.ConditionResizePending && c.Status == metav1.ConditionTrue:
 		return growth
-	case c.Type == v1alpha1.ConditionRestartRequired || c.Type == v1alpha1.ConditionResizePending || !no:
+	case c.Type == v1alpha1.ConditionInterfacesPending && c.Status == metav1.ConditionTrue:
+		return cards
+	case c.Type == v1alpha1.ConditionRestartRequired || c.Type == v1alpha1.ConditionResizePending || c.Type == v1alpha1.ConditionInterfacesPending || !no:
 		return nothing
 	case c.Type == v1alpha1.ConditionHostReachable:
 		return hostAway
