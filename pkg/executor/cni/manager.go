@@ -82,6 +82,23 @@ func (m *Manager) Attach(ctx context.Context, a Attachment) (Result, error) {
 	return result, err
 }
 
+// Standing says whether Attach has nothing to make, and so takes no longer than a
+// look: no plugin is asked.
+func (m *Manager) Standing(a Attachment) (bool, error) {
+	r, err := m.records.read(a.UID, a.Card)
+	if err != nil || r == nil {
+		return false, err
+	}
+	card, err := look(spaceOf(m.options.SpaceDir, a.UID), namesOf(a.UID, a.Card).card)
+	if err != nil {
+		return false, err
+	}
+	return toAttach(a, situation{record: r, card: card})[0] == stepWire, nil
+}
+
+// Offered are the names of the host's configurations that VMs can use, in order.
+func (m *Manager) Offered() ([]string, error) { return offered(m.options) }
+
 // Detach takes a VM's card away and gives its addresses back. It is no error when
 // there is none.
 func (m *Manager) Detach(ctx context.Context, uid types.UID, card string) error {
@@ -123,6 +140,15 @@ type Card struct {
 	// Attached is false for one whose making or removing was cut short.
 	Attached bool
 	Result   Result
+}
+
+// Known is a card that there is a record of; false when there is none.
+func (m *Manager) Known(uid types.UID, card string) (Card, bool, error) {
+	r, err := m.records.read(uid, card)
+	if err != nil || r == nil {
+		return Card{}, false, err
+	}
+	return Card{Attachment: r.Attachment, Attached: r.Settled, Result: r.Result}, true, nil
 }
 
 // Cards are all that there is a record of.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 
 	"github.com/containernetworking/cni/libcni"
 )
@@ -33,6 +35,33 @@ func load(dir, name string) (*libcni.NetworkConfigList, error) {
 		return nil, fmt.Errorf("%w: reading CNI configurations in %s: %w", ErrInvalid, dir, err)
 	}
 	return list, nil
+}
+
+// offered are the names of those that the options allow, and that are for VMs. A file
+// that cannot be read offers nothing, and takes nothing from others.
+func offered(o Options) ([]string, error) {
+	files, err := libcni.ConfFiles(o.ConfigDir, []string{".conflist", ".conf", ".json"})
+	if err != nil {
+		return nil, fmt.Errorf("listing CNI configurations in %s: %w", o.ConfigDir, err)
+	}
+	var names []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		var named struct {
+			Name string `json:"name"`
+		}
+		if json.Unmarshal(data, &named) != nil || !o.allows(named.Name) || slices.Contains(names, named.Name) {
+			continue
+		}
+		if list, err := load(o.ConfigDir, named.Name); err == nil && fit(list) == nil {
+			names = append(names, named.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // parse reads a configuration of a list or of one plugin. name is what it is called

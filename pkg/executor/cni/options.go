@@ -66,6 +66,9 @@ func (o Options) defaulted() Options {
 	return o
 }
 
+// Validate says what is wrong with the options.
+func (o Options) Validate() error { return o.defaulted().validate() }
+
 func (o Options) validate() error {
 	for field, dirs := range map[string][]string{
 		"configDir": {o.ConfigDir}, "pluginDirs": o.PluginDirs, "stateDir": {o.StateDir}, "spaceDir": {o.SpaceDir},
