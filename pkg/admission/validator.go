@@ -35,15 +35,16 @@ const Path = "/validate-domus-dev-v1alpha1-virtualmachine"
 type Validator struct {
 	reader  client.Reader
 	decoder admission.Decoder
+	cards   Cards
 }
 
 var _ admission.Handler = &Validator{}
 
 // NewValidator returns a Validator. It reads namespaces and priority classes
 // with reader only when the answer depends on them, and must not find them
-// missing because a cache lags: reader should be live.
-func NewValidator(scheme *runtime.Scheme, reader client.Reader) *Validator {
-	return &Validator{reader: reader, decoder: admission.NewDecoder(scheme)}
+// missing because a cache lags: reader should be live. cards may be nil.
+func NewValidator(scheme *runtime.Scheme, reader client.Reader, cards Cards) *Validator {
+	return &Validator{reader: reader, decoder: admission.NewDecoder(scheme), cards: cards}
 }
 
 // Handle implements admission.Handler.
@@ -96,6 +97,7 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 	errs = append(errs, checkResources(&vm.Spec.Resources, field.NewPath("spec", "resources"))...)
 	errs = append(errs, cloudinit.Validate(vm.Spec.CloudInit, cloudinit.Path)...)
 	errs = append(errs, checkBalloon(&vm.Spec)...)
+	errs = append(errs, v.checkInterfaces(vm, old)...)
 	placement, err := checkPlacement(vm)
 	if err != nil {
 		return nil, err

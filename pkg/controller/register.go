@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/controller/growth"
 	"domus.dev/domus/pkg/controller/heartbeat"
+	"domus.dev/domus/pkg/controller/networking"
 	"domus.dev/domus/pkg/controller/operation"
 	"domus.dev/domus/pkg/controller/reachability"
 	"domus.dev/domus/pkg/controller/release"
@@ -39,6 +40,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		heartbeat.New(cached, live, clk),
 		reachability.New(cached, live, status, clk),
 		consistency.New(cached, live, clk),
+		networking.New(cached, live, clk),
 		operation.New(cached, live, clk),
 		secretgrant.New(cached, live),
 	} {

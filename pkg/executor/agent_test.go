@@ -31,7 +31,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func runOn(t *testing.T, s *stage, host libvirt.Host) *Agent {
 	t.Helper()
 	agent := NewAgent(Options{
-		Config: s.config, Host: host, Live: s.api, VMs: s.vms, Disks: cacheOf{s.api}, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{},
+		Config: s.config, Host: host, Live: s.api, VMs: s.vms, Disks: cacheOf{s.api}, Networks: cacheOf{s.api}, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"libvirt.org/go/libvirtxml"
 
+	"domus.dev/domus/pkg/executor/networks/networkstest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -19,6 +20,8 @@ import (
 // refuse it before or after it took effect.
 type fakeHost struct {
 	libvirt.Storage
+	*networkstest.Host
+	cards       fakeCards
 	mu          sync.Mutex
 	description libvirt.Description
 	domains     map[string]libvirt.Domain
@@ -65,7 +68,7 @@ func newFakeHost() *fakeHost {
 		panic(err)
 	}
 	return &fakeHost{
-		Storage: storage,
+		Storage: storage, Host: networkstest.New(),
 		description: libvirt.Description{
 			Arch: "x86_64", CPUs: 4, Memory: 8 << 30, Cells: []libvirt.Cell{{CPUs: "0-3", Memory: 8 << 30}},
 			DomainTypes:    []libvirt.DomainType{{Type: "kvm", Arch: "x86_64"}, {Type: "qemu", Arch: "x86_64", Machines: []string{"pc-q35-7.2"}}},
@@ -185,7 +188,7 @@ func (h *fakeHost) Define(_ context.Context, xml string) error {
 		// saved memory.
 		h.domains[d.UUID] = libvirt.Domain{
 			Name: d.Name, UUID: d.UUID, State: libvirt.StateShutOff, Reason: was.Reason, Saved: was.Saved,
-			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), VCPUs: vcpus, Memory: int64(d.Memory.Value) << 10, CurrentMemory: current, Binding: bindingOf(&d),
+			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), VCPUs: vcpus, Memory: int64(d.Memory.Value) << 10, CurrentMemory: current, Binding: bindingOf(&d), Cards: cardsIn(&d),
 			Firmware: libvirt.FirmwareState{UEFI: d.OS.Firmware == "efi", TPM: len(d.Devices.TPMs) > 0},
 		}
 		h.documents = append(h.documents, xml)

@@ -143,9 +143,10 @@ func (s *stage) restart() {
 		},
 	})
 	s.recorder = events.NewFakeRecorder(1000)
-	s.agent = NewAgent(Options{Config: s.config, Host: s.host, Live: counted, VMs: s.vms, Operations: s.ops, Disks: cacheOf{s.api}, Recorder: s.recorder, Clock: s.clock, Version: "v1"})
+	s.agent = NewAgent(Options{Config: s.config, Host: s.host, Live: counted, VMs: s.vms, Operations: s.ops, Disks: cacheOf{s.api}, Networks: cacheOf{s.api}, Recorder: s.recorder, Clock: s.clock, Version: "v1"})
 	s.agent.clusterID, s.agent.connected = testCluster, true
 	s.agent.volumes.Join(testCluster)
+	s.agent.networks.Join(testCluster)
 	if !s.host.away {
 		if err := s.agent.refresh(context.Background()); err != nil {
 			s.t.Fatal(err)

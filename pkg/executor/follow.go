@@ -149,6 +149,7 @@ func (a *Agent) refresh(ctx context.Context) error {
 		a.Enqueue(key)
 	}
 	a.volumes.Look()
+	a.networks.Look()
 	a.wakeHost()
 	wake(a.pinsChanged)
 	return nil

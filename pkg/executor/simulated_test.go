@@ -74,7 +74,7 @@ func (s *simulatedStage) run() *Agent {
 		s.stop()
 	}
 	agent := NewAgent(Options{
-		Config: s.config, Host: s.simulated, Live: s.api, VMs: s.vms, Disks: cacheOf{s.api}, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{},
+		Config: s.config, Host: s.simulated, Live: s.api, VMs: s.vms, Disks: cacheOf{s.api}, Networks: cacheOf{s.api}, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

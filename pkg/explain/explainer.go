@@ -21,6 +21,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/networkreach"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -49,8 +50,8 @@ type Explainer struct {
 }
 
 // New returns an Explainer for the scheduler that podless.Setup has made of cc,
-// whose plugins see hosts and disks. It fails where a profile is configured wrongly.
-func New(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet, disks *disklocality.Disks) (*Explainer, error) {
+// whose plugins see hosts, disks and networks. It fails where a profile is configured wrongly.
+func New(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet, disks *disklocality.Disks, networks *networkreach.Networks) (*Explainer, error) {
 	e := &Explainer{
 		turn:       make(chan struct{}, 1),
 		cache:      sched.Cache,
@@ -60,7 +61,7 @@ func New(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *schedu
 		priorities: podless.NewPriorities(cc.InformerFactory.Scheduling().V1().PriorityClasses().Lister()),
 	}
 	var err error
-	if e.profiles, err = newProfiles(ctx, cc, sched, e.situation, e.fleet, disks); err != nil {
+	if e.profiles, err = newProfiles(ctx, cc, sched, e.situation, e.fleet, disks, networks); err != nil {
 		return nil, fmt.Errorf("making the explainer: %w", err)
 	}
 	return e, nil

@@ -34,6 +34,7 @@ import (
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/networkreach"
 	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
@@ -79,12 +80,12 @@ func newWorld(tb testing.TB, changes ...func(*config.KubeSchedulerProfile)) *wor
 	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), klog.Logger{}))
 	tb.Cleanup(cancel)
 	hosts, client := fleet.New(noEvents{}), fake.NewClientset()
-	disks := disklocality.New(noEvents{}, nil, nil)
+	disks, networks := disklocality.New(noEvents{}, nil, nil), networkreach.New(noEvents{})
 	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
 		ComponentConfig:    *cfg,
-		DynInformerFactory: disks.Factory(hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0))),
+		DynInformerFactory: networks.Factory(disks.Factory(hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)))),
 		EventBroadcaster:   events.NewEventBroadcasterAdapterWithContext(ctx, client),
-	}, client, podless.Parts{VMs: noEvents{}, Plugins: plugins.Registry(refuser{}, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter()})
+	}, client, podless.Parts{VMs: noEvents{}, Plugins: plugins.Registry(refuser{}, hosts, disks, networks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter()})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func newWorld(tb testing.TB, changes ...func(*config.KubeSchedulerProfile)) *wor
 	if err := namespaces.Add(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}); err != nil {
 		tb.Fatal(err)
 	}
-	explainer, err := New(ctx, cc, sched, hosts, disks)
+	explainer, err := New(ctx, cc, sched, hosts, disks, networks)
 	if err != nil {
 		tb.Fatal(err)
 	}

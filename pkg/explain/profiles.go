@@ -24,6 +24,7 @@ import (
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/networkreach"
 	"domus.dev/domus/pkg/podless"
 )
 
@@ -36,9 +37,9 @@ const metricsPrefix = "explain/"
 // keeps no state of a cycle; they see the situation and count with a Reader.
 // Plugins that keep plans, as HostHeadroom does, have their own, since their
 // registry is.
-func newProfiles(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, s *situation, reader *fleet.Fleet, disks *disklocality.Disks) (map[string]framework.Framework, error) {
+func newProfiles(ctx context.Context, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, s *situation, reader *fleet.Fleet, disks *disklocality.Disks, networks *networkreach.Networks) (map[string]framework.Framework, error) {
 	registry := frameworkplugins.NewInTreeRegistry()
-	if err := registry.Merge(plugins.Registry(refuser{}, reader, disks)); err != nil {
+	if err := registry.Merge(plugins.Registry(refuser{}, reader, disks, networks)); err != nil {
 		return nil, fmt.Errorf("listing plugins: %w", err)
 	}
 	client, err := kubernetes.NewForConfig(&rest.Config{Host: "explain.invalid", Transport: refuser{}})

@@ -11,13 +11,14 @@ import (
 	"domus.dev/domus/pkg/plugins/hostheadroom"
 	"domus.dev/domus/pkg/plugins/hostnuma"
 	"domus.dev/domus/pkg/plugins/hostresources"
+	"domus.dev/domus/pkg/plugins/networkreach"
 	"domus.dev/domus/pkg/plugins/vmbinder"
 	"domus.dev/domus/pkg/plugins/vmpreemption"
 )
 
 // Registry returns every plugin's factory by name. VMs are bound through b; f
-// knows the hosts, and d the disks.
-func Registry(b vmbinder.Binder, f *fleet.Fleet, d *disklocality.Disks) frameworkruntime.Registry {
+// knows the hosts, d the disks and n the networks.
+func Registry(b vmbinder.Binder, f *fleet.Fleet, d *disklocality.Disks, n *networkreach.Networks) frameworkruntime.Registry {
 	return frameworkruntime.Registry{
 		disklocality.Name:      disklocality.Factory(f, d),
 		hostcompatibility.Name: hostcompatibility.New(f),
@@ -25,6 +26,7 @@ func Registry(b vmbinder.Binder, f *fleet.Fleet, d *disklocality.Disks) framewor
 		hostheadroom.Name:      hostheadroom.New(f),
 		hostnuma.Name:          hostnuma.New(f),
 		hostresources.Name:     hostresources.New(f),
+		networkreach.Name:      networkreach.Factory(f, n),
 		vmbinder.Name:          vmbinder.New(b, f),
 		vmpreemption.Name:      vmpreemption.New(f),
 	}

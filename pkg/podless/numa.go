@@ -31,7 +31,7 @@ const (
 )
 
 // annotations are all that a projected Pod has: one of those three at most, its
-// disks, and the guest's.
+// disks, its cards, and the guest's.
 func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 	out := guestAnnotations(vm)
 	add := func(key string, value any) {
@@ -48,6 +48,9 @@ func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 			names[i] = vm.Spec.Disks[i].DiskName
 		}
 		add(disksAnnotation, names)
+	}
+	if len(vm.Spec.Interfaces) > 0 {
+		add(interfacesAnnotation, interfacesOf(vm))
 	}
 	p := vm.Status.Placement
 	switch {

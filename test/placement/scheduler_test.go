@@ -26,6 +26,7 @@ import (
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/networkreach"
 	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
@@ -87,6 +88,16 @@ func (h *hypervisors) unplug() {
 	h.handlers = nil
 }
 
+// noNetworks is an informer of VirtualNetworks that has delivered all there is: none.
+type noNetworks struct{}
+
+// AddEventHandler implements inorder.Informer.
+func (noNetworks) AddEventHandler(cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
+	return noNetworks{}, nil
+}
+func (noNetworks) HasSynced() bool                     { return true }
+func (noNetworks) HasSyncedChecker() cache.DoneChecker { return nil }
+
 // running is the real scheduler at work on an api and a store.
 type running struct {
 	queue interface {
@@ -122,21 +133,21 @@ func (a *api) start(cfg *config.KubeSchedulerConfiguration, s *store) (*running,
 	ctx, cancel := context.WithCancel(context.Background())
 	hosts := fleet.New(a.hypervisors)
 	connection := &session{store: s, disks: a.disks}
-	disks := disklocality.New(a.disks, s.lookUp, connection)
+	disks, networks := disklocality.New(a.disks, s.lookUp, connection), networkreach.New(noNetworks{})
 	cc, sched, err := podless.SetupOn(ctx, &schedulerconfig.Config{
 		ComponentConfig:                   *cfg,
-		DynInformerFactory:                disks.Factory(hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0))),
+		DynInformerFactory:                networks.Factory(disks.Factory(hosts.Factory(dynamicinformer.NewDynamicSharedInformerFactory(dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), 0)))),
 		EventBroadcaster:                  events.NewEventBroadcasterAdapterWithContext(ctx, a.nodes),
 		PodMaxInUnschedulablePodsDuration: time.Second,
 	}, a.nodes, podless.Parts{
-		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts),
+		VMs: s, Writer: connection, Plugins: plugins.Registry(connection, hosts, disks, networks), Growth: plugins.Growth(), Reasons: waiting.New(hosts),
 		PlacedEvents: flowcontrol.NewFakeAlwaysRateLimiter(),
 	})
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the scheduler: %w", err)
 	}
-	explainer, err := explain.New(ctx, cc, sched, hosts, disks)
+	explainer, err := explain.New(ctx, cc, sched, hosts, disks, networks)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("making the explainer: %w", err)

@@ -25,6 +25,7 @@ import (
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/networkreach"
 	"domus.dev/domus/pkg/plugins/waiting"
 	"domus.dev/domus/pkg/podless"
 )
@@ -62,6 +63,10 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return fmt.Errorf("making the informer of VirtualDisks: %w", err)
 	}
+	virtualNetworks, err := m.GetCache().GetInformer(ctx, &v1alpha1.VirtualNetwork{})
+	if err != nil {
+		return fmt.Errorf("making the informer of VirtualNetworks: %w", err)
+	}
 	replacer, err := vmstatus.NewReplacer(rest.AddUserAgent(rest.CopyConfig(cfg.KubeConfig), "controllers"))
 	if err != nil {
 		return err
@@ -81,15 +86,16 @@ func Run(ctx context.Context, opts *Options) error {
 	metrics.Register()
 	hosts := fleet.New(hypervisors)
 	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
-	cfg.DynInformerFactory = disks.Factory(hosts.Factory(cfg.DynInformerFactory))
+	networks := networkreach.New(virtualNetworks)
+	cfg.DynInformerFactory = networks.Factory(disks.Factory(hosts.Factory(cfg.DynInformerFactory)))
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{
-		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
+		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks, networks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
 	})
 	if err != nil {
 		return err
 	}
 	if opts.WebhookPort != 0 {
-		if err := serveWebhooks(ctx, m, live, cc, sched, hosts, disks); err != nil {
+		if err := serveWebhooks(ctx, m, live, cc, sched, hosts, disks, networks); err != nil {
 			return err
 		}
 	}

@@ -15,17 +15,18 @@ import (
 	"domus.dev/domus/pkg/explain"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
+	"domus.dev/domus/pkg/plugins/networkreach"
 	"domus.dev/domus/pkg/review"
 )
 
 // serveWebhooks has m serve them, whether or not this replica leads. Questions
 // about placement are answered beside sched, which cc and hosts have made.
-func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet, disks *disklocality.Disks) error {
-	explainer, err := explain.New(ctx, cc, sched, hosts, disks)
+func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, cc *schedulerconfig.CompletedConfig, sched *scheduler.Scheduler, hosts *fleet.Fleet, disks *disklocality.Disks, networks *networkreach.Networks) error {
+	explainer, err := explain.New(ctx, cc, sched, hosts, disks, networks)
 	if err != nil {
 		return err
 	}
-	validator := admission.NewValidator(m.GetScheme(), live)
+	validator := admission.NewValidator(m.GetScheme(), live, networks)
 	classes := admission.NewClasses(m.GetScheme(), live)
 	reviews, err := review.NewHandler(live, validator, classes, newOnceSynced(ctx, sched.WaitForHandlersSync, explainer))
 	if err != nil {

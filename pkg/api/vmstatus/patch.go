@@ -54,6 +54,12 @@ var fields = []field{
 	}},
 	{name: "hold", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Hold) }},
 	{name: "host", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Host) }},
+	{name: "interfaces", value: func(s *v1alpha1.VirtualMachineStatus) any {
+		if len(s.Interfaces) == 0 {
+			return nil
+		}
+		return s.Interfaces
+	}},
 	{name: "guest", value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetNil(s.Guest) }},
 	{name: conditionsField, shared: true, value: conditions},
 	{name: "reason", derived: true, value: func(s *v1alpha1.VirtualMachineStatus) any { return unsetZero(s.Reason) }},
