@@ -4,16 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/executor/cni"
+	"domus.dev/domus/pkg/executor/cni/netspace"
 )
 
 // plugin puts a program of the test's beside the real ones.
@@ -281,4 +285,38 @@ func TestTwoCards(t *testing.T) {
 	g.dhcp()
 	g.reaches(second.Gateway(false))
 	must(t, m.Detach(ctx, b.UID, b.Card))
+}
+
+// On a network that gives out no addresses the guest asks the network's own server,
+// and nobody else answers.
+func TestNetworkThatAnswersItself(t *testing.T) {
+	h := newHost(t)
+	h.network("lan", `{"cniVersion": "1.0.0", "name": "lan", "plugins": [{"type": "bridge", "bridge": "br5"}]}`)
+	must(t, h.bridge("br5"))
+	must(t, netspace.Do(h.space, func() error {
+		bridge, err := netlink.LinkByName("br5")
+		if err != nil {
+			return err
+		}
+		a, err := netlink.ParseAddr("10.5.0.1/24")
+		if err != nil {
+			return err
+		}
+		return errors.Join(netlink.AddrAdd(bridge, a), netlink.LinkSetUp(bridge))
+	}))
+	server := exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--port=0", "--interface=br5", "--bind-dynamic",
+		"--dhcp-range=10.5.0.10,10.5.0.20", "--dhcp-leasefile="+filepath.Join(h.dir, "leases"), "--pid-file="+filepath.Join(h.dir, "pid"))
+	must(t, netspace.Do(h.space, server.Start))
+	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+	r, err := h.manager().Attach(context.Background(), vm("one", "net0", "lan"))
+	must(t, err)
+	if len(r.Addresses) > 0 {
+		t.Errorf("attached: %+v", r)
+	}
+	g := h.boot("one", r)
+	ack := g.dhcp()
+	if !strings.HasPrefix(ack.YourIPAddr.String(), "10.5.0.") || ack.ServerIdentifier().String() != "10.5.0.1" {
+		t.Errorf("the guest was told: %s", ack.Summary())
+	}
+	g.reaches(netip.MustParseAddr("10.5.0.1"))
 }
