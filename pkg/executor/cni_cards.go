@@ -34,10 +34,21 @@ const (
 	cniTimeout = 2 * time.Minute
 )
 
+// cniHost makes cards: a cni.Manager, whose methods say more.
+type cniHost interface {
+	Standing(cni.Attachment) (bool, error)
+	Attach(context.Context, cni.Attachment) (cni.Result, error)
+	Known(uid types.UID, card string) (cni.Card, bool, error)
+	Offered() ([]string, error)
+	Resume(context.Context) error
+	Sweep(ctx context.Context, keep func(uid types.UID, card string) bool) error
+	Close()
+}
+
 // cniCards connects guests to networks of type cni. Plugins may take long, so turns
 // do not wait for them. nil is a host that has none.
 type cniCards struct {
-	manager *cni.Manager
+	manager cniHost
 	clock   clock.PassiveClock
 	// changed is called with a VM whose card can be had now, or failed.
 	changed func(types.NamespacedName)
@@ -92,6 +103,8 @@ func newCNICards(config HostConfiguration, clock clock.PassiveClock, inUse func(
 		cards: map[cniCard]*cniWork{}, running: context.Background(),
 	}
 }
+
+var _ cniHost = &cni.Manager{}
 
 // connector is what networks are given: an interface that is nil where c is.
 func (c *cniCards) connector() networks.Connector {
