@@ -19,6 +19,9 @@ run_packages() {
 		qemu-utils	qemu-img, to make the guest image
 		gcc	the compiler for the one package that calls libvirt
 		libc6-dev	headers for that compiler
+		dnsmasq-base	gives guests on VirtualNetworks their addresses
+		iproute2	libvirt shapes what goes through cards by its tc
+		iptables	libvirt keeps networks apart by it
 		fdisk	partitions the guest image
 		cpio	packs the guest's initramfs
 		kmod	finds which kernel modules the guest needs

@@ -35,7 +35,13 @@ type embeddedHost struct {
 
 func newEmbeddedHost(t *testing.T, ns, name string, pools ...libvirt.Pool) *embeddedHost {
 	t.Helper()
-	host, err := libvirt.Simulate(t.TempDir(), name, libvirt.Simulation{CPUs: 8, Memory: 16 << 30, Pools: pools})
+	return embed(t, ns, name, libvirt.Simulation{CPUs: 8, Memory: 16 << 30, Pools: pools})
+}
+
+// embed is newEmbeddedHost for a host that is described.
+func embed(t *testing.T, ns, name string, simulation libvirt.Simulation) *embeddedHost {
+	t.Helper()
+	host, err := libvirt.Simulate(t.TempDir(), name, simulation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +76,7 @@ func (h *embeddedHost) start(ns string) {
 			NodeName: h.name, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto", Mode: executor.ModeDedicated,
 			Labels: map[string]string{"test": ns},
 		},
-		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
+		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Networks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -47,6 +47,9 @@ func (k *Keeper) followHost(ctx context.Context) {
 	}
 }
 
+// LookNow has all that is asked for of the host looked at, as Run does after Look.
+func (k *Keeper) LookNow(ctx context.Context) error { return k.lookAtHost(ctx, true) }
+
 var errNotReady = errors.New("what runs on the host is not known yet")
 
 func (k *Keeper) lookAtHost(ctx context.Context, asked bool) error {

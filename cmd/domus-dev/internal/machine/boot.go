@@ -13,8 +13,8 @@ import (
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 )
 
-// boot turns fresh namespaces into a host: private mounts, its own /proc,
-// libvirt folders and hugepages, a name, and loopback.
+// boot turns fresh namespaces into a host: private mounts, its own /proc and
+// /sys, libvirt folders and hugepages, a name, and loopback.
 func boot(l layout.Layout) error {
 	// Without this the mounts below would show on the machine itself.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -22,6 +22,12 @@ func boot(l layout.Layout) error {
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	// The machine's own shows the network interfaces of the machine. It is laid over
+	// that one, which is seen again where the kernel does not allow it: only networks
+	// cannot be had then.
+	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		fmt.Fprintf(os.Stderr, "host-init: /sys is the machine's, and the host has no networks of its own: %v\n", err)
 	}
 	// What a boot must not find: domains that 'run' and sockets that are dead.
 	if err := empty(l.SocketDir()); err != nil {
