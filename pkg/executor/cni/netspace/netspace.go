@@ -52,7 +52,7 @@ func Do(path string, f func() error) error {
 	if err != nil {
 		return fmt.Errorf("opening network namespace %s: %w", path, err)
 	}
-	defer target.Close()
+	defer func() { _ = target.Close() }()
 	return inside(func() error {
 		if err := netns.Set(target); err != nil {
 			return fmt.Errorf("entering network namespace %s: %w", path, err)
@@ -72,7 +72,7 @@ func inside(f func() error) error {
 			done <- fmt.Errorf("opening the thread's network namespace: %w", err)
 			return
 		}
-		defer before.Close()
+		defer func() { _ = before.Close() }()
 		err = f()
 		// A thread that cannot go back is not given to another goroutine: it ends
 		// with this one.
@@ -190,7 +190,7 @@ func Handle(path string) (*netlink.Handle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening network namespace %s: %w", path, err)
 	}
-	defer ns.Close()
+	defer func() { _ = ns.Close() }()
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("opening rtnetlink in network namespace %s: %w", path, err)

@@ -148,7 +148,7 @@ func (w Wire) veth(host, inside *netlink.Handle, mtu int) (outer, inner netlink.
 	if err != nil {
 		return nil, nil, err
 	}
-	defer space.Close()
+	defer func() { _ = space.Close() }()
 	// Made at once in both namespaces: a crash leaves all of it, or nothing.
 	if err := host.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: w.Outer, MTU: mtu, Alias: w.Alias},
