@@ -64,7 +64,7 @@ func (h *host) newSpace(name string) string {
 // manager is a vm-executor's, until the test ends.
 func (h *host) manager() *cni.Manager {
 	h.t.Helper()
-	m, err := cni.New(h.options, testr.New(h.t))
+	m, err := cni.New(h.options, testr.NewWithOptions(h.t, testr.Options{Verbosity: 2}))
 	must(h.t, err)
 	h.t.Cleanup(m.Close)
 	return m
