@@ -56,10 +56,12 @@ type Options struct {
 	Operations Operations
 	// Disks is a cache of the VirtualDisks at home on the host.
 	Disks volumes.Disks
-	// Networks is a cache of the cluster's VirtualNetworks.
-	Networks networks.VirtualNetworks
-	Recorder events.EventRecorder
-	Clock    clock.WithTicker
+	// Networks is a cache of the cluster's VirtualNetworks, and Leftovers cleans up
+	// after a libvirtd that died; nil on a simulated host.
+	Networks  networks.VirtualNetworks
+	Leftovers networks.Leftovers
+	Recorder  events.EventRecorder
+	Clock     clock.WithTicker
 	// Version is the executor's own.
 	Version string
 }
@@ -134,7 +136,7 @@ func NewAgent(o Options) *Agent {
 	a.cni = newCNICards(o.Config, o.Clock, a.cniInUse, a.queue.Add, a.wakeHost)
 	a.networks = networks.New(networks.Options{
 		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Networks: o.Networks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
-		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, CNI: a.cni.connector(), Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
+		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Leftovers: o.Leftovers, CNI: a.cni.connector(), Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
 	})
 	a.addresses = newAddresses()
 	return a

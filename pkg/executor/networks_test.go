@@ -287,3 +287,16 @@ func privileged(t *testing.T, s *stage) client.Object {
 	ns.Labels = map[string]string{v1alpha1.PolicyLevelLabel: string(v1alpha1.PolicyPrivileged)}
 	return ns
 }
+
+// cloud-init by itself asks for an address on one card alone.
+func TestTheSeedNamesTheCards(t *testing.T) {
+	s := seedStage(t, bound(withCards("lan", "dmz"), func(vm *v1alpha1.VirtualMachine) { vm.Spec.CloudInit = &v1alpha1.CloudInit{} }), lanNetwork("lan"), lanNetwork("dmz"))
+	s.networkTurns("lan", "dmz")
+	s.mustTurn()
+	told, vm := s.toldTo("network-config"), s.vm()
+	for i := range vm.Spec.Interfaces {
+		if mac := vm.MACOf(&vm.Spec.Interfaces[i]); !strings.Contains(told, mac) {
+			t.Errorf("%s is not in %s", mac, told)
+		}
+	}
+}

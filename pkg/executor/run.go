@@ -17,6 +17,8 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/networks/leftover"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -132,11 +134,15 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 	} else {
 		host = libvirt.Connect(config.LibvirtURI)
 	}
+	var leftovers networks.Leftovers
+	if config.Simulated == nil {
+		leftovers = leftover.New(config.LibvirtURI)
+	}
 	broadcast := events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
 	return &hostRun{
 		host: host, watch: watch, clientset: clientset, broadcast: broadcast,
 		agent: NewAgent(Options{
-			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Networks: watch, Version: version,
+			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Networks: watch, Leftovers: leftovers, Version: version,
 			Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
 		}),
 	}, nil

@@ -54,9 +54,13 @@ func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) (clou
 	if len(errs) > 0 {
 		return nil, invalid("%v", errs.ToAggregate())
 	}
-	var macs []string
-	if domain.Devices != nil {
-		macs = convert.MACs(domain)
+	macs := cardMACs(vm)
+	if domain.Devices != nil && len(domain.Devices.Interfaces) > 0 {
+		if own := convert.MACs(domain); len(own) > 0 {
+			macs = append(own, macs...)
+		} else {
+			macs = nil // those of all, or none
+		}
 	}
 	secrets := map[string]*corev1.Secret{} // each is read once
 	content, err := cloudinit.Compose(vm, cloudinit.DHCP(macs), func(e v1alpha1.SecretEntry) ([]byte, error) {
@@ -78,6 +82,15 @@ func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) (clou
 		return nil, err
 	}
 	return content.Seed(string(vm.UID))
+}
+
+// cardMACs are the addresses of the cards of spec.interfaces: cloud-init by itself
+// asks for an IP address on the first card alone.
+func cardMACs(vm *v1alpha1.VirtualMachine) (macs []string) {
+	for i := range vm.Spec.Interfaces {
+		macs = append(macs, vm.MACOf(&vm.Spec.Interfaces[i]))
+	}
+	return macs
 }
 
 // storeSeed writes the seed that the guest is about to be started with, or takes

@@ -248,6 +248,7 @@ func TestNetworks(t *testing.T) {
 // and scheduler are killed, and holds the host to what it had before.
 func TestNetworksLeakNothing(t *testing.T) {
 	g := NewWithT(t)
+	ensureNamespace(t, namespace)
 	before := leftovers(t)
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)

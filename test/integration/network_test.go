@@ -111,7 +111,7 @@ func TestNetworks(t *testing.T) {
 	// A bridge that no host has.
 	make(newNetwork(ns, "far", v1alpha1.VirtualNetworkSpec{Type: v1alpha1.NetworkBridge, BridgeName: "br9"}))
 	make(newVM(ns, "far", 1, 1, withCards("far")))
-	waitVM(t, ns, "far", waiting("Unschedulable", "host(s) have no bridge br9, as VirtualNetwork far needs"))
+	waitVM(t, ns, "far", waiting("Unschedulable", "have no bridge br9, as VirtualNetwork far needs"))
 
 	// An address is given once: who asks for it later is refused at once.
 	make(newVM(ns, "one", 1, 1, withCards("lan/52:54:00:12:34:56")))

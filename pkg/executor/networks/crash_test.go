@@ -244,3 +244,52 @@ func (w *world) check() {
 		}
 	}
 }
+
+// leftovers has a bridge of which libvirt does not know, until it is removed.
+type leftovers struct{ bridge, removed string }
+
+// Clean implements Leftovers.
+func (l *leftovers) Clean(_ context.Context, network, bridge string) error {
+	if l.bridge == bridge {
+		l.bridge, l.removed = "", network+" on "+bridge
+	}
+	return nil
+}
+
+// A libvirtd that is killed while it starts a network leaves its bridge, and would
+// refuse to make it for ever.
+func TestAStartThatWasCutShort(t *testing.T) {
+	for name, test := range map[string]struct {
+		change  func(*v1alpha1.VirtualNetwork)
+		cleaned bool
+	}{
+		"a bridge that is named after it": {func(*v1alpha1.VirtualNetwork) {}, true},
+		"a bridge that the user named":    {func(n *v1alpha1.VirtualNetwork) { n.Spec.BridgeName = "vn0b1c2d3e4f50" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := &leftovers{bridge: "vn0b1c2d3e4f50"}
+			host := networkstest.New()
+			host.Step = func(what string) (before, after error) {
+				if strings.HasPrefix(what, "start ") && left.bridge != "" {
+					return libvirt.ErrNetworkBusy, nil
+				}
+				return nil, nil
+			}
+			in := Situation{Network: virtualNetwork(test.change)}
+			k := New(Options{Host: host, Leftovers: left, Recorder: events.NewFakeRecorder(10), Clock: clocktesting.NewFakeClock(planNow)})
+			want, err := Define(in.Network, "cluster", &v1alpha1.HypervisorStatus{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.Want = &want
+			memory := &Memory{}
+			done := k.carryOut(context.Background(), types.NamespacedName{}, &in, Decision{Steps: []Step{StepDefine, StepStart}}, memory)
+			if _, active := host.Has("shop.lan.vn-0b1c2d3e4f50"); done != test.cleaned || active != test.cleaned || (left.removed != "") != test.cleaned {
+				t.Errorf("done %t, active %t, removed %q, %s", done, active, left.removed, memory.Message)
+			}
+			if !test.cleaned && (!memory.Unfit || !strings.Contains(memory.Message, "choose other subnets or another bridgeName")) {
+				t.Errorf("said %q, unfit %t", memory.Message, memory.Unfit)
+			}
+		})
+	}
+}

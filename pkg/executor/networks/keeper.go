@@ -56,6 +56,13 @@ type Guests interface {
 	NetworksNamed(ctx context.Context) []types.NamespacedName
 }
 
+// Leftovers are removed of networks that are not active.
+type Leftovers interface {
+	// Clean removes the bridge and ends the DHCP server of the libvirt network, which
+	// libvirt does not know of. Where there are none that is success.
+	Clean(ctx context.Context, network, bridge string) error
+}
+
 // Levels say what a namespace may have.
 type Levels func(ctx context.Context, namespace string) (v1alpha1.PolicyLevel, error)
 
@@ -70,6 +77,9 @@ type Options struct {
 	// OVSBridges names the bridges of Open vSwitch's, which libvirt does not tell
 	// from devices.
 	OVSBridges []string
+	// Leftovers removes what a libvirtd has left that was killed while it started a
+	// network; nil where there is nothing of the kind.
+	Leftovers Leftovers
 	// CNI connects cards to networks of type cni; nil where the host does not.
 	CNI      Connector
 	Recorder events.EventRecorder

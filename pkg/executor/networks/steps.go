@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
+	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -91,15 +92,46 @@ func (k *Keeper) do(ctx context.Context, step Step, name string, in *Situation) 
 	case StepDefine:
 		return k.Host.DefineNetwork(ctx, in.Want.XML)
 	case StepStart:
+		err := k.Host.StartNetwork(ctx, name)
+		if err == nil || errors.Is(err, libvirt.ErrUnavailable) || k.clean(ctx, name, in) != nil {
+			return err
+		}
 		return k.Host.StartNetwork(ctx, name)
 	case StepStop:
 		return k.Host.StopNetwork(ctx, name)
 	case StepUndefine:
+		if err := k.clean(ctx, name, in); err != nil {
+			klog.FromContext(ctx).Info("What may be left of a network could not be looked for", keyError, err.Error())
+		}
 		return k.Host.UndefineNetwork(ctx, name)
 	case StepSetHosts:
 		return k.setHosts(ctx, name, in)
 	}
 	return fmt.Errorf("carrying out step %q: there is no such step", step)
+}
+
+// clean removes what is left of a start that libvirtd's end cut short: of a network
+// that is not active, and of a bridge that is named after it, and so is nobody
+// else's.
+func (k *Keeper) clean(ctx context.Context, name string, in *Situation) error {
+	network := in.Network
+	if network == nil {
+		network = &v1alpha1.VirtualNetwork{}
+		network.UID, network.Spec.Type = in.Found.Mark.UID, v1alpha1.NetworkIsolated
+	}
+	bridge := network.Bridge()
+	if k.Leftovers == nil || !network.MakesBridge() || network.Spec.BridgeName != "" || in.Found != nil && in.Found.Bridge != "" && in.Found.Bridge != bridge {
+		return nil
+	}
+	k.forgetListing()
+	all, err := k.Host.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(n libvirt.Network) bool { return n.Active && (n.Name == name || n.Bridge == bridge) }) {
+		return nil
+	}
+	return k.Leftovers.Clean(ctx, name, bridge)
 }
 
 // setHosts takes away what is not wanted before it adds what is: one card has one

@@ -23,10 +23,7 @@ func boot(l layout.Layout) error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	// The machine's own shows the network interfaces of the machine. It is laid over
-	// that one, which is seen again where the kernel does not allow it: only networks
-	// cannot be had then.
-	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := mountSys(l); err != nil {
 		fmt.Fprintf(os.Stderr, "host-init: /sys is the machine's, and the host has no networks of its own: %v\n", err)
 	}
 	// What a boot must not find: domains that 'run' and sockets that are dead.
@@ -56,6 +53,26 @@ func boot(l layout.Layout) error {
 	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bringing loopback up: %w", err)
+	}
+	return nil
+}
+
+// mountSys lays a /sys over the machine's, which shows the machine's network
+// interfaces: libvirt sets bridges up by it. Control groups stay the machine's.
+func mountSys(l layout.Layout) error {
+	const groups = "/sys/fs/cgroup"
+	aside := l.Host("cgroup")
+	if err := os.MkdirAll(aside, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(groups, aside, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("putting %s aside: %w", groups, err)
+	}
+	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting /sys: %w", err)
+	}
+	if err := unix.Mount(aside, groups, "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("putting %s back: %w", groups, err)
 	}
 	return nil
 }
