@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -319,4 +320,56 @@ func TestNetworkThatAnswersItself(t *testing.T) {
 		t.Errorf("the guest was told: %s", ack.Summary())
 	}
 	g.reaches(netip.MustParseAddr("10.5.0.1"))
+}
+
+// Many VMs come and go at once, each with an address of its own; the calls for one of
+// them take turns.
+func TestManyAtOnce(t *testing.T) {
+	h := newHost(t)
+	h.bridged("net7", 7)
+	m := h.manager()
+	ctx := context.Background()
+	const vms = 20
+	results := make([]cni.Result, vms)
+	cards := make([]cni.Attachment, vms)
+	each := func(f func(i int) error) {
+		errs := make(chan error, 2*vms)
+		for i := range vms {
+			for range 2 { // the second finds the first at work, or done
+				go func() { errs <- f(i) }()
+			}
+		}
+		for range 2 * vms {
+			if err := <-errs; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	var mu sync.Mutex
+	for i := range vms {
+		cards[i] = vm("many", "net0", "net7")
+	}
+	start := time.Now()
+	each(func(i int) error {
+		r, err := m.Attach(ctx, cards[i])
+		mu.Lock()
+		defer mu.Unlock()
+		if results[i].Tap != "" && results[i].IPv4() != r.IPv4() {
+			t.Errorf("one VM has %s and %s", results[i].IPv4(), r.IPv4())
+		}
+		results[i] = r
+		return err
+	})
+	t.Logf("%d VMs attached in %s", vms, time.Since(start).Round(time.Millisecond))
+	seen := map[netip.Prefix]bool{}
+	for _, r := range results {
+		if seen[r.IPv4()] {
+			t.Errorf("%s was given out twice", r.IPv4())
+		}
+		seen[r.IPv4()] = true
+	}
+	each(func(i int) error { return m.Detach(ctx, cards[i].UID, cards[i].Card) })
+	if left := h.leased("net7"); len(left) > 0 {
+		t.Errorf("addresses were not given back: %v", left)
+	}
 }
