@@ -41,9 +41,6 @@ test_packages() {
 		swtpm	an emulated TPM for guests
 		swtpm-tools	makes that TPM's first state
 		containernetworking-plugins	CNI plugins, on whose networks guests have cards
-		iptables	rules of some of them
-		dnsmasq-base	a DHCP server beside them
-		iproute2	looks at and changes interfaces
 		shellcheck	checks the shell scripts
 		yamllint	checks the YAML files
 	LIST

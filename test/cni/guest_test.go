@@ -96,7 +96,7 @@ func (h *host) tap(space, name string) *os.File {
 func (g *guest) dhcp() *dhcpv4.DHCPv4 {
 	g.t.Helper()
 	c := g.client()
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	lease, err := c.Request(ctx)
@@ -156,7 +156,7 @@ func ping(t *testing.T, space string, to netip.Addr, patience time.Duration) boo
 		conn, err = icmp.ListenPacket("ip4:icmp", "0.0.0.0")
 		return err
 	}))
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	end := time.Now().Add(patience)
 	buffer := make([]byte, 1500)
 	for i := 0; time.Now().Before(end); i++ {

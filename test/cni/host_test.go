@@ -158,7 +158,7 @@ func netspaceMove(link netlink.Link, space string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return netlink.LinkSetNsFd(link, int(file.Fd()))
 }
 

@@ -137,14 +137,14 @@ func TestRealGuest(t *testing.T) {
 		listener, err = net.Listen("tcp", netip.AddrPortFrom(router, 5000).String())
 		return err
 	}))
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	from := make(chan int64, 1)
 	go func() {
 		conn, err := listener.Accept()
 		if err != nil {
 			return
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		n, _ := io.Copy(io.Discard, conn)
 		from <- n
 	}()
