@@ -79,7 +79,7 @@ deps-run:
 ##@ Test
 
 .PHONY: test
-test: deps test-unit corpus test-placement-quick test-integration test-e2e test-faults-quick ## Install what is missing and run every test.
+test: deps test-unit corpus test-placement-quick test-integration test-cni test-e2e test-faults-quick ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
@@ -122,6 +122,11 @@ test-integration: tools ## Run the tests against a real API server.
 test-e2e: build tools guest guest-cloud ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 40m
+
+.PHONY: test-cni
+test-cni: guest ## Try cards of real CNI plugins in network namespaces; needs root.
+	$(GO_TEST) -c -o $(BIN)/cni.test ./test/cni
+	cd test/cni && $(SUDO) $(BIN)/cni.test -test.v -test.timeout 20m
 
 FAULTS ?= 200
 SEED ?= 0

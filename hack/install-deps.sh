@@ -40,6 +40,7 @@ test_packages() {
 		ovmf	UEFI firmware for guests
 		swtpm	an emulated TPM for guests
 		swtpm-tools	makes that TPM's first state
+		containernetworking-plugins	CNI plugins, on whose networks guests have cards
 		shellcheck	checks the shell scripts
 		yamllint	checks the YAML files
 	LIST

@@ -85,6 +85,8 @@ type Agent struct {
 	guests     *guests
 	volumes    *volumes.Keeper
 	networks   *networks.Keeper
+	// cni connects cards to networks of type cni; nil where the host does not.
+	cni *cniCards
 	// addresses are what the host has heard of guests' cards.
 	addresses *addresses
 	// telling limits what is told of what happens in guests.
@@ -131,9 +133,10 @@ func NewAgent(o Options) *Agent {
 		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
 	})
+	a.cni = newCNICards(o.Config, o.Clock, a.cniInUse, a.queue.Add, a.wakeHost)
 	a.networks = networks.New(networks.Options{
 		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Networks: o.Networks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
-		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Leftovers: o.Leftovers, Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
+		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Leftovers: o.Leftovers, CNI: a.cni.connector(), Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
 	})
 	a.addresses = newAddresses()
 	return a
@@ -142,10 +145,12 @@ func NewAgent(o Options) *Agent {
 // Run looks after the host until ctx ends. Guests are left alone then.
 func (a *Agent) Run(ctx context.Context) {
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues(keyNode, a.config.NodeName))
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { a.cni.run(ctx, a.cniNeeded) }) // guests are answered without a cluster
 	if !a.learnCluster(ctx) {
 		return
 	}
-	var running sync.WaitGroup
 	for _, part := range []func(context.Context){
 		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.networks.Run, a.followAddresses, a.giveTurns,
 	} {

@@ -68,6 +68,8 @@ type HostConfiguration struct {
 	// ovsBridges names the host's bridges of Open vSwitch's, which libvirt does not
 	// tell from devices.
 	OVSBridges []string `json:"ovsBridges,omitempty"`
+	// cni lets guests have cards by the host's CNI configurations; not when not set.
+	CNI *CNIConfiguration `json:"cni,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`

@@ -254,6 +254,12 @@ type HypervisorStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Networks []HostNetwork `json:"networks,omitempty"`
+	// cniNetworks are the CNI configurations of the host that VMs can have a card on.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +optional
+	CNINetworks []string `json:"cniNetworks,omitempty"`
 	// quarantined are owned domains without a VirtualMachine.
 	// +listType=map
 	// +listMapKey=uuid

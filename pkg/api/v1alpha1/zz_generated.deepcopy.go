@@ -768,6 +768,11 @@ func (in *HypervisorStatus) DeepCopyInto(out *HypervisorStatus) {
 		*out = make([]HostNetwork, len(*in))
 		copy(*out, *in)
 	}
+	if in.CNINetworks != nil {
+		in, out := &in.CNINetworks, &out.CNINetworks
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Quarantined != nil {
 		in, out := &in.Quarantined, &out.Quarantined
 		*out = make([]QuarantinedDomain, len(*in))

@@ -21,9 +21,11 @@ type Need struct {
 	// free is the name of a bridge that the network makes, which nothing else on the
 	// host may have.
 	free string
+	// cni is the name of a CNI configuration that must be there.
+	cni string
 
 	// The words for hosts that do not have it, each for one of the above.
-	noBridge, notTagged, noDevice, notFree []string
+	noBridge, notTagged, noDevice, notFree, noCNI []string
 }
 
 // Of is what the network needs of hosts.
@@ -42,6 +44,11 @@ func Of(n *v1alpha1.VirtualNetwork) Need {
 			out.devices = d.Devices
 		}
 		out.noDevice = words("none of the devices %s", strings.Join(out.devices, ", "))
+	case v1alpha1.NetworkCNI:
+		if c := n.Spec.CNI; c != nil {
+			out.cni = c.ConfigName
+		}
+		out.noCNI = words("no CNI configuration %s for VMs", out.cni)
 	case v1alpha1.NetworkNAT, v1alpha1.NetworkRouted, v1alpha1.NetworkIsolated:
 		if n.Spec.Device != "" {
 			out.devices = []string{n.Spec.Device}
@@ -56,7 +63,7 @@ func Of(n *v1alpha1.VirtualNetwork) Need {
 }
 
 // Any says whether any host will do.
-func (n *Need) Any() bool { return n.bridge == "" && len(n.devices) == 0 && n.free == "" }
+func (n *Need) Any() bool { return n.bridge == "" && len(n.devices) == 0 && n.free == "" && n.cni == "" }
 
 // Lacks is why the host will not do, as a reason that is counted over hosts; nil
 // when it will. It allocates nothing.
@@ -75,10 +82,13 @@ func (n *Need) Lacks(host *v1alpha1.HypervisorStatus) []string {
 	if n.free != "" && host.Interface(n.free) != nil {
 		return n.notFree
 	}
+	if n.cni != "" && !slices.Contains(host.CNINetworks, n.cni) {
+		return n.noCNI
+	}
 	return nil
 }
 
 // Equal says whether two needs are met by the same hosts.
 func (n *Need) Equal(o *Need) bool {
-	return n.bridge == o.bridge && n.tagged == o.tagged && n.free == o.free && slices.Equal(n.devices, o.devices)
+	return n.bridge == o.bridge && n.tagged == o.tagged && n.free == o.free && n.cni == o.cni && slices.Equal(n.devices, o.devices)
 }

@@ -63,7 +63,8 @@ func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj,
 	if err != nil {
 		return fwk.Queue, err
 	}
-	if before, is := oldObj.(*v1alpha1.Hypervisor); is && slices.Equal(before.Status.Interfaces, now.Status.Interfaces) && slices.Equal(before.Status.Networks, now.Status.Networks) {
+	if before, is := oldObj.(*v1alpha1.Hypervisor); is && slices.Equal(before.Status.Interfaces, now.Status.Interfaces) && slices.Equal(before.Status.Networks, now.Status.Networks) &&
+		slices.Equal(before.Status.CNINetworks, now.Status.CNINetworks) {
 		logger.V(5).Info("Hypervisor changed and can have no other networks", "pod", klog.KObj(pod), "hypervisor", klog.KObj(now))
 		return fwk.QueueSkip, nil
 	}

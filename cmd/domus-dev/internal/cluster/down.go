@@ -9,6 +9,7 @@ import (
 
 	"domus.dev/domus/cmd/domus-dev/internal/component"
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
+	"domus.dev/domus/cmd/domus-dev/internal/machine"
 	"domus.dev/domus/cmd/domus-dev/internal/proc"
 )
 
@@ -37,6 +38,9 @@ func Down(l layout.Layout, purge bool, say *Progress) error {
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {
+		return err
+	}
+	if err := machine.ForgetCNI(l); err != nil {
 		return err
 	}
 	if l.SocketDirOutside() {

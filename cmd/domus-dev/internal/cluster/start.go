@@ -87,6 +87,9 @@ func (u *upper) fillHost(ctx context.Context) error {
 	if err := u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, u.Layout) }); err != nil {
 		return err
 	}
+	if err := machine.EnsureCNI(u.Layout, r.PID); err != nil {
+		return err
+	}
 	return machine.EnsureStorage(ctx, u.Layout, u.guestImages())
 }
 

@@ -40,8 +40,17 @@ type executorHost struct {
 	ConsoleLogDir string            `json:"consoleLogDir,omitempty"`
 	SeedDir       string            `json:"seedDir,omitempty"`
 	QEMULogDir    string            `json:"qemuLogDir,omitempty"`
+	CNI           *executorCNI      `json:"cni,omitempty"`
 	Devices       []offeredDevice   `json:"devices,omitempty"`
 	Simulated     *simulatedHost    `json:"simulated,omitempty"`
+}
+
+type executorCNI struct {
+	Networks      []string `json:"networks"`
+	ConfigDir     string   `json:"configDir"`
+	StateDir      string   `json:"stateDir"`
+	NamespaceDir  string   `json:"namespaceDir"`
+	HostNamespace string   `json:"hostNamespace"`
 }
 
 // RealExecutorConfig is for the executor of the one real host. domainType is
@@ -56,6 +65,9 @@ func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, er
 			Reserve: map[string]string{"memory": "2Gi"}, CPUOvercommit: "4",
 			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(),
 			QEMULogDir: filepath.Join(l.Host("log"), "qemu"),
+			CNI: &executorCNI{
+				Networks: []string{"*"}, ConfigDir: l.CNI("net.d"), StateDir: l.CNI("state"), NamespaceDir: l.CNI("netns"), HostNamespace: l.HostNetwork(),
+			},
 		}},
 		StateDir: l.Data(ExecutorReal), HealthBindAddress: Address(p.RealHealth), MetricsBindAddress: Address(p.RealMetrics),
 	})

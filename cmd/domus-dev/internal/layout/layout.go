@@ -73,6 +73,13 @@ func (l Layout) Seeds() string { return filepath.Join(l.Dir, "seeds") }
 // Host is what the private host sees as /etc/libvirt and its like.
 func (l Layout) Host(part string) string { return filepath.Join(l.Dir, "host", part) }
 
+// CNI is a part of what the private host's CNI has: its configurations (net.d), what
+// is known of guests' cards (state) and their network namespaces (netns).
+func (l Layout) CNI(part string) string { return filepath.Join(l.Host("cni"), part) }
+
+// HostNetwork leads to the private host's network namespace while it runs.
+func (l Layout) HostNetwork() string { return l.Host("network") }
+
 // LibvirtSocketName is libvirtd's socket in its run folder.
 const LibvirtSocketName = "libvirt-sock"
 
