@@ -106,6 +106,7 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 	if c := in.VM.Spec.CloudInit; c != nil {
 		setSeed(domain, c.Bus, in.Seed)
 	}
+	setPorts(domain)
 	return domain, nil
 }
 

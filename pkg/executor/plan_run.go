@@ -45,7 +45,11 @@ func runs(in Situation, host *v1alpha1.HostStatus) Decision {
 	if decision := resize(in, host); decision != nil {
 		return *decision
 	}
-	return Decision{Report: &Report{State: v1alpha1.HostRunning}, RequeueAfter: balloonLook(in)}
+	decision, again := plug(in)
+	if decision != nil {
+		return *decision
+	}
+	return Decision{Report: &Report{State: v1alpha1.HostRunning}, RequeueAfter: sooner(balloonLook(in), again)}
 }
 
 // resume lets a paused guest go on that may.

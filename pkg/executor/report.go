@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hotplug"
 )
 
 // phases are the words for people; the states that are missing end the binding,
@@ -42,6 +43,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 			size := sizeNow(in, before)
 			host.CPU, host.Memory = size.CPU, size.Memory
 			host.Refused = standing(in)
+			host.Disks = hotplug.Has(in.Domain.Disks)
 		}
 	}
 	status.Host = host
@@ -75,6 +77,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	meta.SetStatusCondition(&status.Conditions, ready)
 	in.Guest.apply(status, r.State, before == nil || !before.StartedAt.Equal(host.StartedAt), in.Now)
 	markRestart(status, in)
+	markDisks(status, in)
 }
 
 // holds says whether there is a guest in that state, or its saved memory.

@@ -7,6 +7,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -79,6 +80,8 @@ type Memory struct {
 	Operation types.UID
 	// DisksSince is since when the guest waits for its disks; zero when it does not.
 	DisksSince time.Time
+	// Plugging is what was tried of changing the guest's disks.
+	Plugging Plugging
 }
 
 // Attempt is a step that failed, Failures times in a row, and when to take it
@@ -119,6 +122,12 @@ type Situation struct {
 	Guest guestView
 	// Disks says whether the VM can have its VirtualDisks.
 	Disks volumes.Gate
+	// Plug is how the disks of a guest that runs are to change; nil while they are as
+	// its mark says.
+	Plug *hotplug.Comparison
+	// Idle are disks that are the VM's, that it does not name and that its guest has
+	// not.
+	Idle []*v1alpha1.VirtualDisk
 	// Operation is what is asked of the guest; nil when nothing is.
 	Operation *Request
 	// SeedDiffers says that a Secret of the running guest's seed has changed.
@@ -150,6 +159,12 @@ const (
 	// the balloon how much memory to leave the guest.
 	StepPlugCPUs  Step = "PlugCPUs"
 	StepSetMemory Step = "SetMemory"
+	// StepPlug makes the change of the guest's disks that is due, and StepTakeDisks
+	// has the domain's definition and mark say that the guest has those of the spec.
+	StepPlug      Step = "Plug"
+	StepTakeDisks Step = "TakeDisks"
+	// StepGiveBack gives the VM's claims to disks back that it has no more.
+	StepGiveBack Step = "GiveBack"
 	// StepSave begins to save the guest's memory, and does not wait for long.
 	StepSave Step = "Save"
 	// StepAbortSave ends a save that goes on.

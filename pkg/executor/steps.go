@@ -49,6 +49,12 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		return a.halt(ctx, step, w, in)
 	case StepTakeGrant, StepPlugCPUs, StepSetMemory:
 		return a.resizeStep(ctx, step, w, in)
+	case StepPlug:
+		return a.plugStep(ctx, w, in)
+	case StepTakeDisks:
+		return a.takeDisks(ctx, in)
+	case StepGiveBack:
+		return a.giveDisksBack(ctx, in)
 	case StepSave:
 		return a.beginSave(ctx, w, in)
 	case StepAbortSave:

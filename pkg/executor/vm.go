@@ -155,6 +155,11 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 			return in, err
 		}
 	}
+	if vm.PlacedOn(in.Node) {
+		if err := a.compareDisks(ctx, w, vm, &in); err != nil {
+			return in, err
+		}
+	}
 	in.Memory = w.memory
 	if in.Domain != nil && in.Domain.judgedBy(vm) {
 		// Nothing starts it but this turn, which has not begun to.

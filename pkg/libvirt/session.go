@@ -110,6 +110,12 @@ func (s *session) listen(publish func(Event)) error {
 	heard(s.conn.DomainEventIOErrorReasonRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventIOErrorReason) {
 		tell(d, diskError(e))
 	}))
+	heard(s.conn.DomainEventDeviceRemovedRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventDeviceRemoved) {
+		tell(d, Event{Kind: EventUnplugged, Device: e.DevAlias})
+	}))
+	heard(s.conn.DomainEventDeviceRemovalFailedRegister(nil, func(_ *lv.Connect, d *lv.Domain, e *lv.DomainEventDeviceRemovalFailed) {
+		tell(d, Event{Kind: EventKept, Device: e.DevAlias})
+	}))
 	id, err = s.conn.StoragePoolEventLifecycleRegister(nil, func(_ *lv.Connect, p *lv.StoragePool, _ *lv.StoragePoolEventLifecycle) {
 		if name, err := p.GetName(); err == nil { // it is local
 			publish(Event{Kind: EventPool, Name: name})

@@ -116,6 +116,38 @@ type Domain struct {
 	// Volumes are the disks that are volumes of storage pools: those of the guest
 	// while there is one.
 	Volumes []VolumeRef
+	// Disks are the disks and CD-ROMs, in the document's order.
+	Disks []Disk
+	// Sockets is where more devices can be plugged in.
+	Sockets Sockets
+}
+
+// Disk is a disk, or CD-ROM, of a domain.
+type Disk struct {
+	// Alias is the device's, Target its name, such as vdb: both are unique in the
+	// domain.
+	Alias, Target string
+	// Device is disk or cdrom, and Bus virtio, scsi, sata, usb or ide, as libvirt
+	// has them.
+	Device, Bus string
+	Serial      string
+	ReadOnly    bool
+	// BootOrder is 0 where it has none.
+	BootOrder uint
+	// Volume is the volume that it is; of anything else, such as a file or an empty
+	// tray, it is empty.
+	Volume VolumeRef
+	// Empty says that it is a tray without a medium.
+	Empty bool
+}
+
+// Sockets is where devices can be plugged into a guest.
+type Sockets struct {
+	// PCI is how many PCI devices there is a port for; negative where the machine
+	// has none of the kind that is counted, and libvirt is to be asked.
+	PCI int
+	// VirtioSCSI and USB say whether there is such a controller.
+	VirtioSCSI, USB bool
 }
 
 // FirmwareState says which parts of a guest's firmware have a state that libvirt
@@ -241,6 +273,10 @@ const (
 	EventWatchdog EventKind = "Watchdog"
 	// EventDiskError: a disk of the guest could not be read or written.
 	EventDiskError EventKind = "DiskError"
+	// EventUnplugged: the guest has given the device Device up. EventKept: it was
+	// asked to and has said that it does not.
+	EventUnplugged EventKind = "Unplugged"
+	EventKept      EventKind = "Kept"
 	// EventPool: the storage pool Name was started, stopped or undefined. It is
 	// about no domain.
 	EventPool EventKind = "Pool"
@@ -257,7 +293,7 @@ type Event struct {
 	// Action is set for EventWatchdog and EventDiskError: an UpperCamelCase word
 	// for what is done about it, such as Reset, Pause or None.
 	Action string
-	// Device is set for EventDiskError: the disk's alias, such as virtio-disk0,
-	// which whoever writes the domain may choose.
+	// Device is set for EventDiskError, EventUnplugged and EventKept: the alias, such
+	// as virtio-disk0, which whoever writes the domain may choose.
 	Device string
 }

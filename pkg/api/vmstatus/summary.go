@@ -20,6 +20,8 @@ const (
 	otherFalse
 	// growth: the guest runs and waits to be given more.
 	growth
+	// disks: the guest runs and waits for disks, or for itself to give some up.
+	disks
 	// restart: the guest runs with another spec.
 	restart
 	// guestPlain: the guest is in a state that the phase names already.
@@ -49,6 +51,12 @@ func summarize(s *v1alpha1.VirtualMachineStatus) {
 	}
 }
 
+// abnormal are the types that say something when they are True.
+var abnormal = map[string]bool{
+	v1alpha1.ConditionRestartRequired: true, v1alpha1.ConditionResizePending: true,
+	v1alpha1.ConditionDiskClaimsPending: true, v1alpha1.ConditionDisksPending: true,
+}
+
 func rankOf(c *metav1.Condition, s *v1alpha1.VirtualMachineStatus) int {
 	no := c.Status == metav1.ConditionFalse
 	switch {
@@ -58,7 +66,9 @@ func rankOf(c *metav1.Condition, s *v1alpha1.VirtualMachineStatus) int {
 		return restart
 	case c.Type == v1alpha1.ConditionResizePending && c.Status == metav1.ConditionTrue:
 		return growth
-	case c.Type == v1alpha1.ConditionRestartRequired || c.Type == v1alpha1.ConditionResizePending || !no:
+	case (c.Type == v1alpha1.ConditionDiskClaimsPending || c.Type == v1alpha1.ConditionDisksPending) && c.Status == metav1.ConditionTrue:
+		return disks
+	case abnormal[c.Type] || !no:
 		return nothing
 	case c.Type == v1alpha1.ConditionHostReachable:
 		return hostAway
