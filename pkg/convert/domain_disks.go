@@ -32,8 +32,9 @@ var targetLetters = map[v1alpha1.DiskBus]string{
 }
 
 // setDisks gives the guest the disks of spec.disks, behind those that the user
-// wrote in spec.domain, in their order. volumes are by the names of VirtualDisks.
-func setDisks(domain *libvirtxml.Domain, spec []v1alpha1.VirtualMachineDisk, volumes map[string]Volume) (errs field.ErrorList) {
+// wrote in spec.domain, in their order. volumes are by the names of VirtualDisks, and tables is how much of
+// an image's QEMU may keep, in bytes; 0 for its own choice.
+func setDisks(domain *libvirtxml.Domain, spec []v1alpha1.VirtualMachineDisk, volumes map[string]Volume, tables int64) (errs field.ErrorList) {
 	taken, aliases := map[string]bool{}, map[string]bool{}
 	for _, d := range domain.Devices.Disks {
 		if d.Target != nil {
@@ -65,7 +66,7 @@ func setDisks(domain *libvirtxml.Domain, spec []v1alpha1.VirtualMachineDisk, vol
 		}
 		seen[d.DiskName] = true
 		_, bus := BusOf(d)
-		domain.Devices.Disks = append(domain.Devices.Disks, diskDevice(d, v, nextTarget(targetLetters[bus], taken)))
+		domain.Devices.Disks = append(domain.Devices.Disks, diskDevice(d, v, nextTarget(targetLetters[bus], taken), tables))
 	}
 	return errs
 }
@@ -88,9 +89,10 @@ func DiskTarget(d *v1alpha1.VirtualMachineDisk, taken map[string]bool) string {
 }
 
 // DiskXML is the disk as a device of its own, to be plugged into a guest, or put in
-// the place of the one that has the target.
-func DiskXML(d *v1alpha1.VirtualMachineDisk, v Volume, target string) (string, error) {
-	disk := diskDevice(d, v, target)
+// the place of the one that has the target. tables is how much of its image's tables
+// QEMU may keep, in bytes; 0 for QEMU's own choice.
+func DiskXML(d *v1alpha1.VirtualMachineDisk, v Volume, target string, tables int64) (string, error) {
+	disk := diskDevice(d, v, target, tables)
 	text, err := disk.Marshal()
 	if err != nil {
 		return "", fmt.Errorf("writing the XML of disk %s: %w", d.Name, err)
@@ -100,7 +102,7 @@ func DiskXML(d *v1alpha1.VirtualMachineDisk, v Volume, target string) (string, e
 
 // diskDevice is the disk with the volume under the name; without a volume, an
 // empty tray.
-func diskDevice(d *v1alpha1.VirtualMachineDisk, v Volume, target string) libvirtxml.DomainDisk {
+func diskDevice(d *v1alpha1.VirtualMachineDisk, v Volume, target string, tables int64) libvirtxml.DomainDisk {
 	device, bus := BusOf(d)
 	out := libvirtxml.DomainDisk{
 		Device: string(device),
@@ -108,6 +110,9 @@ func diskDevice(d *v1alpha1.VirtualMachineDisk, v Volume, target string) libvirt
 		Target: &libvirtxml.DomainDiskTarget{Dev: target, Bus: string(bus)},
 		Serial: d.Serial,
 		Alias:  &libvirtxml.DomainAlias{Name: DiskAlias(d.Name)},
+	}
+	if tables > 0 && v.Format == v1alpha1.DiskQCOW2 {
+		out.Driver.MetadataCache = &libvirtxml.DomainDiskMetadataCache{MaxSize: &libvirtxml.DomainDiskMetadataCacheSize{Unit: "bytes", Value: int(tables)}}
 	}
 	if v.Name != "" {
 		out.Source = &libvirtxml.DomainDiskSource{Volume: &libvirtxml.DomainDiskSourceVolume{Pool: v.Pool, Volume: v.Name}}

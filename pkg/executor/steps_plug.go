@@ -7,6 +7,7 @@ import (
 
 	"domus.dev/domus/pkg/api/diskstatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/volumes"
@@ -111,7 +112,7 @@ func (a *Agent) change(ctx context.Context, in *Situation, c hotplug.Change) err
 		}
 		target = convert.DiskTarget(c.Entry, taken)
 	}
-	doc, err := convert.DiskXML(c.Entry, c.Volume, target)
+	doc, err := convert.DiskXML(c.Entry, c.Volume, target, capacity.PluggedTables(&in.VM.Spec, in.VM.Status.Placement.Granted))
 	if err != nil {
 		return err
 	}

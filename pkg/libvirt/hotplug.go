@@ -167,6 +167,8 @@ func disksOf(d *libvirtxml.Domain) (out []Disk) {
 			disk.Empty = s.Volume.Volume == ""
 		case s.File != nil:
 			disk.Empty = s.File.File == ""
+		case s.Block != nil:
+			disk.Empty = s.Block.Dev == ""
 		}
 		out = append(out, disk)
 	}
