@@ -23,6 +23,7 @@ import (
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
 	"domus.dev/domus/pkg/controller/secretgrant"
+	"domus.dev/domus/pkg/controller/snapshotschedule"
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
@@ -42,6 +43,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		consistency.New(cached, live, clk),
 		operation.New(cached, live, clk),
 		secretgrant.New(cached, live),
+		snapshotschedule.New(cached, live, clk),
 		diskclaim.New(cached, status, disks, hosts, clk),
 	} {
 		if err := c.Register(m); err != nil {

@@ -74,8 +74,8 @@ func isAsSpec(vm *v1alpha1.VirtualMachine) bool {
 
 var asks int
 
-// asked has the guest run a command and say what came of it on its serial console.
-func asked(t *testing.T, vm *v1alpha1.VirtualMachine, command string) string {
+// hear has the guest run a command and say what came of it on its serial console.
+func hear(t *testing.T, vm *v1alpha1.VirtualMachine, command string) string {
 	t.Helper()
 	asks++
 	key := fmt.Sprintf("ANSWER-%d", asks)
@@ -134,8 +134,8 @@ func hotPlug(t *testing.T, machine string) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(d.Status.ClaimedBy).To(Equal(&v1alpha1.DiskClaim{Name: name, UID: vm.UID}))
 	g.Expect(d.Status.NodeName).To(Equal(vm.Status.Placement.NodeName))
-	g.Eventually(func() string { return asked(t, vm, bySerial("first")) }).WithTimeout(settleTime).Should(Equal("131072"))
-	asked(t, vm, "echo "+secret+" >/dev/vdb; sync; echo written")
+	g.Eventually(func() string { return hear(t, vm, bySerial("first")) }).WithTimeout(settleTime).Should(Equal("131072"))
+	hear(t, vm, "echo "+secret+" >/dev/vdb; sync; echo written")
 
 	// A restart keeps it, on the same host and in the same place.
 	setPower(t, name, v1alpha1.PowerStopped)
@@ -144,7 +144,7 @@ func hotPlug(t *testing.T, machine string) {
 	after := answers(t, name)
 	g.Expect(after.Status.Epoch).To(Equal(vm.Status.Epoch), "it was placed anew for a disk")
 	vm = after
-	g.Expect(asked(t, vm, "head -c 20 /dev/vdb")).To(Equal(secret))
+	g.Expect(hear(t, vm, "head -c 20 /dev/vdb")).To(Equal(secret))
 	process = qemu(vm.Status.Host.DomainUUID)
 
 	// The executor is killed amid: the disk comes all the same, and once.
@@ -154,18 +154,18 @@ func hotPlug(t *testing.T, machine string) {
 	env.kill(t, "vm-executor-real")
 	g.Expect(env.up()).To(Succeed())
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(And(WithTransform(guestDisks, ConsistOf("data="+first, "more="+second)), WithTransform(isAsSpec, BeTrue())))
-	g.Eventually(func() string { return asked(t, vm, bySerial("second")) }).WithTimeout(settleTime).Should(Equal("65536"))
+	g.Eventually(func() string { return hear(t, vm, bySerial("second")) }).WithTimeout(settleTime).Should(Equal("65536"))
 
 	// The first is taken away: the guest loses it, and another VM can have it.
 	began = time.Now()
 	setDisks(t, name, v1alpha1.VirtualMachineDisk{Name: "more", DiskName: second, Serial: "second"})
 	g.Eventually(get(t, name)).WithTimeout(bootTime).Should(And(WithTransform(guestDisks, Equal([]string{"more=" + second})), WithTransform(isAsSpec, BeTrue())))
 	t.Logf("given up after %s", time.Since(began).Round(100*time.Millisecond))
-	g.Expect(asked(t, vm, bySerial("first")+"; echo none")).To(Equal("none"))
+	g.Expect(hear(t, vm, bySerial("first")+"; echo none")).To(Equal("none"))
 	g.Eventually(getDisk(t, first)).WithTimeout(settleTime).Should(HaveField("Status.ClaimedBy", BeNil()))
 	g.Expect(qemu(vm.Status.Host.DomainUUID)).To(Equal(process), "the guest was started anew")
 	create(t, withDisk(newAgentGuest(t, other, nil), first))
-	g.Expect(asked(t, answers(t, other), "head -c 20 /dev/vdb")).To(Equal(secret))
+	g.Expect(hear(t, answers(t, other), "head -c 20 /dev/vdb")).To(Equal(secret))
 
 	// What the other VM has the first cannot have, and says so until it can.
 	setDisks(t, name, data)
@@ -176,7 +176,7 @@ func hotPlug(t *testing.T, machine string) {
 	g.Eventually(get(t, name)).WithTimeout(bootTime).Should(And(
 		WithTransform(guestDisks, Equal([]string{"data=" + first})), WithTransform(isAsSpec, BeTrue()),
 		WithTransform(vmSays(v1alpha1.ConditionDiskClaimsPending), BeEmpty())))
-	g.Expect(asked(t, vm, "for d in /sys/block/vd*; do [ $(cat $d/serial) = first ] && head -c 20 /dev/${d##*/}; done")).To(Equal(secret))
+	g.Expect(hear(t, vm, "for d in /sys/block/vd*; do [ $(cat $d/serial) = first ] && head -c 20 /dev/${d##*/}; done")).To(Equal(secret))
 }
 
 // TestDiskHotPlugOfAGuestThatDoesNotListen has a guest's kernel stand still while a
@@ -191,7 +191,7 @@ func TestDiskHotPlugOfAGuestThatDoesNotListen(t *testing.T) {
 	create(t, withMachine(t, vm, "q35"))
 	vm = answers(t, name)
 	// Its kernel forgets how it is asked.
-	asked(t, vm, `for p in /sys/bus/pci_express/drivers/pciehp/*pcie*; do echo ${p##*/} >/sys/bus/pci_express/drivers/pciehp/unbind; done; echo deaf`)
+	hear(t, vm, `for p in /sys/bus/pci_express/drivers/pciehp/*pcie*; do echo ${p##*/} >/sys/bus/pci_express/drivers/pciehp/unbind; done; echo deaf`)
 	setDisks(t, name)
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(vmSays(v1alpha1.ConditionDisksPending), HavePrefix("True WaitingForGuest: the guest was asked to give up disk data (VirtualDisk kept) and has it still")))
 	g.Consistently(getDisk(t, "kept")).WithTimeout(stillTime).Should(HaveField("Status.ClaimedBy", Not(BeNil())))
@@ -203,7 +203,7 @@ func TestDiskHotPlugOfAGuestThatDoesNotListen(t *testing.T) {
 	g.Eventually(get(t, name)).WithTimeout(bootTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseStopped)))
 	g.Eventually(getDisk(t, "kept")).WithTimeout(settleTime).Should(HaveField("Status.ClaimedBy", BeNil()))
 	setPower(t, name, v1alpha1.PowerRunning)
-	g.Expect(asked(t, answers(t, name), "[ -e /dev/vdb ] || echo none")).To(Equal("none"))
+	g.Expect(hear(t, answers(t, name), "[ -e /dev/vdb ] || echo none")).To(Equal("none"))
 }
 
 // TestDiskHotPlugOfACDROM changes what is in a guest's drive.
@@ -222,7 +222,7 @@ func TestDiskHotPlugOfACDROM(t *testing.T) {
 	create(t, vm)
 	vm = answers(t, name)
 	size := func() string {
-		return asked(t, vm, "dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null; cat /sys/block/sr0/size")
+		return hear(t, vm, "dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null; cat /sys/block/sr0/size")
 	}
 	for _, step := range []struct{ disk, sectors string }{{"one", "16384"}, {"two", "32768"}} {
 		setDisks(t, name, drive(step.disk))
@@ -231,7 +231,7 @@ func TestDiskHotPlugOfACDROM(t *testing.T) {
 	}
 	setDisks(t, name, drive(""))
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(And(WithTransform(guestDisks, Equal([]string{"cd="})), WithTransform(isAsSpec, BeTrue())))
-	g.Expect(asked(t, vm, "dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null && echo there || echo empty")).To(Equal("empty"))
+	g.Expect(hear(t, vm, "dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null && echo there || echo empty")).To(Equal("empty"))
 	// No other entry may be without a disk.
 	err := env.Patch(t.Context(), vm, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"disks":[{"name":"data"}]}}`)))
 	g.Expect(apierrors.IsInvalid(err)).To(BeTrue())

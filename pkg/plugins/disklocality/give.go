@@ -85,7 +85,7 @@ func (d *Disks) hold(by types.UID, vm podless.Identity, name string, hv *v1alpha
 		if len(demand.stores) > 0 {
 			reason = v1alpha1.ReasonDiskElsewhere
 		}
-		return false, &Refusal{Disk: name, Reason: reason, Message: fmt.Sprintf("VirtualDisk %s: host %s is one of those %s: free some there, or stop the VM with whenStopped Release, and start it, so that it is placed anew", name, hv.Name, plainly(words[0]))}
+		return false, &Refusal{Disk: name, Reason: reason, Message: fmt.Sprintf("VirtualDisk %s: host %s is one of those %s: see to that, or stop the VM with whenStopped Release, and start it, so that it is placed anew", name, hv.Name, plainly(words[0]))}
 	}
 	d.promise(by, vm.Name, demand, hv)
 	return false, nil
