@@ -107,6 +107,8 @@ func hotPlug(t *testing.T, machine string) {
 	g := NewWithT(t)
 	name, other := "plugged-"+machine, "plugged-too-"+machine
 	first, second := "first-"+machine, "second-"+machine
+	createDisk(t, newDisk(first, "64Mi"))
+	createDisk(t, newDisk(second, "32Mi"))
 	t.Cleanup(func() { remove(t, name); remove(t, other) })
 	t.Cleanup(func() {
 		if !t.Failed() {
@@ -119,7 +121,6 @@ func hotPlug(t *testing.T, machine string) {
 			t.Logf("its console:\n%s", env.console(vm))
 		}
 	})
-	createDisk(t, newDisk(first, "64Mi"))
 	create(t, withMachine(t, newAgentGuest(t, name, nil), machine))
 	vm := answers(t, name)
 	process := qemu(vm.Status.Host.DomainUUID)
@@ -148,7 +149,6 @@ func hotPlug(t *testing.T, machine string) {
 	process = qemu(vm.Status.Host.DomainUUID)
 
 	// The executor is killed amid: the disk comes all the same, and once.
-	createDisk(t, newDisk(second, "32Mi"))
 	setDisks(t, name, data, v1alpha1.VirtualMachineDisk{Name: "more", DiskName: second, Serial: "second"})
 	time.Sleep(300 * time.Millisecond)
 	env.kill(t, "vm-executor-real")
@@ -184,8 +184,8 @@ func hotPlug(t *testing.T, machine string) {
 func TestDiskHotPlugOfAGuestThatDoesNotListen(t *testing.T) {
 	g := NewWithT(t)
 	const name = "deaf"
-	t.Cleanup(func() { remove(t, name) })
 	createDisk(t, newDisk("kept", "32Mi"))
+	t.Cleanup(func() { remove(t, name) })
 	vm := newAgentGuest(t, name, nil)
 	vm.Spec.Disks = []v1alpha1.VirtualMachineDisk{{Name: "data", DiskName: "kept"}}
 	create(t, withMachine(t, vm, "q35"))
@@ -210,10 +210,10 @@ func TestDiskHotPlugOfAGuestThatDoesNotListen(t *testing.T) {
 func TestDiskHotPlugOfACDROM(t *testing.T) {
 	g := NewWithT(t)
 	const name = "drive"
-	t.Cleanup(func() { remove(t, name) })
 	for _, d := range []struct{ name, size string }{{"one", "8Mi"}, {"two", "16Mi"}} {
 		createDisk(t, newDisk(d.name, d.size, func(d *v1alpha1.VirtualDisk) { d.Spec.AccessMode = v1alpha1.DiskSharedReadOnly }))
 	}
+	t.Cleanup(func() { remove(t, name) })
 	drive := func(disk string) v1alpha1.VirtualMachineDisk {
 		return v1alpha1.VirtualMachineDisk{Name: "cd", DiskName: disk, Type: v1alpha1.DeviceCDROM, Bus: v1alpha1.BusSCSI}
 	}

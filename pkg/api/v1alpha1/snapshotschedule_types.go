@@ -58,7 +58,7 @@ type VirtualMachineSnapshotScheduleSpec struct {
 
 	// timeZone is where schedule's clock is, such as Europe/Berlin. Default Etc/UTC.
 	// Where clocks are put forward, a time that there is not falls out; where they
-	// are put back, one that there is twice comes once.
+	// are put back, one that there is twice comes twice.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +optional

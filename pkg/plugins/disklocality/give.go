@@ -59,7 +59,7 @@ func (d *Disks) hold(by types.UID, vm podless.Identity, name string, hv *v1alpha
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	disk := d.disks[key(vm.Namespace, name)]
-	if disk != nil && disk.DeletionTimestamp == nil && has(disk, vm, hv) {
+	if disk != nil && has(disk, vm, hv) {
 		return true, nil
 	}
 	if disk != nil {
