@@ -132,21 +132,45 @@ func plug(in Situation) (*Decision, time.Duration) {
 	switch {
 	case change != nil:
 		return &Decision{Steps: []Step{StepPlug}, Again: true}, 0
-	case in.Plug != nil && in.Plug.Same():
-		// The mark says otherwise, or there would be nothing to compare.
+	case in.Plug != nil && in.Plug.Same() && outdated(in):
 		return &Decision{Steps: []Step{StepTakeDisks}, Again: true}, 0
 	}
 	return nil, again
 }
 
+// outdated says whether the mark of a guest that has the disks of the spec is to say
+// so: it records others, or nothing but an edit that was taken back.
+func outdated(in Situation) bool {
+	mark := in.Domain.Ownership
+	changed, _ := mark.Spec.Changed(&in.VM.Spec)
+	return slices.Contains(changed, disksField) || len(changed) == 0 && mark.Generation != in.VM.Generation
+}
+
 // comparesDisks says whether the disks of the VM's guest are to be compared with its
-// spec: it was made of another, as its mark says.
+// spec: that has been edited since the mark was written, or the guest has not the
+// disks of their names. It may have given one up for which it was asked before that
+// was taken back.
 func comparesDisks(vm *v1alpha1.VirtualMachine, d *Observed) bool {
-	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != vm.Owner() || d.Ownership.Generation == vm.Generation {
+	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != vm.Owner() {
 		return false
 	}
-	changed, known := d.Ownership.Spec.Changed(&vm.Spec)
-	return known && slices.Contains(changed, disksField)
+	if _, known := d.Ownership.Spec.Changed(&vm.Spec); !known {
+		return false
+	}
+	if d.Ownership.Generation != vm.Generation {
+		return len(vm.Spec.Disks) > 0 || len(hotplug.Has(d.Disks)) > 0 || recordsDisks(vm, d)
+	}
+	has := hotplug.Has(d.Disks)
+	missing := func(entry v1alpha1.VirtualMachineDisk) bool {
+		return !slices.ContainsFunc(has, func(g v1alpha1.GuestDisk) bool { return g.Name == entry.Name })
+	}
+	return len(has) != len(vm.Spec.Disks) || slices.ContainsFunc(vm.Spec.Disks, missing)
+}
+
+// recordsDisks says whether the mark records other disks than the spec has.
+func recordsDisks(vm *v1alpha1.VirtualMachine, d *Observed) bool {
+	changed, _ := d.Ownership.Spec.Changed(&vm.Spec)
+	return slices.Contains(changed, disksField)
 }
 
 // disksField is how a mark's record names spec.disks.

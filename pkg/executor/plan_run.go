@@ -42,11 +42,12 @@ func runs(in Situation, host *v1alpha1.HostStatus) Decision {
 			RequeueAfter: min(left, askAgain),
 		}
 	}
-	if decision := resize(in, host); decision != nil {
-		return *decision
-	}
 	decision, again := plug(in)
 	if decision != nil {
+		return *decision
+	}
+	if decision := resize(in, host); decision != nil {
+		decision.RequeueAfter = sooner(decision.RequeueAfter, again)
 		return *decision
 	}
 	return Decision{Report: &Report{State: v1alpha1.HostRunning}, RequeueAfter: sooner(balloonLook(in), again)}

@@ -338,6 +338,44 @@ func TestAGuestThatKeepsADiskIsStartedAnewWithoutIt(t *testing.T) {
 	}
 }
 
+// What a guest was asked for and the user has taken back may still come: then it is
+// given the disk again.
+func TestADiskThatIsWantedAgain(t *testing.T) {
+	s := runsWith(t, []v1alpha1.VirtualMachineDisk{entry("data")}, virtualDisk("data"))
+	s.host.keeps = true
+	s.edited(disksOf())
+	s.mustTurn()
+	s.edited(disksOf(entry("data")))
+	s.mustTurn()
+	s.isSettled()
+	s.host.givesUp(testUID, convert.DiskAlias("data"))
+	s.mustTurn()
+	s.isSettled()
+	if s.did("attach") != 1 || s.disk("data").Status.ClaimedBy == nil {
+		t.Errorf("it did %v", s.host.done)
+	}
+}
+
+// An overlay that a snapshot has put on a disk hides which volume the guest has.
+func TestNothingIsGivenBackThatAnOverlayMayHide(t *testing.T) {
+	s := runsWith(t, []v1alpha1.VirtualMachineDisk{entry("data")}, virtualDisk("data"))
+	disks := slices.Clone(s.host.domains[testUID].Disks)
+	disks[0].Volume = libvirt.VolumeRef{}
+	s.host.setDisks(testUID, disks)
+	s.host.keeps = true
+	s.edited(disksOf())
+	s.mustTurn()
+	s.mustTurn()
+	if s.disk("data").Status.ClaimedBy == nil {
+		t.Fatal("the claim was given back")
+	}
+	s.host.givesUp(testUID, convert.DiskAlias("data"))
+	s.mustTurn()
+	if s.disk("data").Status.ClaimedBy != nil {
+		t.Error("the claim was not given back")
+	}
+}
+
 // A guest whose memory is saved goes on with the disks of then.
 func TestADiskOfASavedGuestIsKept(t *testing.T) {
 	s := runsWith(t, []v1alpha1.VirtualMachineDisk{entry("data")}, virtualDisk("data"))

@@ -18,11 +18,9 @@ import (
 // change, and which of the VM's disks nobody uses.
 func (a *Agent) compareDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *Situation) error {
 	d := in.Domain
-	var held []libvirt.VolumeRef
-	if d != nil && (d.State.Active() || d.Saved) {
-		held = d.Volumes
+	if held, known := heldBy(d); known {
+		in.Idle = a.volumes.Idle(ctx, vm, held)
 	}
-	in.Idle = a.volumes.Idle(ctx, vm, held)
 	if comparesDisks(vm, d) {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
@@ -31,10 +29,27 @@ func (a *Agent) compareDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualM
 			return err
 		}
 		compared := hotplug.Compare(wantedDisks(vm, gate), hotplug.Guest{Disks: d.Disks, Sockets: d.Sockets})
+		if !recordsDisks(vm, d) {
+			compared.Restart = nil // it was started with all that a start gives
+		}
 		in.Plug = &compared
 	}
 	w.memory.Plugging.see(in.Plug, in.Now)
 	return nil
+}
+
+// heldBy are the volumes that the domain's guest has, running or saved; false where
+// that is not known, since a disk of ours is an overlay of something.
+func heldBy(d *Observed) ([]libvirt.VolumeRef, bool) {
+	if d == nil || !d.State.Active() && !d.Saved {
+		return nil, true
+	}
+	for i := range d.Disks {
+		if _, ours := convert.DiskOfAlias(d.Disks[i].Alias); ours && d.Disks[i].Volume.Name == "" && !d.Disks[i].Empty {
+			return nil, false
+		}
+	}
+	return d.Volumes, true
 }
 
 func wantedDisks(vm *v1alpha1.VirtualMachine, gate volumes.Gate) hotplug.Wanted {
