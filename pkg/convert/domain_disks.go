@@ -122,7 +122,9 @@ func diskDevice(d *v1alpha1.VirtualMachineDisk, v Volume, target string, tables 
 	if v.ReadOnly || !d.MayWrite() {
 		out.ReadOnly = &libvirtxml.DomainDiskReadOnly{}
 	}
-	if v.Shared {
+	// Of a drive libvirt changes the medium alone, and all else must stay as it is. What
+	// is read only may be shared in any case.
+	if v.Shared && device != v1alpha1.DeviceCDROM {
 		out.Shareable = &libvirtxml.DomainDiskShareable{}
 	}
 	if d.BootOrder > 0 {

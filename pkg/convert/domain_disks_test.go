@@ -28,7 +28,7 @@ func TestDisksOfTheSpec(t *testing.T) {
 			own: own, disks: []v1alpha1.VirtualMachineDisk{{Name: "a", DiskName: "root", BootOrder: 1, Serial: "s"}, {Name: "b", DiskName: "iso", Type: v1alpha1.DeviceCDROM}},
 			want: []string{
 				`<disk type="volume" device="disk"><driver name="qemu" type="qcow2"></driver><source pool="default" volume="ns.root.vd-0"></source><target dev="vdb" bus="virtio"></target><serial>s</serial><boot order="1"></boot><alias name="ua-disk-a"></alias></disk>`,
-				`<disk type="volume" device="cdrom"><driver name="qemu" type="raw"></driver><source pool="images" volume="ns.iso.vd-1"></source><target dev="sda" bus="sata"></target><readonly></readonly><shareable></shareable><alias name="ua-disk-b"></alias></disk>`,
+				`<disk type="volume" device="cdrom"><driver name="qemu" type="raw"></driver><source pool="images" volume="ns.iso.vd-1"></source><target dev="sda" bus="sata"></target><readonly></readonly><alias name="ua-disk-b"></alias></disk>`,
 			},
 		},
 		"read only": {
