@@ -137,6 +137,8 @@ func TestDisksOfVMsThatHaveAHost(t *testing.T) {
 }
 
 func TestDisksAndTraysAreChecked(t *testing.T) {
+	startScheduler(t, schedulerOptions{})
+	waitWebhook(t)
 	ns := namespace(t, nil)
 	for name, test := range map[string]struct{ disk, want string }{
 		"an empty tray":          {`{name: cd, type: cdrom}`, ""},

@@ -164,7 +164,7 @@ func TestKindsToComeAreNotInstalled(t *testing.T) {
 			}
 		}
 	}
-	if len(names) != 3 {
+	if len(names) != 2 {
 		t.Errorf("%d kinds", len(names))
 	}
 	for _, file := range files {

@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,6 +42,28 @@ func TestSnapshotSchedulesAreChecked(t *testing.T) {
 	}
 }
 
+// withVMs is the API server with these VMs, of which no webhook need know.
+type withVMs struct {
+	client.Reader
+	vms []*v1alpha1.VirtualMachine
+}
+
+// List implements client.Reader.
+func (w withVMs) List(ctx context.Context, list client.ObjectList, opts ...client.ListOption) error {
+	vms, ok := list.(*v1alpha1.VirtualMachineList)
+	if !ok {
+		return w.Reader.List(ctx, list, opts...)
+	}
+	o := client.ListOptions{}
+	o.ApplyOptions(opts)
+	for _, vm := range w.vms {
+		if o.LabelSelector == nil || o.LabelSelector.Matches(labels.Set(vm.Labels)) {
+			vms.Items = append(vms.Items, *vm)
+		}
+	}
+	return nil
+}
+
 // A schedule's life against the API server, on a clock of the test's own.
 func TestASnapshotSchedule(t *testing.T) {
 	ns := namespace(t, nil)
@@ -52,8 +76,7 @@ func TestASnapshotSchedule(t *testing.T) {
 	labelled := func(value string) func(*v1alpha1.VirtualMachine) {
 		return func(vm *v1alpha1.VirtualMachine) { vm.Labels = map[string]string{"app": value} }
 	}
-	create(newVM(ns, "web", 1, 1, labelled("web")))
-	create(newVM(ns, "db", 1, 1, labelled("db")))
+	vms := withVMs{suite.client, []*v1alpha1.VirtualMachine{newVM(ns, "web", 1, 1, labelled("web")), newVM(ns, "db", 1, 1, labelled("db"))}}
 	keep := int32(1)
 	schedule := &v1alpha1.VirtualMachineSnapshotSchedule{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "nightly"}}
 	schedule.Spec.Schedule, schedule.Spec.TimeZone = "30 3 * * *", "Europe/Berlin"
@@ -62,7 +85,7 @@ func TestASnapshotSchedule(t *testing.T) {
 	create(schedule)
 
 	clock := clocktesting.NewFakePassiveClock(schedule.CreationTimestamp.Time)
-	controller := snapshotschedule.New(suite.client, suite.client, clock)
+	controller := snapshotschedule.New(vms, suite.client, clock)
 	look := func() *v1alpha1.VirtualMachineSnapshotSchedule {
 		t.Helper()
 		if _, err := controller.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(schedule)}); err != nil {
