@@ -12,6 +12,7 @@ import (
 
 	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/controller/consistency"
+	"domus.dev/domus/pkg/controller/diskclaim"
 	"domus.dev/domus/pkg/controller/exclusion"
 	"domus.dev/domus/pkg/controller/finalizer"
 	"domus.dev/domus/pkg/controller/grouping"
@@ -23,12 +24,13 @@ import (
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
 	"domus.dev/domus/pkg/controller/secretgrant"
+	"domus.dev/domus/pkg/controller/snapshotschedule"
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
 // live, which must not be cached, and statuses of VMs with status. groups says which VMs' groups the scheduler
-// places.
-func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk clock.PassiveClock, groups grouping.Options) error {
+// places, disks gives VirtualDisks away, and hosts knows what hosts report.
+func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk clock.PassiveClock, groups grouping.Options, disks diskclaim.Giver, hosts diskclaim.Hosts) error {
 	cached := m.GetCache()
 	for _, c := range []interface{ Register(manager.Manager) error }{
 		release.New(cached, status, clk),
@@ -43,6 +45,8 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		networking.New(cached, live, clk),
 		operation.New(cached, live, clk),
 		secretgrant.New(cached, live),
+		snapshotschedule.New(cached, live, clk),
+		diskclaim.New(cached, status, disks, hosts, clk),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

@@ -88,7 +88,7 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 	if errs := setPlacement(domain, in.VM.Status.Placement, in.SharedCPUs); len(errs) > 0 {
 		return nil, &InvalidError{List: errs}
 	}
-	if errs := setDisks(domain, in.VM.Spec.Disks, in.Volumes); len(errs) > 0 {
+	if errs := setDisks(domain, in.VM.Spec.Disks, in.Volumes, capacity.DiskTables(&in.VM.Spec, in.VM.Status.Placement.Granted)); len(errs) > 0 {
 		return nil, &InvalidError{List: errs}
 	}
 	if errs := setInterfaces(domain, in.VM, in.Cards); len(errs) > 0 {
@@ -111,6 +111,7 @@ func Domain(in Input) (*libvirtxml.Domain, error) {
 	if c := in.VM.Spec.CloudInit; c != nil {
 		setSeed(domain, c.Bus, in.Seed)
 	}
+	setPorts(domain)
 	return domain, nil
 }
 

@@ -27,13 +27,24 @@ func TestDisksOfTheSpec(t *testing.T) {
 		"behind those of the domain, under the next names": {
 			own: own, disks: []v1alpha1.VirtualMachineDisk{{Name: "a", DiskName: "root", BootOrder: 1, Serial: "s"}, {Name: "b", DiskName: "iso", Type: v1alpha1.DeviceCDROM}},
 			want: []string{
-				`<disk type="volume" device="disk"><driver name="qemu" type="qcow2"></driver><source pool="default" volume="ns.root.vd-0"></source><target dev="vdb" bus="virtio"></target><serial>s</serial><boot order="1"></boot></disk>`,
-				`<disk type="volume" device="cdrom"><driver name="qemu" type="raw"></driver><source pool="images" volume="ns.iso.vd-1"></source><target dev="sda" bus="sata"></target><readonly></readonly><shareable></shareable></disk>`,
+				`<disk type="volume" device="disk"><driver name="qemu" type="qcow2"></driver><source pool="default" volume="ns.root.vd-0"></source><target dev="vdb" bus="virtio"></target><serial>s</serial><boot order="1"></boot><alias name="ua-disk-a"></alias></disk>`,
+				`<disk type="volume" device="cdrom"><driver name="qemu" type="raw"></driver><source pool="images" volume="ns.iso.vd-1"></source><target dev="sda" bus="sata"></target><readonly></readonly><alias name="ua-disk-b"></alias></disk>`,
 			},
 		},
 		"read only": {
 			disks: []v1alpha1.VirtualMachineDisk{{Name: "a", DiskName: "root", ReadOnly: true, Bus: v1alpha1.BusIDE}},
-			want:  []string{`<disk type="volume" device="disk"><driver name="qemu" type="qcow2"></driver><source pool="default" volume="ns.root.vd-0"></source><target dev="hda" bus="ide"></target><readonly></readonly></disk>`},
+			want:  []string{`<disk type="volume" device="disk"><driver name="qemu" type="qcow2"></driver><source pool="default" volume="ns.root.vd-0"></source><target dev="hda" bus="ide"></target><readonly></readonly><alias name="ua-disk-a"></alias></disk>`},
+		},
+		"an empty tray, and another": {
+			disks: []v1alpha1.VirtualMachineDisk{{Name: "a", Type: v1alpha1.DeviceCDROM}, {Name: "b", Type: v1alpha1.DeviceCDROM}},
+			want: []string{
+				`<disk device="cdrom"><driver name="qemu" type="raw"></driver><target dev="sda" bus="sata"></target><readonly></readonly><alias name="ua-disk-a"></alias></disk>`,
+				`<disk device="cdrom"><driver name="qemu" type="raw"></driver><target dev="sdb" bus="sata"></target><readonly></readonly><alias name="ua-disk-b"></alias></disk>`,
+			},
+		},
+		"an alias that the domain has": {
+			own: strings.Replace(own, "</disk>", `<alias name="ua-disk-a"/></disk>`, 1), disks: []v1alpha1.VirtualMachineDisk{{Name: "a", DiskName: "root"}},
+			errs: []string{`spec.disks[0].name: Invalid value: "a": a disk of spec.domain has the alias ua-disk-a`},
 		},
 		"one that is not there": {
 			disks: []v1alpha1.VirtualMachineDisk{{Name: "a", DiskName: "other"}}, errs: []string{`spec.disks[0].diskName: Not found: "other"`},
@@ -58,7 +69,7 @@ func TestDisksOfTheSpec(t *testing.T) {
 				d.OS = &libvirtxml.DomainOS{BootDevices: []libvirtxml.DomainBootDevice{{Dev: "hd"}}}
 			}
 			before := len(d.Devices.Disks)
-			errs := setDisks(d, test.disks, volumes)
+			errs := setDisks(d, test.disks, volumes, 0)
 			if len(errs) != len(test.errs) {
 				t.Fatalf("errors %v, want %v", errs, test.errs)
 			}

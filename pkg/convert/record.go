@@ -88,6 +88,20 @@ func (r SpecRecord) Resized(to v1alpha1.GuestSize) SpecRecord {
 	return formatRecord(all, depth)
 }
 
+// WithDisks is the record of a guest whose disks have become those of the spec
+// since it was started. A record that does not tell stays as it is.
+func (r SpecRecord) WithDisks(disks []v1alpha1.VirtualMachineDisk) SpecRecord {
+	all, depth, ok := r.read()
+	if !ok {
+		return r
+	}
+	delete(all, "disks")
+	if len(disks) > 0 {
+		maps.Copy(all, digests(map[string]string{"disks": diskFields(disks)}))
+	}
+	return formatRecord(all, depth)
+}
+
 // withoutInner drops paths below others of the list, which is sorted: where a
 // whole object has come or gone, or holds nothing on one side, it is named once.
 func withoutInner(paths []string) []string {
@@ -218,6 +232,7 @@ func diskFields(disks []v1alpha1.VirtualMachineDisk) string {
 	disks = slices.Clone(disks)
 	for i := range disks {
 		disks[i].Type, disks[i].Bus = BusOf(&disks[i])
+		disks[i].ForceEject = false // says how to change, and not into what
 	}
 	text, _ := json.Marshal(disks)
 	return string(text)

@@ -59,6 +59,10 @@ func (r *registry) withVolume(v libvirt.VolumeRef) []Observed {
 func (a *Agent) diskChanged(disk types.NamespacedName) {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
 	defer cancel()
+	if d := a.volumes.Disks.Disk(ctx, disk); d != nil && d.Status.ClaimedBy != nil {
+		// It may be one that the VM does not name any more.
+		a.queue.Add(types.NamespacedName{Namespace: disk.Namespace, Name: d.Status.ClaimedBy.Name})
+	}
 	for _, key := range a.vms.List(ctx) {
 		if key.Namespace != disk.Namespace {
 			continue

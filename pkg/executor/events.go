@@ -3,6 +3,7 @@ package executor
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -174,7 +176,7 @@ func (t teller) happened(vm *v1alpha1.VirtualMachine, e libvirt.Event) {
 			reason = "its host has no space left for it (enospc)"
 		}
 		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventDiskError, e.Action,
-			"Disk %s could not be read or written: %s; %s", printable(e.Device, maxGuestWord), cmp.Or(reason, "the host does not say why"), diskErrorWords.of(e.Action))
+			"Disk %s could not be read or written: %s; %s", printable(strings.TrimPrefix(e.Device, convert.DiskAlias("")), maxGuestWord), cmp.Or(reason, "the host does not say why"), diskErrorWords.of(e.Action))
 	}
 }
 

@@ -60,6 +60,12 @@ type fakeHost struct {
 	channel   libvirt.AgentState
 	ids       int
 	guestInfo func(uuid string) (libvirt.GuestInfo, error)
+	// attachErr is what plugging disks in fails with; guests that keep disks do not
+	// give them up, and those that have locked a tray do not open it. defined are the
+	// disks in the definition of the VM that tests are about, by alias.
+	attachErr     error
+	keeps, locked bool
+	defined       map[string]libvirt.Disk
 }
 
 func newFakeHost() *fakeHost {
@@ -191,6 +197,13 @@ func (h *fakeHost) Define(_ context.Context, xml string) error {
 			Metadata: d.Metadata.XML, CPU: int64(d.VCPU.Value), VCPUs: vcpus, Memory: int64(d.Memory.Value) << 10, CurrentMemory: current, Binding: bindingOf(&d), Cards: cardsIn(&d),
 			Firmware: libvirt.FirmwareState{UEFI: d.OS.Firmware == "efi", TPM: len(d.Devices.TPMs) > 0},
 		}
+		h.defined = map[string]libvirt.Disk{}
+		var disks []libvirt.Disk
+		for i := range d.Devices.Disks {
+			disks = append(disks, diskOf(&d.Devices.Disks[i]))
+			h.defined[disks[i].Alias] = disks[i]
+		}
+		h.setDisks(d.UUID, disks)
 		h.documents = append(h.documents, xml)
 		return nil
 	})

@@ -91,8 +91,9 @@ func outgrown(in Situation) []string {
 		}
 	}
 	maps.DeleteFunc(found, func(_ string, differs bool) bool { return !differs })
-	if len(found) == 0 && !explicit && wanted.Overhead > p.Granted.Overhead {
-		// By its devices alone. Where what is computed is less, it will do.
+	if len(found) == 0 && !explicit && capacity.OverheadWithoutDisks(&vm.Spec) > p.Granted.Overhead {
+		// By its devices alone. Where what is computed is less, it will do; and its
+		// VirtualDisks share what there is.
 		return []string{"spec.domain"}
 	}
 	return slices.Sorted(maps.Keys(found))

@@ -71,7 +71,12 @@ func Plan(in Situation) Decision {
 			State: v1alpha1.HostGone, Reason: v1alpha1.ReasonEvicted, Message: vm.Status.Eviction.Message,
 		}}
 	}
-	switch vm.Spec.PowerState {
+	return giveBack(in, follow(in, host))
+}
+
+// follow has the guest be in the state that the spec says.
+func follow(in Situation, host *v1alpha1.HostStatus) Decision {
+	switch in.VM.Spec.PowerState {
 	case v1alpha1.PowerStopped:
 		return off(in)
 	case v1alpha1.PowerPaused:

@@ -98,25 +98,17 @@ func dueCard(in Situation) (*cardplug.Change, time.Duration) {
 		if c.Action == cardplug.Detach && in.Now.Sub(try.at) < cardGlance {
 			left = settle
 		}
-		again = earlier(again, left)
+		again = sooner(again, left)
 	}
 	if len(in.Cards.Changes)+len(in.Cards.Waits) > 0 {
 		if left := in.Memory.Cards.since.Add(cardGrace).Sub(in.Now); left > 0 {
-			again = earlier(again, left)
+			again = sooner(again, left)
 		}
 	}
 	if len(in.Cards.Waits) > 0 {
-		again = earlier(again, askAgain)
+		again = sooner(again, askAgain)
 	}
 	return nil, again
-}
-
-// earlier is the lesser of two times to look again, of which 0 is never.
-func earlier(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
 }
 
 // replug brings the cards of a guest that runs to what spec.interfaces says; nil when

@@ -2,11 +2,11 @@ package executor
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"pgregory.net/rapid"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -78,7 +78,7 @@ func (p *planned) round(t *rapid.T) bool {
 		vm := p.in.VM.DeepCopy()
 		r.apply(&vm.Status, p.in)
 		p.in.VM = vm
-		changed = changed || fmt.Sprint(before.Host) != fmt.Sprint(vm.Status.Host) && (before.Host == nil || *before.Host != *vm.Status.Host)
+		changed = changed || !equality.Semantic.DeepEqual(before.Host, vm.Status.Host)
 		switch r.State {
 		case v1alpha1.HostRunning, v1alpha1.HostPaused:
 			p.in.Memory.Expected = true

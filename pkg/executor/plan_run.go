@@ -42,14 +42,21 @@ func runs(in Situation, host *v1alpha1.HostStatus) Decision {
 			RequeueAfter: min(left, askAgain),
 		}
 	}
-	if decision := resize(in, host); decision != nil {
-		return *decision
-	}
-	decision, again := replug(in)
+	decision, again := plug(in)
 	if decision != nil {
 		return *decision
 	}
-	return Decision{Report: &Report{State: v1alpha1.HostRunning}, RequeueAfter: earlier(balloonLook(in), again)}
+	cards, andAgain := replug(in)
+	if cards != nil {
+		cards.RequeueAfter = sooner(cards.RequeueAfter, again)
+		return *cards
+	}
+	again = sooner(again, andAgain)
+	if decision := resize(in, host); decision != nil {
+		decision.RequeueAfter = sooner(decision.RequeueAfter, again)
+		return *decision
+	}
+	return Decision{Report: &Report{State: v1alpha1.HostRunning}, RequeueAfter: sooner(balloonLook(in), again)}
 }
 
 // resume lets a paused guest go on that may.

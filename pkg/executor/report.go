@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hotplug"
 )
 
 // phases are the words for people; the states that are missing end the binding,
@@ -44,6 +45,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 			size := sizeNow(in, before)
 			host.CPU, host.Memory, host.MemoryTarget = size.CPU, size.Memory, missed(in, before)
 			host.Refused = standing(in)
+			host.Disks = hotplug.Has(in.Domain.Disks)
 		}
 	}
 	status.Host = host
@@ -78,6 +80,7 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	in.Guest.apply(status, r.State, before == nil || !before.StartedAt.Equal(host.StartedAt), in.Now)
 	markCards(status, in, r.State)
 	markRestart(status, in)
+	markDisks(status, in)
 }
 
 // holds says whether there is a guest in that state, or its saved memory.

@@ -20,8 +20,8 @@ const maxNamed = 10
 // the VM has now, and in which fields. There is nothing to say of a VM without a
 // guest, nor of a domain that does not tell what it was made of.
 func markRestart(status *v1alpha1.VirtualMachineStatus, in Situation) {
-	changed := pending(in)
-	placedAnew := slices.ContainsFunc(outgrown(in), func(field string) bool { return !slices.Contains(live(in), field) })
+	changed, placedDisks := pending(in)
+	placedAnew := placedDisks || slices.ContainsFunc(outgrown(in), func(field string) bool { return !slices.Contains(live(in), field) })
 	if len(changed) == 0 {
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionRestartRequired)
 		return
@@ -34,19 +34,23 @@ func markRestart(status *v1alpha1.VirtualMachineStatus, in Situation) {
 }
 
 // pending lists the fields of the spec that the running guest was not started
-// with.
-func pending(in Situation) []string {
+// with, and says whether the VM is placed anew for its disks.
+func pending(in Situation) (changed []string, placedAnew bool) {
 	d := in.Domain
 	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != in.VM.Owner() {
-		return nil
+		return nil, false
 	}
-	var changed []string
 	if d.Ownership.Generation != in.VM.Generation {
 		changed, _ = d.Ownership.Spec.Changed(&in.VM.Spec)
 		now := live(in)
 		changed = slices.DeleteFunc(changed, func(field string) bool { return slices.Contains(now, field) || cardLive(in, field) })
+		if at := slices.Index(changed, disksField); at >= 0 {
+			var fields []string
+			fields, placedAnew = disksAtStart(in)
+			changed = slices.Replace(changed, at, at+1, fields...)
+		}
 	}
-	return withSeed(changed, in.SeedDiffers)
+	return withSeed(changed, in.SeedDiffers), placedAnew
 }
 
 // live lists the fields that take effect while the guest runs, or have.

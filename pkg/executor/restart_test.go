@@ -144,7 +144,7 @@ func TestADomainWithoutARecordClaimsNothing(t *testing.T) {
 	vm := scheduled(func(vm *v1alpha1.VirtualMachine) { vm.Spec.Resources.Memory = resource.MustParse("2Gi") })
 	for name, record := range map[string]convert.SpecRecord{"none": "", "one of another format": "9:0 resources.memory=x"} {
 		d := domain(libvirt.StateRunning, func(d *Observed) { d.Ownership.Generation, d.Ownership.Spec = 6, record })
-		if got := pending(Situation{Node: testNode, ClusterID: testCluster, VM: vm, Domain: d, Now: testNow}); got != nil {
+		if got, _ := pending(Situation{Node: testNode, ClusterID: testCluster, VM: vm, Domain: d, Now: testNow}); got != nil {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

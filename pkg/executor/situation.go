@@ -8,6 +8,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cardplug"
+	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -85,6 +86,8 @@ type Memory struct {
 	NetworksSince time.Time
 	// Cards is what was tried of changing the running guest's cards.
 	Cards CardPlugging
+	// Plugging is what was tried of changing the guest's disks.
+	Plugging Plugging
 }
 
 // Attempt is a step that failed, Failures times in a row, and when to take it
@@ -137,6 +140,12 @@ type Situation struct {
 	// Addresses are what the host has heard of the guest's cards, by their hardware
 	// addresses.
 	Addresses map[string][]string
+	// Plug is how the disks of a guest that runs are to change; nil while they are as
+	// its mark says.
+	Plug *hotplug.Comparison
+	// Idle are disks that are the VM's, that it does not name and that its guest has
+	// not.
+	Idle []*v1alpha1.VirtualDisk
 	// Operation is what is asked of the guest; nil when nothing is.
 	Operation *Request
 	// SeedDiffers says that a Secret of the running guest's seed has changed.
@@ -172,6 +181,12 @@ const (
 	// StepTakeCards has the domain's mark say that the guest has those of the spec.
 	StepPlugCard  Step = "PlugCard"
 	StepTakeCards Step = "TakeCards"
+	// StepPlug makes the change of the guest's disks that is due, and StepTakeDisks
+	// has the domain's definition and mark say that the guest has those of the spec.
+	StepPlug      Step = "Plug"
+	StepTakeDisks Step = "TakeDisks"
+	// StepGiveBack gives the VM's claims to disks back that it has no more.
+	StepGiveBack Step = "GiveBack"
 	// StepSave begins to save the guest's memory, and does not wait for long.
 	StepSave Step = "Save"
 	// StepAbortSave ends a save that goes on.

@@ -58,6 +58,12 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		return a.plugCard(ctx, w, in)
 	case StepTakeCards:
 		return a.takeCards(ctx, in)
+	case StepPlug:
+		return a.plugStep(ctx, w, in)
+	case StepTakeDisks:
+		return a.takeDisks(ctx, in)
+	case StepGiveBack:
+		return a.giveDisksBack(ctx, in)
 	case StepSave:
 		return a.beginSave(ctx, w, in)
 	case StepAbortSave:

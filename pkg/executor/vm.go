@@ -158,6 +158,9 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		}
 	}
 	if vm.PlacedOn(in.Node) {
+		if err := a.compareDisks(ctx, w, vm, &in); err != nil {
+			return in, err
+		}
 		if err := a.lookAtCards(ctx, w, vm, &in); err != nil {
 			return in, err
 		}

@@ -164,7 +164,10 @@ func observe(d *lv.Domain) (Domain, error) {
 	if err := x.Unmarshal(doc); err != nil {
 		return Domain{}, err
 	}
-	out := Domain{Name: x.Name, UUID: x.UUID, Agent: agentState(&x), Volumes: volumesOf(&x), Cards: cardsOf(&x), TranslationCache: translationCache(&x)}
+	out := Domain{
+		Name: x.Name, UUID: x.UUID, Agent: agentState(&x), Volumes: volumesOf(&x), Disks: disksOf(&x), Cards: cardsOf(&x),
+		Sockets: socketsOf(&x, doc), TranslationCache: translationCache(&x),
+	}
 	if x.ID != nil {
 		out.ID = *x.ID
 	}

@@ -43,6 +43,7 @@ type Host interface {
 	Undefine(ctx context.Context, uuid string) error
 	Power
 	Resizing
+	HotPlug
 	// Pin confines the threads of a running guest to host CPUs, until it ends:
 	// each vCPU named in vcpus, and with an emulator that is not empty QEMU's
 	// other threads, I/O threads among them. CPUs are in Linux list format; the threads that are not

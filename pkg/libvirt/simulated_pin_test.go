@@ -61,7 +61,7 @@ func TestAPlacedDomainIsBoundOnASimulatedHost(t *testing.T) {
 			VCPUs: map[int]string{0: "0", 1: "8", 2: "4-5,12-13", 3: "4-5,12-13"}, Emulator: "1,9",
 			Cells: []libvirt.BoundMemory{{Cell: 0, Memory: 768 << 20}, {Cell: 1, Memory: 256 << 20}},
 		},
-		Firmware: libvirt.FirmwareState{UEFI: true},
+		Firmware: libvirt.FirmwareState{UEFI: true}, Sockets: libvirt.Sockets{PCI: -1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -118,6 +118,38 @@ type Domain struct {
 	Volumes []VolumeRef
 	// Cards are its network cards: those of the guest while there is one.
 	Cards []Card
+	// Disks are the disks and CD-ROMs, in the document's order.
+	Disks []Disk
+	// Sockets is where more devices can be plugged in.
+	Sockets Sockets
+}
+
+// Disk is a disk, or CD-ROM, of a domain.
+type Disk struct {
+	// Alias is the device's, Target its name, such as vdb: both are unique in the
+	// domain.
+	Alias, Target string
+	// Device is disk or cdrom, and Bus virtio, scsi, sata, usb or ide, as libvirt
+	// has them.
+	Device, Bus string
+	Serial      string
+	ReadOnly    bool
+	// BootOrder is 0 where it has none.
+	BootOrder uint
+	// Volume is the volume that it is; of anything else, such as a file or an empty
+	// tray, it is empty.
+	Volume VolumeRef
+	// Empty says that it is a tray without a medium.
+	Empty bool
+}
+
+// Sockets is where devices can be plugged into a guest.
+type Sockets struct {
+	// PCI is how many PCI devices there is a port for; negative where the machine
+	// has none of the kind that is counted, and libvirt is to be asked.
+	PCI int
+	// VirtioSCSI and USB say whether there is such a controller.
+	VirtioSCSI, USB bool
 }
 
 // FirmwareState says which parts of a guest's firmware have a state that libvirt
@@ -243,16 +275,16 @@ const (
 	EventWatchdog EventKind = "Watchdog"
 	// EventDiskError: a disk of the guest could not be read or written.
 	EventDiskError EventKind = "DiskError"
+	// EventUnplugged: the guest has given the device Device up. EventKept: it was
+	// asked to and has said that it does not.
+	EventUnplugged EventKind = "Unplugged"
+	EventKept      EventKind = "Kept"
 	// EventPool: the storage pool Name was started, stopped or undefined. It is
 	// about no domain.
 	EventPool EventKind = "Pool"
 	// EventNetwork: the network Name was defined, undefined, started or stopped. It
 	// is about no domain.
 	EventNetwork EventKind = "Network"
-	// EventUnplugged: the guest has given the device Device up. EventKept: it was
-	// asked to and has said that it does not.
-	EventUnplugged EventKind = "Unplugged"
-	EventKept      EventKind = "Kept"
 )
 
 // Event is something that happened to a domain or to the connection.

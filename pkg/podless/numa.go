@@ -42,11 +42,7 @@ func annotations(vm *v1alpha1.VirtualMachine) map[string]string {
 		data, _ := json.Marshal(value)
 		out[key] = string(data)
 	}
-	if len(vm.Spec.Disks) > 0 {
-		names := make([]string, len(vm.Spec.Disks))
-		for i := range vm.Spec.Disks {
-			names[i] = vm.Spec.Disks[i].DiskName
-		}
+	if names := vm.DiskNames(); len(names) > 0 {
 		add(disksAnnotation, names)
 	}
 	if len(vm.Spec.Interfaces) > 0 {

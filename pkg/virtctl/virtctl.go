@@ -13,6 +13,7 @@ import (
 	"domus.dev/domus/pkg/virtctl/completion"
 	"domus.dev/domus/pkg/virtctl/convert"
 	"domus.dev/domus/pkg/virtctl/describe"
+	"domus.dev/domus/pkg/virtctl/disk"
 	"domus.dev/domus/pkg/virtctl/explain"
 	"domus.dev/domus/pkg/virtctl/export"
 	"domus.dev/domus/pkg/virtctl/fit"
@@ -87,6 +88,8 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 		power.NewResume(config, streams),
 		power.NewSuspend(config, streams),
 		wait.New(config, streams),
+		disk.New(config, streams),
+		disk.NewCDROM(config, streams),
 	)
 	add(look,
 		get.New(config, streams),

@@ -143,7 +143,7 @@ func TestDisks(t *testing.T) {
 	for name, test := range map[string]struct{ host, patch, want string }{
 		"another host's disk": {other, `{"status":{"phase":"Failed"}}`, "whose home is its own host only"},
 		"another home":        {home, `{"status":{"nodeName":"` + other + `"}}`, "are vm-scheduler's to write"},
-		"another claim":       {home, `{"status":{"claimedBy":null}}`, "are vm-scheduler's to write"},
+		"another claim":       {home, `{"status":{"claimedBy":{"name":"other","uid":"other"}}}`, "are vm-scheduler's to write"},
 	} {
 		cfg, err := suite.plane.as("domus:executor:"+test.host, "domus:executors")
 		if err != nil {

@@ -80,12 +80,12 @@ func Run(ctx context.Context, opts *Options) error {
 	} else {
 		lead.open()
 	}
-	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, status, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles)); err != nil {
+	hosts := fleet.New(hypervisors)
+	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
+	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, status, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles), disks, hosts.Hypervisor); err != nil {
 		return err
 	}
 	metrics.Register()
-	hosts := fleet.New(hypervisors)
-	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
 	networks := networkreach.New(virtualNetworks)
 	cfg.DynInformerFactory = networks.Factory(disks.Factory(hosts.Factory(cfg.DynInformerFactory)))
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{

@@ -34,6 +34,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&VirtualDisk{}, &VirtualDiskList{},
 		&VirtualNetwork{}, &VirtualNetworkList{},
 		&VirtualMachineSnapshot{}, &VirtualMachineSnapshotList{},
+		&VirtualMachineSnapshotSchedule{}, &VirtualMachineSnapshotScheduleList{},
 		&StoragePool{}, &StoragePoolList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)

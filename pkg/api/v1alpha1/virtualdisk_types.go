@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"regexp"
+
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -314,6 +316,19 @@ func digits(uid types.UID) string {
 		}
 	}
 	return string(out)
+}
+
+// volumeOfDisk is the name of a volume that may be a VirtualDisk's.
+var volumeOfDisk = regexp.MustCompile(`^([a-z0-9-]+)\.([a-z0-9.-]+)` + regexp.QuoteMeta(VolumeMark) + `[0-9a-f]{12}$`)
+
+// DiskOfVolume reads namespace and name of the VirtualDisk out of its volume's name,
+// as VolumeName makes it; false for any other volume.
+func DiskOfVolume(volume string) (namespace, name string, ok bool) {
+	parts := volumeOfDisk.FindStringSubmatch(volume)
+	if parts == nil {
+		return "", "", false
+	}
+	return parts[1], parts[2], true
 }
 
 // Claim is what the disk takes of its pool at most, in bytes, whatever has been

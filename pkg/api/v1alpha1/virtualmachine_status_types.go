@@ -234,6 +234,12 @@ type HostStatus struct {
 	// more; vm-scheduler takes that back then.
 	// +optional
 	Refused *GrowthRefusal `json:"refused,omitempty"`
+	// disks are those of spec.disks that the guest has, as it has them now.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	Disks []GuestDisk `json:"disks,omitempty"`
 }
 
 // GrowthRefusal says that a host does not let a guest grow.
@@ -453,7 +459,7 @@ type VirtualMachineStatus struct {
 	// +optional
 	Interfaces []InterfaceStatus `json:"interfaces,omitempty"`
 
-	// conditions: Scheduled, HostReachable and ResizePending are vm-scheduler's, all others the
+	// conditions: Scheduled, HostReachable, ResizePending and DiskClaimsPending are vm-scheduler's, all others the
 	// executor's.
 	// +listType=map
 	// +listMapKey=type

@@ -25,6 +25,8 @@ const (
 
 // VirtualMachineDisk is a VirtualDisk that a guest has.
 // +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'cdrom' || !has(self.bus) || self.bus != 'virtio'",fieldPath=".bus",message="a cdrom is on sata, scsi, usb or ide; leave it out for sata"
+// +kubebuilder:validation:XValidation:rule="has(self.diskName) || has(self.type) && self.type == 'cdrom'",fieldPath=".diskName",message="name a VirtualDisk; only a cdrom may be empty"
+// +kubebuilder:validation:XValidation:rule="!has(self.forceEject) || !self.forceEject || has(self.type) && self.type == 'cdrom'",fieldPath=".forceEject",message="is for a cdrom alone"
 type VirtualMachineDisk struct {
 	// name tells the VM's disks apart.
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
@@ -32,11 +34,13 @@ type VirtualMachineDisk struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 
-	// diskName is a VirtualDisk in the VM's namespace. The VM waits for it.
+	// diskName is a VirtualDisk in the VM's namespace. The VM waits for it. A cdrom
+	// without one has an empty tray.
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=150
-	DiskName string `json:"diskName"`
+	// +optional
+	DiskName string `json:"diskName,omitempty"`
 
 	// type is what the guest takes it for. Default disk.
 	// +optional
@@ -64,6 +68,12 @@ type VirtualMachineDisk struct {
 	// +kubebuilder:validation:MaxLength=20
 	// +optional
 	Serial string `json:"serial,omitempty"`
+
+	// forceEject has a cdrom's medium changed although the guest has locked the
+	// tray, as it does while the medium is mounted: what it reads from there then
+	// fails. By default such a change waits for the guest.
+	// +optional
+	ForceEject bool `json:"forceEject,omitempty"`
 }
 
 // MayWrite says whether the guest may write the disk, as far as the VM goes.
@@ -77,4 +87,15 @@ func (vm *VirtualMachine) NamesDisk(name string) bool {
 		}
 	}
 	return false
+}
+
+// DiskNames are the VirtualDisks that the VM uses, in the order of spec.disks.
+func (vm *VirtualMachine) DiskNames() []string {
+	var names []string
+	for i := range vm.Spec.Disks {
+		if name := vm.Spec.Disks[i].DiskName; name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -25,6 +25,8 @@ const (
 	growth
 	// cards: the guest runs and waits for cards, or for itself to give some up.
 	cards
+	// disks: the guest runs and waits for disks, or for itself to give some up.
+	disks
 	// restart: the guest runs with another spec.
 	restart
 	// guestPlain: the guest is in a state that the phase names already.
@@ -71,6 +73,13 @@ func refusedBy(excluded []v1alpha1.HostExclusion) string {
 	return fmt.Sprintf("; %s%s refused it: %s", last.NodeName, others, last.Message)
 }
 
+// abnormal are the types that say something when they are True.
+var abnormal = map[string]bool{
+	v1alpha1.ConditionRestartRequired: true, v1alpha1.ConditionResizePending: true,
+	v1alpha1.ConditionDiskClaimsPending: true, v1alpha1.ConditionDisksPending: true,
+	v1alpha1.ConditionInterfacesPending: true,
+}
+
 func rankOf(c *metav1.Condition, s *v1alpha1.VirtualMachineStatus) int {
 	no := c.Status == metav1.ConditionFalse
 	switch {
@@ -80,9 +89,11 @@ func rankOf(c *metav1.Condition, s *v1alpha1.VirtualMachineStatus) int {
 		return restart
 	case c.Type == v1alpha1.ConditionResizePending && c.Status == metav1.ConditionTrue:
 		return growth
+	case (c.Type == v1alpha1.ConditionDiskClaimsPending || c.Type == v1alpha1.ConditionDisksPending) && c.Status == metav1.ConditionTrue:
+		return disks
 	case c.Type == v1alpha1.ConditionInterfacesPending && c.Status == metav1.ConditionTrue:
 		return cards
-	case c.Type == v1alpha1.ConditionRestartRequired || c.Type == v1alpha1.ConditionResizePending || c.Type == v1alpha1.ConditionInterfacesPending || !no:
+	case abnormal[c.Type] || !no:
 		return nothing
 	case c.Type == v1alpha1.ConditionHostReachable:
 		return hostAway

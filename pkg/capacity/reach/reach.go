@@ -63,7 +63,9 @@ func Of(n *v1alpha1.VirtualNetwork) Need {
 }
 
 // Any says whether any host will do.
-func (n *Need) Any() bool { return n.bridge == "" && len(n.devices) == 0 && n.free == "" && n.cni == "" }
+func (n *Need) Any() bool {
+	return n.bridge == "" && len(n.devices) == 0 && n.free == "" && n.cni == ""
+}
 
 // Lacks is why the host will not do, as a reason that is counted over hosts; nil
 // when it will. It allocates nothing.

@@ -21,6 +21,9 @@ type Gate struct {
 	// Elsewhere lists disks that the VM cannot have where it is: they are at home on
 	// another host, or on none, or another VM's. It is to be placed anew.
 	Elsewhere []string
+	// Why says of each disk that is not among Volumes, by its name, why it is not,
+	// and Hosts which host those are at home on that are on another.
+	Why, Hosts map[string]string
 }
 
 // Gate looks at the VM's disks. It asks the API server for those alone that are
@@ -30,12 +33,16 @@ func (k *Keeper) Gate(ctx context.Context, vm *v1alpha1.VirtualMachine) (Gate, e
 	if len(vm.Spec.Disks) == 0 {
 		return out, nil
 	}
-	out.Volumes = map[string]convert.Volume{}
+	out.Volumes, out.Why, out.Hosts = map[string]convert.Volume{}, map[string]string{}, map[string]string{}
 	var waits []string
-	for i := range vm.Spec.Disks {
-		key := types.NamespacedName{Namespace: vm.Namespace, Name: vm.Spec.Disks[i].DiskName}
+	for _, name := range vm.DiskNames() {
+		key := types.NamespacedName{Namespace: vm.Namespace, Name: name}
+		wait := func(format string, args ...any) {
+			out.Why[name] = fmt.Sprintf(format, args...)
+			waits = append(waits, out.Why[name])
+		}
 		d := k.Disks.Disk(ctx, key)
-		if d == nil || !usable(d, vm) {
+		if d == nil || !usable(d, vm) || k.givenBack(d) {
 			var err error
 			if d, err = k.read(ctx, key); err != nil {
 				return out, err
@@ -43,18 +50,22 @@ func (k *Keeper) Gate(ctx context.Context, vm *v1alpha1.VirtualMachine) (Gate, e
 		}
 		switch {
 		case d == nil:
-			waits = append(waits, fmt.Sprintf("there is no VirtualDisk %s: create it, or leave it out of spec.disks", key.Name))
+			wait("there is no VirtualDisk %s: create it, or leave it out of spec.disks", key.Name)
 		case !k.canBeHere(d) || d.Exclusive() && (d.Status.ClaimedBy == nil || d.Status.ClaimedBy.UID != vm.UID):
 			out.Elsewhere = append(out.Elsewhere, key.Name)
+			out.Why[name] = fmt.Sprintf("VirtualDisk %s is not this VM's: condition %s says why, if that lasts", name, v1alpha1.ConditionDiskClaimsPending)
+			if at := d.Status.NodeName; at != "" && at != k.Node && d.Status.Store == "" {
+				out.Hosts[name] = at
+			}
 		case d.DeletionTimestamp != nil:
-			waits = append(waits, fmt.Sprintf("VirtualDisk %s is being deleted: leave it out of spec.disks", key.Name))
+			wait("VirtualDisk %s is being deleted: leave it out of spec.disks", key.Name)
 		case !Ready(d):
-			waits = append(waits, fmt.Sprintf("VirtualDisk %s is not ready: %s", key.Name, why(d)))
+			wait("VirtualDisk %s is not ready: %s", key.Name, why(d))
 		case k.beingCopied(d) && d.Spec.AccessMode != v1alpha1.DiskSharedReadOnly:
-			waits = append(waits, fmt.Sprintf("VirtualDisk %s is being copied", key.Name))
+			wait("VirtualDisk %s is being copied", key.Name)
 		default:
 			if other := k.other(ctx, d, vm); other != "" {
-				waits = append(waits, fmt.Sprintf("%s still has VirtualDisk %s", other, key.Name))
+				wait("%s still has VirtualDisk %s", other, key.Name)
 				continue
 			}
 			out.Volumes[key.Name] = convert.Volume{

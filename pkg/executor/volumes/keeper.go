@@ -92,6 +92,9 @@ type Keeper struct {
 	works  map[types.NamespacedName]*work
 	// copied counts the copies that are being made of each disk.
 	copied map[types.UID]int
+	// back are the versions at which claims to disks were given back, until the
+	// watch has heard of it.
+	back map[types.UID]returned
 }
 
 // work is what is kept for one disk between turns. Only the goroutine that has the

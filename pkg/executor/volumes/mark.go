@@ -3,7 +3,6 @@ package volumes
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strings"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -23,18 +22,9 @@ func markSuffix(clusterID, node string) string {
 	return markWord + hex.EncodeToString(sum[:])[:markSum]
 }
 
-// ours is the name of a volume that may be a VirtualDisk's.
-var ours = regexp.MustCompile(`^([a-z0-9-]+)\.([a-z0-9.-]+)` + regexp.QuoteMeta(v1alpha1.VolumeMark) + `[0-9a-f]{12}$`)
-
 // diskOf reads namespace and name of the VirtualDisk out of its volume's name;
 // false for any other volume.
-func diskOf(volume string) (namespace, name string, ok bool) {
-	parts := ours.FindStringSubmatch(volume)
-	if parts == nil {
-		return "", "", false
-	}
-	return parts[1], parts[2], true
-}
+func diskOf(volume string) (namespace, name string, ok bool) { return v1alpha1.DiskOfVolume(volume) }
 
 // marked returns the names of the volumes that the marks among names are about.
 func marked(names []string, suffix string) (out []string) {

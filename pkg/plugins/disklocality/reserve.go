@@ -45,21 +45,7 @@ func (p *plugin) Reserve(_ context.Context, cs fwk.CycleState, pod *corev1.Pod, 
 	if words := d.lacks(demand, hv); words != nil {
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("host %s: %s", nodeName, words[0]))
 	}
-	for _, w := range demand.disks {
-		if !w.disk.Exclusive() && w.bytes == 0 {
-			continue
-		}
-		d.drop(w.disk.UID) // what an earlier attempt held
-		held := &promise{bytes: w.bytes}
-		if w.disk.Exclusive() {
-			held.vm, held.name = pod.UID, vm.Name
-		}
-		if w.bytes > 0 {
-			held.at = placeIn(nodeName, poolOf(hv, w.disk.Pool()))
-			d.take(held.at, held.bytes)
-		}
-		d.promises[w.disk.UID] = held
-	}
+	d.promise(pod.UID, vm.Name, demand, hv)
 	return nil
 }
 
