@@ -4,7 +4,7 @@
 set -euo pipefail
 
 # Kinds on which nothing acts yet: they are not part of the installation.
-preview=(storagepools virtualmachinesnapshots virtualnetworks)
+preview=(storagepools virtualnetworks)
 
 into=$(readlink -f "${1:?usage: generate.sh DIR}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -17,6 +17,10 @@ const (
 	// and removed when that is gone or given up to a person.
 	VolumeFinalizer = "domus.dev/volume"
 
+	// SnapshotFinalizer is stored on a VirtualMachineSnapshot before its host makes
+	// it, and removed when nothing of it is left in the disks.
+	SnapshotFinalizer = "domus.dev/snapshot"
+
 	// HypervisorTaint keeps ordinary pods off a host whose capacity belongs to
 	// VMs. Projected VMs tolerate it.
 	HypervisorTaint = "domus.dev/hypervisor"
