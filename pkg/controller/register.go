@@ -22,6 +22,7 @@ import (
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
 	"domus.dev/domus/pkg/controller/secretgrant"
+	"domus.dev/domus/pkg/controller/snapshot"
 )
 
 // Register adds every reconciler to m. They read from m's cache and write with
@@ -41,6 +42,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		consistency.New(cached, live, clk),
 		operation.New(cached, live, clk),
 		secretgrant.New(cached, live),
+		snapshot.New(cached, live, clk),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

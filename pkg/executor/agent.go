@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -54,9 +55,11 @@ type Options struct {
 	// Operations is a cache of the operations given to the host.
 	Operations Operations
 	// Disks is a cache of the VirtualDisks at home on the host.
-	Disks    volumes.Disks
-	Recorder events.EventRecorder
-	Clock    clock.WithTicker
+	Disks volumes.Disks
+	// Snapshots is a cache of the snapshots on the host.
+	Snapshots snapshots.Snapshots
+	Recorder  events.EventRecorder
+	Clock     clock.WithTicker
 	// Version is the executor's own.
 	Version string
 }
@@ -79,6 +82,9 @@ type Agent struct {
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	guests     *guests
 	volumes    *volumes.Keeper
+	// snapshots are made beside the turns, which occupied keeps apart from that.
+	snapshots *snapshots.Keeper
+	occupied  *occupied
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -115,13 +121,17 @@ func NewAgent(o Options) *Agent {
 		operations: newOperations(o.Operations, o.Config.NodeName, o.Clock),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
-		guests:      newGuests(o.Config.NodeName, o.Clock),
+		occupied: newOccupied(), guests: newGuests(o.Config.NodeName, o.Clock),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
 		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
 	a.volumes = volumes.New(volumes.Options{
 		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
+	})
+	a.snapshots = snapshots.New(snapshots.Options{
+		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Snapshots: o.Snapshots, Guests: snapshotGuests{a}, Recorder: o.Recorder, Clock: o.Clock,
+		Changed: func(vm types.NamespacedName) { a.queue.Add(vm); a.operations.stir(vm) },
 	})
 	return a
 }
@@ -134,7 +144,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	for _, part := range []func(context.Context){
-		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.giveTurns,
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.snapshots.Run, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}
@@ -174,6 +184,7 @@ func (a *Agent) Enqueue(key types.NamespacedName) {
 	a.queue.Add(key)
 	a.operations.stir(key)
 	a.volumes.Stir()
+	a.snapshots.Stir(key)
 }
 
 // wakeHost asks for the Node and the Hypervisor to be looked at.

@@ -36,9 +36,10 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch,
 				Field:     fields.OneTermEqualSelector("status.nodeName", node),
 				Transform: withoutResults,
 			},
-			&v1alpha1.VirtualDisk{}: {Field: fields.OneTermEqualSelector("status.nodeName", node)},
-			&v1alpha1.Hypervisor{}:  {Field: itself},
-			&corev1.Node{}:          {Field: itself},
+			&v1alpha1.VirtualDisk{}:            {Field: fields.OneTermEqualSelector("status.nodeName", node)},
+			&v1alpha1.VirtualMachineSnapshot{}: {Field: fields.OneTermEqualSelector("status.nodeName", node)},
+			&v1alpha1.Hypervisor{}:             {Field: itself},
+			&corev1.Node{}:                     {Field: itself},
 		},
 	})
 	if err != nil {
@@ -85,6 +86,9 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 			a.volumes.Look() // which needs all of them
 		}
 	}()
+	if err := w.watchSnapshots(ctx, a); err != nil {
+		return err
+	}
 	for _, o := range []client.Object{&corev1.Node{}, &v1alpha1.Hypervisor{}} {
 		informer, err := w.cache.GetInformer(ctx, o, cache.BlockUntilSynced(false))
 		if err != nil {

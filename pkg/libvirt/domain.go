@@ -172,7 +172,7 @@ func observe(d *lv.Domain) (Domain, error) {
 	if isScratch(&x) {
 		return Domain{}, errScratch
 	}
-	out := Domain{Name: x.Name, UUID: x.UUID, Agent: agentState(&x), Volumes: volumesOf(&x), TranslationCache: translationCache(&x)}
+	out := Domain{Name: x.Name, UUID: x.UUID, Agent: agentState(&x), Volumes: volumesOf(&x), Written: writtenOf(&x), TranslationCache: translationCache(&x)}
 	if x.ID != nil {
 		out.ID = *x.ID
 	}

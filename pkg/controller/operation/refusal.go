@@ -60,6 +60,9 @@ func refusal(t v1alpha1.OperationType, vm *v1alpha1.VirtualMachine) string {
 	if t == v1alpha1.OperationRestart {
 		return restartRefusal(vm)
 	}
+	if t == v1alpha1.OperationRestore {
+		return "" // whether it may be, the host finds out with the snapshot
+	}
 	if states := needs[t]; !slices.Contains(states, host.State) {
 		return fmt.Sprintf("%s needs a guest that is %s, and that of VirtualMachine %s is %s: %s", t, words(states), vm.Name, host.State, remedies[host.State])
 	}

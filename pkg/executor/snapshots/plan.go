@@ -39,7 +39,7 @@ func Plan(in Situation) Decision {
 		return restore(in)
 	case s.DeletionTimestamp != nil:
 		return end(in)
-	case s.Status.Phase == v1alpha1.SnapshotFailed && hasFinalizer(s):
+	case s.Status.Phase == v1alpha1.SnapshotFailed && !settled(s):
 		return Decision{Steps: []Step{StepLetGo}}
 	case s.Status.Phase == v1alpha1.SnapshotFailed, s.Status.Phase == v1alpha1.SnapshotReady:
 		return Decision{}
