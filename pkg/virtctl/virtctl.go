@@ -22,6 +22,7 @@ import (
 	"domus.dev/domus/pkg/virtctl/restart"
 	"domus.dev/domus/pkg/virtctl/screenshot"
 	"domus.dev/domus/pkg/virtctl/sendkey"
+	"domus.dev/domus/pkg/virtctl/snapshot"
 	"domus.dev/domus/pkg/virtctl/sshkey"
 	"domus.dev/domus/pkg/virtctl/top"
 	"domus.dev/domus/pkg/virtctl/version"
@@ -84,6 +85,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 		power.NewPause(config, streams),
 		power.NewResume(config, streams),
 		power.NewSuspend(config, streams),
+		snapshot.New(config, streams),
 		wait.New(config, streams),
 	)
 	add(look,

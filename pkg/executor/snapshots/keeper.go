@@ -195,8 +195,8 @@ func (k *Keeper) round(ctx context.Context, key types.NamespacedName) (again boo
 		if err := k.carryOut(ctx, key, in, d); err != nil {
 			return false, 0, err
 		}
-		if d.Again {
-			return true, 0, nil
+		if d.Again || len(d.Steps) > 0 {
+			return true, 0, nil // what was done may have changed others
 		}
 		if d.RequeueAfter > 0 && (after == 0 || d.RequeueAfter < after) {
 			after = d.RequeueAfter
