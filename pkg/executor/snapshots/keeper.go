@@ -85,7 +85,8 @@ type Options struct {
 	Node string
 	Host Host
 	// Live reads and writes the API server without a cache.
-	Live      client.Client
+	Live client.Client
+	// Snapshots may be nil: then there are none.
 	Snapshots Snapshots
 	Guests    Guests
 	Recorder  events.EventRecorder
@@ -208,6 +209,9 @@ func (k *Keeper) round(ctx context.Context, key types.NamespacedName) (again boo
 // open reads the snapshots of a VM that are not as they should be: a restore that
 // has begun first, then what is deleted, then what is to be made, the oldest first.
 func (k *Keeper) open(ctx context.Context, key types.NamespacedName) ([]*v1alpha1.VirtualMachineSnapshot, error) {
+	if k.Snapshots == nil {
+		return nil, nil
+	}
 	known, _ := k.Snapshots.SnapshotsOf(ctx, key)
 	var out []*v1alpha1.VirtualMachineSnapshot
 	for _, s := range known {
