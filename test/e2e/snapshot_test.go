@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -171,6 +172,9 @@ func reads(t *testing.T, vm *v1alpha1.VirtualMachine, word string) {
 	NewWithT(t).Eventually(func() string { return env.console(vm.Name) }).WithTimeout(settleTime).Should(ContainSubstring(key + "=" + word))
 }
 
+// count is what a guest that counts prints.
+var count = regexp.MustCompile(`COUNT=(\d+)=`)
+
 // TestSnapshot follows a VM through snapshots of its disk and its memory, and back.
 // Each step builds upon the one before.
 func TestSnapshot(t *testing.T) {
@@ -178,8 +182,11 @@ func TestSnapshot(t *testing.T) {
 	t.Cleanup(func() { remove(t, name) })
 	vm := func(t *testing.T) *v1alpha1.VirtualMachine { return answers(t, name) }
 	counted := func(t *testing.T) (n int) {
-		said := strings.Split(env.console(name), "COUNT=")
-		_, err := fmt.Sscanf(said[len(said)-1], "%d=", &n)
+		said := count.FindAllStringSubmatch(env.console(name), -1)
+		if len(said) == 0 {
+			t.Fatal("the guest has not counted")
+		}
+		_, err := fmt.Sscan(said[len(said)-1][1], &n)
 		NewWithT(t).Expect(err).NotTo(HaveOccurred())
 		return n
 	}
