@@ -15,6 +15,9 @@ import (
 // begun; what follows is done whatever becomes of the operation.
 func planRestore(in Situation, host *v1alpha1.HostStatus) (Decision, bool) {
 	r, d := in.Restore, in.Domain
+	if in.Operation != nil && in.Operation.Type == v1alpha1.OperationForceStop {
+		return Decision{}, false // which waits for nothing
+	}
 	if r == nil || in.VM.DeletionTimestamp != nil || in.VM.Status.Eviction != nil || ended(host) {
 		return Decision{}, false
 	}
@@ -45,7 +48,7 @@ func planRestore(in Situation, host *v1alpha1.HostStatus) (Decision, bool) {
 		return Decision{Report: beingRestored(r.Snapshot), RequeueAfter: settle}, true
 	case !r.Asked:
 		return Decision{Report: beingRestored(r.Snapshot), RequeueAfter: settle}, !active // the keeper ends it
-	case !r.Start, started && d.State == libvirt.StateRunning:
+	case !r.Start, !active && restartBarred(in.VM) != "", started && d.State == libvirt.StateRunning:
 		return Decision{Steps: []Step{StepEndRestore}, Again: true}, true
 	case started:
 		return run(in, host), true

@@ -168,8 +168,9 @@ func (c *connection) DeleteGuestSnapshot(ctx context.Context, uuid, name string,
 // long after anybody lets them go on.
 func (c *connection) Freeze(ctx context.Context, uuid string) error {
 	if _, err := c.GuestInfo(ctx, uuid); err != nil {
-		if errors.Is(err, ErrAgentSilent) || errors.Is(err, ErrUnsupported) {
-			return &Error{Doing: "asking the agent of domain " + uuid, Message: err.Error(), kind: ErrAgentUnavailable}
+		var own *Error
+		if errors.As(err, &own) && (errors.Is(err, ErrAgentSilent) || errors.Is(err, ErrUnsupported)) {
+			return &Error{Doing: own.Doing, Code: own.Code, Message: own.Message, kind: ErrAgentUnavailable}
 		}
 		return err
 	}

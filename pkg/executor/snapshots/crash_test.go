@@ -378,7 +378,7 @@ func TestSnapshotsAreNeitherLostNorLeaked(t *testing.T) {
 			"": func(t *rapid.T) {
 				current := 0
 				for _, s := range w.all() {
-					if s.Status.Current {
+					if s.Status.Current && s.DeletionTimestamp == nil {
 						current++
 					}
 					if !Ready(s) {

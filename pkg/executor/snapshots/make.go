@@ -104,10 +104,15 @@ func (k *Keeper) quiesce(ctx context.Context, s *v1alpha1.VirtualMachineSnapshot
 		}
 	}
 	if err := k.Host.Freeze(ctx, uuid); err != nil {
+		why := words(err)
+		var own *libvirt.Error
+		if errors.As(err, &own) {
+			why = words(errors.New(own.Message)) // of whose agent is plain
+		}
 		if !errors.Is(err, libvirt.ErrAgentUnavailable) || errors.Is(err, libvirt.ErrAgentUnanswered) {
 			goOn() // some may be at rest
 		}
-		return no(v1alpha1.ReasonQuiesceFailed, "the guest agent did not bring the file systems to rest (%s): the disks are as after a loss of power", words(err))
+		return no(v1alpha1.ReasonQuiesceFailed, "the guest agent did not bring the file systems to rest (%s): the disks are as after a loss of power", why)
 	}
 	out.Quiesced, out.Reason, out.Message = true, v1alpha1.ReasonQuiescedByAgent, "the guest agent brought the file systems to rest"
 	return goOn

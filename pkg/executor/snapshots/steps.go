@@ -159,7 +159,7 @@ func (k *Keeper) begin(ctx context.Context, key types.NamespacedName, in *Situat
 		return nil, err
 	}
 	for _, other := range known {
-		if other.Status.Current && other.UID != in.Snapshot.UID {
+		if other.Status.Current && other.DeletionTimestamp == nil && other.UID != in.Snapshot.UID {
 			parent = other.Name
 		}
 	}
@@ -189,7 +189,7 @@ func (k *Keeper) clean(ctx context.Context, key types.NamespacedName, in *Situat
 		return err
 	}
 	defer release()
-	if in.VM != nil && s.Status.Phase == v1alpha1.SnapshotCreating {
+	if in.VM != nil && s.Status.CreatedAt == nil {
 		if err := k.letGoOn(ctx, in.VM, s); err != nil {
 			return err
 		}

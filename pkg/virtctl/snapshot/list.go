@@ -111,7 +111,7 @@ func tree(all []v1alpha1.VirtualMachineSnapshot, of string, now time.Time) (rows
 }
 
 func row(s *v1alpha1.VirtualMachineSnapshot, indent string, now time.Time) []string {
-	name, memory, quiesced, created, says := indent+s.Name, "no", "-", "-", ""
+	name, memory, quiesced, created, says := indent+output.Safe(s.Name), "no", "-", "-", ""
 	if s.Status.Current {
 		name += " *"
 	}
@@ -134,5 +134,5 @@ func row(s *v1alpha1.VirtualMachineSnapshot, indent string, now time.Time) []str
 	if s.Status.CreatedAt != nil {
 		created = duration.HumanDuration(now.Sub(s.Status.CreatedAt.Time)) + " ago"
 	}
-	return []string{output.Safe(s.Spec.VirtualMachineName), output.Safe(name), string(s.Status.Phase), memory, output.Safe(quiesced), created, output.Safe(says)}
+	return []string{output.Safe(s.Spec.VirtualMachineName), name, string(s.Status.Phase), memory, output.Safe(quiesced), created, output.Safe(says)}
 }
