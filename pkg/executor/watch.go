@@ -62,14 +62,16 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 	if err != nil {
 		return fmt.Errorf("watching VirtualMachineOperations: %w", err)
 	}
-	if _, err := operations.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+	given, err := operations.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
 		AddFunc:    func(o any, _ bool) { enqueueOperation(a, o) },
 		UpdateFunc: func(_, o any) { enqueueOperation(a, o) },
 		// One that is deleted is under way no more.
 		DeleteFunc: func(o any) { enqueueOperation(a, o) },
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("watching VirtualMachineOperations: %w", err)
 	}
+	go w.lookAtOperations(ctx, a, given)
 	disks, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualDisk{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watching VirtualDisks: %w", err)
@@ -190,6 +192,18 @@ func (w *Watch) Disks(ctx context.Context) ([]*v1alpha1.VirtualDisk, bool) {
 		out[i] = &list.Items[i]
 	}
 	return out, true
+}
+
+// lookAtOperations tells of all operations once they have been read: who was told of
+// one before that may not have found it yet.
+func (w *Watch) lookAtOperations(ctx context.Context, a *Agent, given toolscache.ResourceEventHandlerRegistration) {
+	list := &v1alpha1.VirtualMachineOperationList{}
+	if !toolscache.WaitForCacheSync(ctx.Done(), given.HasSynced) || w.cache.List(ctx, list) != nil {
+		return
+	}
+	for i := range list.Items {
+		a.operationChanged(&list.Items[i])
+	}
 }
 
 // enqueueOperation tells of an operation.

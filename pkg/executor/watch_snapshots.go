@@ -13,7 +13,7 @@ import (
 )
 
 // watchSnapshots tells the agent of the snapshots on the host. When all have been
-// read, VMs with disks get turns: those have waited for it.
+// read all get turns once more, and VMs, which have waited for it.
 func (w *Watch) watchSnapshots(ctx context.Context, a *Agent) error {
 	informer, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualMachineSnapshot{}, cache.BlockUntilSynced(false))
 	if err != nil {
@@ -35,6 +35,12 @@ func (w *Watch) watchSnapshots(ctx context.Context, a *Agent) error {
 	}
 	go func() {
 		if toolscache.WaitForCacheSync(ctx.Done(), heard.HasSynced) {
+			list := &v1alpha1.VirtualMachineSnapshotList{}
+			if w.cache.List(ctx, list) == nil {
+				for i := range list.Items {
+					a.snapshotChanged(&list.Items[i])
+				}
+			}
 			for _, key := range a.vms.List(ctx) {
 				a.queue.Add(key)
 			}

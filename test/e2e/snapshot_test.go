@@ -402,9 +402,9 @@ func TestSnapshotSurvivesKills(t *testing.T) {
 		agree()
 		g.Expect(tagsOf(t)).To(Equal([]string{keep.Tag()}))
 		g.Expect(memories(t)).To(BeEmpty())
+		t.Logf("killed %v", killed)
 	}
 	removeSnapshot(t, keep.Name)
 	g.Expect(tags(t, disk)).To(BeEmpty())
 	g.Expect(strings.TrimSpace(env.virsh(t, "list", "--all", "--name"))).NotTo(ContainSubstring("domus-scratch"))
-	t.Logf("killed %v", killed)
 }
