@@ -30,8 +30,14 @@ func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStrea
 	cmd := &cobra.Command{
 		Use:   "snapshot",
 		Short: "Make snapshots of VMs, and bring VMs back to them",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `Make snapshots of VMs' disks, and of guests' memory; list them as the tree that they
+are; bring VMs back to them, and delete them.`,
+		Example: `  virtctl snapshot create web-1 --name=before-upgrade
+  virtctl snapshot list web-1
+  virtctl snapshot restore before-upgrade --discard-running`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newCreate(config, streams), newList(config, streams), newRestore(config, streams), newDelete(config, streams))
 	return cmd
