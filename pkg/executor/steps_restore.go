@@ -121,6 +121,7 @@ func (a *Agent) startFromMemory(ctx context.Context, w *work, in *Situation) err
 func (a *Agent) snapshotChanged(s *v1alpha1.VirtualMachineSnapshot) {
 	key := types.NamespacedName{Namespace: s.Namespace, Name: s.Spec.VirtualMachineName}
 	a.snapshots.Enqueue(key)
+	a.volumes.Stir() // a disk that is deleted waits for the snapshots that it is in
 	if s.Status.Restoring != nil {
 		a.queue.Add(key)
 	}
