@@ -161,6 +161,9 @@ func withoutMemory(in Situation) string {
 		return "the guest does not run, and has no memory: start it first, or create the snapshot with spec.memory None"
 	case g.Domain.State == libvirt.StateCrashed:
 		return "the guest has crashed: create the snapshot with spec.memory None"
+	case in.VM.Spec.PowerState == v1alpha1.PowerPaused, g.Domain.State == libvirt.StatePaused && !passing(g.Domain.Reason) && in.Memory.Cleaned:
+		// One that stands still for a try that was cut short goes on when that is cleaned.
+		return "the guest is paused, and QEMU has its disks again only when it has gone on: set spec.powerState to Running first, or create the snapshot with spec.memory None"
 	case g.Writes:
 		return "spec.domain gives the guest disks that it writes and that are no VirtualDisks, so that its memory would not fit them afterwards: make them VirtualDisks or read-only, or create the snapshot with spec.memory None"
 	}

@@ -209,15 +209,19 @@ func (k *Keeper) clean(ctx context.Context, key types.NamespacedName, in *Situat
 }
 
 // letGoOn ends what a process that died amid the making of a snapshot has begun in
-// the guest: its file systems rest, or its memory is being written. That it stands
-// still is for the VM's turn to see.
+// the guest: its file systems rest, or it stands still while its memory is written.
 func (k *Keeper) letGoOn(ctx context.Context, vm *v1alpha1.VirtualMachine, s *v1alpha1.VirtualMachineSnapshot) error {
 	g, err := k.Guests.Guest(ctx, vm)
 	if err != nil || !g.active() {
 		return err
 	}
 	if s.WantsMemory() {
-		return k.Host.AbortJob(ctx, g.Domain.UUID)
+		// QEMU has given its disks up when the memory has been written, and dies when
+		// a snapshot is deleted from one before the guest has gone on.
+		if err := k.Host.AbortJob(ctx, g.Domain.UUID); err != nil || g.Domain.State != libvirt.StatePaused {
+			return err
+		}
+		return k.Host.Resume(ctx, g.Domain.UUID)
 	}
 	if s.Spec.Quiesce == v1alpha1.QuiesceNever || g.Domain.Agent != libvirt.AgentOpen {
 		return nil
