@@ -24,6 +24,7 @@ import (
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
 	"domus.dev/domus/pkg/controller/secretgrant"
+	"domus.dev/domus/pkg/controller/snapshot"
 	"domus.dev/domus/pkg/controller/snapshotschedule"
 )
 
@@ -47,6 +48,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		secretgrant.New(cached, live),
 		snapshotschedule.New(cached, live, clk),
 		diskclaim.New(cached, status, disks, hosts, clk),
+		snapshot.New(cached, live, clk),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

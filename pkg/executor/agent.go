@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -60,6 +61,8 @@ type Options struct {
 	// after a libvirtd that died; nil on a simulated host.
 	Networks  networks.VirtualNetworks
 	Leftovers networks.Leftovers
+	// Snapshots is a cache of the snapshots on the host.
+	Snapshots snapshots.Snapshots
 	Recorder  events.EventRecorder
 	Clock     clock.WithTicker
 	// Version is the executor's own.
@@ -89,6 +92,9 @@ type Agent struct {
 	cni *cniCards
 	// addresses are what the host has heard of guests' cards.
 	addresses *addresses
+	// snapshots are made beside the turns, which occupied keeps apart from that.
+	snapshots *snapshots.Keeper
+	occupied  *occupied
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -125,7 +131,7 @@ func NewAgent(o Options) *Agent {
 		operations: newOperations(o.Operations, o.Config.NodeName, o.Clock),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
-		guests:      newGuests(o.Config.NodeName, o.Clock),
+		occupied: newOccupied(), guests: newGuests(o.Config.NodeName, o.Clock),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
 		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
@@ -139,6 +145,10 @@ func NewAgent(o Options) *Agent {
 		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Leftovers: o.Leftovers, CNI: a.cni.connector(), Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
 	})
 	a.addresses = newAddresses()
+	a.snapshots = snapshots.New(snapshots.Options{
+		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Snapshots: o.Snapshots, Guests: snapshotGuests{a}, Recorder: o.Recorder, Clock: o.Clock,
+		Changed: func(vm types.NamespacedName) { a.queue.Add(vm); a.operations.stir(vm) },
+	})
 	return a
 }
 
@@ -152,7 +162,7 @@ func (a *Agent) Run(ctx context.Context) {
 		return
 	}
 	for _, part := range []func(context.Context){
-		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.networks.Run, a.followAddresses, a.giveTurns,
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.snapshots.Run, a.networks.Run, a.followAddresses, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}
@@ -193,6 +203,7 @@ func (a *Agent) Enqueue(key types.NamespacedName) {
 	a.queue.Add(key)
 	a.operations.stir(key)
 	a.volumes.Stir()
+	a.snapshots.Stir(key)
 }
 
 // wakeHost asks for the Node and the Hypervisor to be looked at.

@@ -39,6 +39,21 @@ func (a *Agent) Users(ctx context.Context, disk *v1alpha1.VirtualDisk) []volumes
 			out = append(out, volumes.User{VM: "VirtualMachine " + vm.Name, DomainUUID: vm.DomainUUID()})
 		}
 	}
+	return append(out, a.heldBySnapshots(ctx, disk)...)
+}
+
+// heldBySnapshots lists the snapshots that have the disk: it goes after them.
+func (a *Agent) heldBySnapshots(ctx context.Context, disk *v1alpha1.VirtualDisk) (out []volumes.User) {
+	if disk.DeletionTimestamp == nil {
+		return nil
+	}
+	names, err := a.snapshots.Holding(ctx, disk.Namespace, disk.UID)
+	if err != nil {
+		return []volumes.User{{VM: "perhaps a VirtualMachineSnapshot, since the API server does not answer,"}}
+	}
+	for _, name := range names {
+		out = append(out, volumes.User{VM: "VirtualMachineSnapshot " + name})
+	}
 	return out
 }
 

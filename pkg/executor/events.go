@@ -46,6 +46,7 @@ var eventsOfOperations = map[v1alpha1.OperationType]string{
 	v1alpha1.OperationSetPassword:  "PasswordSet",
 	v1alpha1.OperationInjectSSHKey: "SSHKeysInjected",
 	v1alpha1.OperationMeasure:      "Measured",
+	v1alpha1.OperationRestore:      "RestoredToSnapshot",
 }
 
 // maxNote is the longest note that an event takes, in bytes.

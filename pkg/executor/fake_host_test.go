@@ -19,7 +19,7 @@ import (
 // fakeHost is a libvirt in memory. Every change passes through step, which may
 // refuse it before or after it took effect.
 type fakeHost struct {
-	libvirt.Storage
+	libvirt.SimulatedStorage
 	*networkstest.Host
 	cards       fakeCards
 	mu          sync.Mutex
@@ -74,7 +74,7 @@ func newFakeHost() *fakeHost {
 		panic(err)
 	}
 	return &fakeHost{
-		Storage: storage, Host: networkstest.New(),
+		SimulatedStorage: storage, Host: networkstest.New(),
 		description: libvirt.Description{
 			Arch: "x86_64", CPUs: 4, Memory: 8 << 30, Cells: []libvirt.Cell{{CPUs: "0-3", Memory: 8 << 30}},
 			DomainTypes:    []libvirt.DomainType{{Type: "kvm", Arch: "x86_64"}, {Type: "qemu", Arch: "x86_64", Machines: []string{"pc-q35-7.2"}}},

@@ -31,6 +31,7 @@ var traits = map[v1alpha1.OperationType]trait{
 	v1alpha1.OperationSetPassword:  {},
 	v1alpha1.OperationInjectSSHKey: {},
 	v1alpha1.OperationMeasure:      {},
+	v1alpha1.OperationRestore:      {slow: true, inTurn: true},
 }
 
 // operationSituation is all that decideOperation decides by.

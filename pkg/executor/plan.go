@@ -16,6 +16,7 @@ const settle = 2 * time.Second
 //     it is put into quarantine is decided in the turn of the VM its mark names.
 //   - A domain of a binding that has ended is stopped at once and removed.
 //   - A VM that is not bound here is not ours to act on.
+//   - A restore to a snapshot is brought to its end, once it has begun.
 //   - An operation that is asked of it is carried out.
 //   - A VM that is deleted or evicted is stopped gracefully and its domain
 //     removed.
@@ -46,6 +47,9 @@ func Plan(in Situation) Decision {
 		return Decision{}
 	}
 	host := hostStatus(vm)
+	if decision, decided := planRestore(in, host); decided {
+		return decision
+	}
 	if decision, decided := planOperation(in, host); decided {
 		return decision
 	}

@@ -10,6 +10,7 @@ import (
 	"domus.dev/domus/pkg/executor/cardplug"
 	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -148,6 +149,8 @@ type Situation struct {
 	Idle []*v1alpha1.VirtualDisk
 	// Operation is what is asked of the guest; nil when nothing is.
 	Operation *Request
+	// Restore is one to a snapshot, asked for or begun; nil when there is none.
+	Restore *snapshots.Restoration
 	// SeedDiffers says that a Secret of the running guest's seed has changed.
 	SeedDiffers bool
 	Memory      Memory
@@ -201,6 +204,12 @@ const (
 	StepRemoveFinalizer Step = "RemoveFinalizer"
 	// StepNoteEnd remembers that the guest has ended by itself.
 	StepNoteEnd Step = "NoteEnd"
+	// StepBeginRestore says that the VM is being restored to a snapshot,
+	// StepStartFromMemory has the guest go on from its memory, and StepEndRestore
+	// says that the restore is over.
+	StepBeginRestore    Step = "BeginRestore"
+	StepStartFromMemory Step = "StartFromMemory"
+	StepEndRestore      Step = "EndRestore"
 )
 
 // Report is what to say in the VM's status.

@@ -102,6 +102,8 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 			return fmt.Errorf("removing the finalizer of VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
 		}
 		return nil
+	case StepBeginRestore, StepStartFromMemory, StepEndRestore:
+		return a.restoreStep(change, step, w, in)
 	case StepNoteEnd:
 		f := Failure{Reason: v1alpha1.ReasonGuestEnded, Message: evidence(*in, in.Domain.Reason).words + "; it is started again after a while"}
 		w.memory.note(f, in.Now)

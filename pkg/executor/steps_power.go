@@ -98,12 +98,15 @@ func (a *Agent) beginSave(ctx context.Context, w *work, in *Situation) error {
 	vm, uuid := in.VM, in.VM.DomainUUID()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime(vm)+saveSlack)
 	s := &save{give: cancel, done: make(chan struct{})}
+	key := types.NamespacedName{Namespace: vm.Namespace, Name: vm.Name}
+	a.occupied.save(key, true)
 	w.save, w.memory.SaveSince, w.memory.SaveAsked, w.memory.Expected = s, in.Now, true, false
 	go func() {
 		defer cancel()
 		s.err = a.host.Save(ctx, uuid)
+		a.occupied.save(key, false)
 		close(s.done)
-		a.Enqueue(types.NamespacedName{Namespace: vm.Namespace, Name: vm.Name})
+		a.Enqueue(key)
 	}()
 	s.ended(a.saveGlance)
 	return a.takeSave(w, in.VM, in.Now)

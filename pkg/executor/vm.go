@@ -34,6 +34,9 @@ const (
 	// has not by then never will: the API server's data may have been restored
 	// from a backup, and count its versions anew from an earlier one.
 	watchLag = time.Minute
+	// occupiedLook is when to look again at a VM of whose disks a snapshot is being
+	// taken.
+	occupiedLook = 5 * time.Second
 )
 
 // work is what the agent keeps for one VM between turns. Only the goroutine
@@ -75,6 +78,8 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 		return 0, nil // everything is looked at when libvirt has been listed
 	}
 	w := a.work(key)
+	end, free := a.occupied.turn(key)
+	defer end()
 	vm, live := a.cachedVM(ctx, key, w), false
 	for range maxRounds {
 		if vm == nil && !live {
@@ -104,6 +109,12 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 			return operationGlance, nil
 		}
 		decision := Plan(in)
+		if !free {
+			var may bool
+			if decision, may = whileOccupied(decision); !may {
+				return occupiedLook, nil // and when that is over
+			}
+		}
 		if decision.NeedsLive() && !live {
 			vm = nil
 			continue
@@ -140,6 +151,13 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 			w.memory.Operation = op.UID
 			w.memory.Failures, w.memory.RetryAt = 0, time.Time{}
 		}
+	}
+	if vm.PlacedOn(in.Node) {
+		restore, err := a.snapshots.Restoration(ctx, vm, a.operations.forTurn(vm))
+		if err != nil {
+			return in, err
+		}
+		in.Restore = restore
 	}
 	if err := a.takeSave(w, vm, in.Now); err != nil {
 		return in, err
@@ -333,7 +351,9 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 		w.memory.Expected = true
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
 	case v1alpha1.HostStopped, v1alpha1.HostSuspended, v1alpha1.HostEnded, v1alpha1.HostGone, v1alpha1.HostRejected:
-		if r.Reason != v1alpha1.ReasonStarting && r.Reason != v1alpha1.ReasonWaitingForDisks && r.Reason != v1alpha1.ReasonWaitingForNetworks {
+		switch r.Reason {
+		case v1alpha1.ReasonStarting, v1alpha1.ReasonWaitingForDisks, v1alpha1.ReasonWaitingForNetworks, v1alpha1.ReasonRestoring:
+		default:
 			w.memory = Memory{}
 		}
 	}

@@ -37,10 +37,11 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch,
 				Field:     fields.OneTermEqualSelector("status.nodeName", node),
 				Transform: withoutResults,
 			},
-			&v1alpha1.VirtualDisk{}:    {Field: fields.OneTermEqualSelector("status.nodeName", node)},
-			&v1alpha1.VirtualNetwork{}: {Transform: withoutStatus},
-			&v1alpha1.Hypervisor{}:     {Field: itself},
-			&corev1.Node{}:             {Field: itself},
+			&v1alpha1.VirtualDisk{}:            {Field: fields.OneTermEqualSelector("status.nodeName", node)},
+			&v1alpha1.VirtualMachineSnapshot{}: {Field: fields.OneTermEqualSelector("status.nodeName", node)},
+			&v1alpha1.VirtualNetwork{}:         {Transform: withoutStatus},
+			&v1alpha1.Hypervisor{}:             {Field: itself},
+			&corev1.Node{}:                     {Field: itself},
 		},
 	})
 	if err != nil {
@@ -63,14 +64,16 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 	if err != nil {
 		return fmt.Errorf("watching VirtualMachineOperations: %w", err)
 	}
-	if _, err := operations.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+	given, err := operations.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
 		AddFunc:    func(o any, _ bool) { enqueueOperation(a, o) },
 		UpdateFunc: func(_, o any) { enqueueOperation(a, o) },
 		// One that is deleted is under way no more.
 		DeleteFunc: func(o any) { enqueueOperation(a, o) },
-	}); err != nil {
+	})
+	if err != nil {
 		return fmt.Errorf("watching VirtualMachineOperations: %w", err)
 	}
+	go w.lookAtOperations(ctx, a, given)
 	disks, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualDisk{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watching VirtualDisks: %w", err)
@@ -94,6 +97,9 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 			a.volumes.Look() // which needs all of them
 		}
 	}()
+	if err := w.watchSnapshots(ctx, a); err != nil {
+		return err
+	}
 	for _, o := range []client.Object{&corev1.Node{}, &v1alpha1.Hypervisor{}} {
 		informer, err := w.cache.GetInformer(ctx, o, cache.BlockUntilSynced(false))
 		if err != nil {
@@ -218,6 +224,18 @@ func withoutStatus(obj any) (any, error) {
 		n.ManagedFields, n.Status = nil, v1alpha1.VirtualNetworkStatus{}
 	}
 	return obj, nil
+}
+
+// lookAtOperations tells of all operations once they have been read: who was told of
+// one before that may not have found it yet.
+func (w *Watch) lookAtOperations(ctx context.Context, a *Agent, given toolscache.ResourceEventHandlerRegistration) {
+	list := &v1alpha1.VirtualMachineOperationList{}
+	if !toolscache.WaitForCacheSync(ctx.Done(), given.HasSynced) || w.cache.List(ctx, list) != nil {
+		return
+	}
+	for i := range list.Items {
+		a.operationChanged(&list.Items[i])
+	}
 }
 
 // enqueueOperation tells of an operation.

@@ -25,6 +25,7 @@ func (c *connection) Domains(ctx context.Context) ([]Domain, error) {
 			switch {
 			case err == nil:
 				out = append(out, d)
+			case errors.Is(err, errScratch):
 			case errors.As(err, &e) && e.Code == lv.ERR_NO_DOMAIN:
 				// It went away while we listed.
 			case failed == nil:
@@ -46,7 +47,11 @@ func (c *connection) Domain(ctx context.Context, uuid string) (Domain, error) {
 			return Domain{}, err
 		}
 		defer func() { _ = d.Free() }()
-		return observe(d)
+		found, err := observe(d)
+		if errors.Is(err, errScratch) {
+			err = &Error{Doing: "looking up domain " + uuid, Message: err.Error(), kind: ErrNotFound}
+		}
+		return found, err
 	})
 }
 
@@ -164,8 +169,11 @@ func observe(d *lv.Domain) (Domain, error) {
 	if err := x.Unmarshal(doc); err != nil {
 		return Domain{}, err
 	}
+	if isScratch(&x) {
+		return Domain{}, errScratch
+	}
 	out := Domain{
-		Name: x.Name, UUID: x.UUID, Agent: agentState(&x), Volumes: volumesOf(&x), Disks: disksOf(&x), Cards: cardsOf(&x),
+		Name: x.Name, UUID: x.UUID, Agent: agentState(&x), Volumes: volumesOf(&x), Written: writtenOf(&x), Disks: disksOf(&x), Cards: cardsOf(&x),
 		Sockets: socketsOf(&x, doc), TranslationCache: translationCache(&x),
 	}
 	if x.ID != nil {

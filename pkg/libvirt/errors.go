@@ -126,3 +126,9 @@ func timedOut(ctx context.Context, doing string) error {
 func unavailable(doing, why string) error {
 	return &Error{Doing: doing, Message: fmt.Sprintf("%v: %s", ErrUnavailable, why), kind: ErrUnavailable}
 }
+
+// As returns the error as one of a kind of the caller's, for errors.Is.
+func (e Error) As(kind error) *Error {
+	e.kind = kind
+	return &e
+}

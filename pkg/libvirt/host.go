@@ -69,6 +69,7 @@ type Host interface {
 	Storage
 	Networks
 	Cards
+	Snapshots
 	// Close ends the connection. Guests are not touched.
 	Close()
 }

@@ -20,7 +20,10 @@ import (
 // are of one size; here volumes take space as they would if they were written
 // nowhere. The host's own outlive the process, as a disk does; a store that
 // several simulated hosts of the process have is one.
-type simulatedStorage struct{ pools map[string]*simulatedPool }
+type simulatedStorage struct {
+	pools     map[string]*simulatedPool
+	snapshots *simulatedSnapshots
+}
 
 type simulatedPool struct {
 	Pool
@@ -41,6 +44,14 @@ var sharedStores sync.Map
 // simulateStorage makes the pools, with the volumes that file has of them.
 func simulateStorage(file string, pools []Pool) (simulatedStorage, error) {
 	s := simulatedStorage{pools: map[string]*simulatedPool{}}
+	beside := ""
+	if file != "" {
+		beside = file + ".snapshots"
+	}
+	var err error
+	if s.snapshots, err = simulateSnapshots(beside); err != nil {
+		return s, err
+	}
 	kept := map[string]map[string]Volume{}
 	data, err := os.ReadFile(file)
 	switch {
@@ -261,6 +272,12 @@ func (s simulatedStorage) DeleteVolume(_ context.Context, pool, name string) err
 	if !ok {
 		return nil
 	}
+	if err := s.snapshots.change(func(names map[string][]string) error {
+		delete(names, snapshotKey(VolumeRef{Pool: pool, Name: name}))
+		return nil
+	}); err != nil {
+		return err
+	}
 	delete(p.volumes, name)
 	return p.keep(func() { p.volumes[name] = was })
 }
@@ -275,9 +292,15 @@ func (s simulatedStorage) Download(context.Context, string, string, io.Writer) e
 	return &Error{Doing: "downloading a volume", Message: "a simulated host keeps no content of volumes", kind: ErrUnsupported}
 }
 
+// SimulatedStorage is what a simulated host has of storage.
+type SimulatedStorage interface {
+	Storage
+	Snapshots
+}
+
 // SimulateStorage returns pools without a host around them: GrowDisk resizes,
 // whichever domain it is asked of. See Simulate.
-func SimulateStorage(file string, pools ...Pool) (Storage, error) {
+func SimulateStorage(file string, pools ...Pool) (SimulatedStorage, error) {
 	s, err := simulateStorage(file, pools)
 	if err != nil {
 		return nil, err

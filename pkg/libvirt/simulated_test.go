@@ -126,7 +126,7 @@ func TestADomainLivesAndDiesOnASimulatedHost(t *testing.T) {
 	want := []libvirt.Domain{{
 		Name: "default:guest", UUID: guestUUID, ID: 1, State: libvirt.StateRunning,
 		Metadata: `<mark xmlns="https://example.com/mark">hello</mark>`, CPU: 2, VCPUs: 2, Memory: 1 << 30, CurrentMemory: 1 << 30, PageSize: 2 << 20,
-		Volumes: []libvirt.VolumeRef{{Pool: "default", Name: "default.root"}},
+		Volumes: []libvirt.VolumeRef{{Pool: "default", Name: "default.root"}}, Written: []libvirt.VolumeRef{{Pool: "default", Name: "default.root"}},
 		Disks:   []libvirt.Disk{{Target: "vda", Device: "disk", Bus: "virtio", Volume: libvirt.VolumeRef{Pool: "default", Name: "default.root"}}},
 		Sockets: libvirt.Sockets{PCI: -1},
 	}}

@@ -116,6 +116,9 @@ type Domain struct {
 	// Volumes are the disks that are volumes of storage pools: those of the guest
 	// while there is one.
 	Volumes []VolumeRef
+	// Written are the disks that a guest of the domain may write; one that is no
+	// volume of a pool is an empty VolumeRef.
+	Written []VolumeRef
 	// Cards are its network cards: those of the guest while there is one.
 	Cards []Card
 	// Disks are the disks and CD-ROMs, in the document's order.

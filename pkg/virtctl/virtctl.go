@@ -24,6 +24,7 @@ import (
 	"domus.dev/domus/pkg/virtctl/restart"
 	"domus.dev/domus/pkg/virtctl/screenshot"
 	"domus.dev/domus/pkg/virtctl/sendkey"
+	"domus.dev/domus/pkg/virtctl/snapshot"
 	"domus.dev/domus/pkg/virtctl/sshkey"
 	"domus.dev/domus/pkg/virtctl/top"
 	"domus.dev/domus/pkg/virtctl/version"
@@ -87,6 +88,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 		power.NewPause(config, streams),
 		power.NewResume(config, streams),
 		power.NewSuspend(config, streams),
+		snapshot.New(config, streams),
 		wait.New(config, streams),
 		disk.New(config, streams),
 		disk.NewCDROM(config, streams),

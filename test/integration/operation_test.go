@@ -545,10 +545,14 @@ func TestBadOperationsAreRefused(t *testing.T) {
 		"is for type SetPassword, which needs it": newOperation(ns, "bad", v1alpha1.OperationReset, func(op *v1alpha1.VirtualMachineOperation) {
 			op.Spec.SetPassword = &v1alpha1.SetPassword{User: "root", Hash: "$6$a$b"}
 		}),
-		"spec.setPassword.hash": newOperation(ns, "bad", v1alpha1.OperationSetPassword, func(op *v1alpha1.VirtualMachineOperation) { op.Spec.SetPassword.Hash = "in the clear" }),
-		"spec.setPassword.user": newOperation(ns, "bad", v1alpha1.OperationSetPassword, func(op *v1alpha1.VirtualMachineOperation) { op.Spec.SetPassword.User = "root; reboot" }),
-		"spec.type":             newOperation(ns, "bad", "Juggle"),
-		"spec.timeoutSeconds":   newOperation(ns, "bad", v1alpha1.OperationReset, within(0)),
+		"spec.setPassword.hash":       newOperation(ns, "bad", v1alpha1.OperationSetPassword, func(op *v1alpha1.VirtualMachineOperation) { op.Spec.SetPassword.Hash = "in the clear" }),
+		"spec.setPassword.user":       newOperation(ns, "bad", v1alpha1.OperationSetPassword, func(op *v1alpha1.VirtualMachineOperation) { op.Spec.SetPassword.User = "root; reboot" }),
+		"spec.restore: Invalid value": newOperation(ns, "bad", v1alpha1.OperationRestore),
+		"is for type Restore, which needs it": newOperation(ns, "bad", v1alpha1.OperationReset, func(op *v1alpha1.VirtualMachineOperation) {
+			op.Spec.Restore = &v1alpha1.Restore{SnapshotName: "s"}
+		}),
+		"spec.type":           newOperation(ns, "bad", "Juggle"),
+		"spec.timeoutSeconds": newOperation(ns, "bad", v1alpha1.OperationReset, within(0)),
 	} {
 		err := suite.client.Create(t.Context(), op)
 		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), text) {

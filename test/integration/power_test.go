@@ -76,7 +76,7 @@ func (h *embeddedHost) start(ns string) {
 			NodeName: h.name, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto", Mode: executor.ModeDedicated,
 			Labels: map[string]string{"test": ns},
 		},
-		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Networks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
+		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Snapshots: watch, Networks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -20,6 +20,9 @@ const (
 	// NetworkFinalizer is stored on a VirtualNetwork before any host makes it, and
 	// removed when none has it any more.
 	NetworkFinalizer = "domus.dev/network"
+	// SnapshotFinalizer is stored on a VirtualMachineSnapshot before its host makes
+	// it, and removed when nothing of it is left in the disks.
+	SnapshotFinalizer = "domus.dev/snapshot"
 
 	// HypervisorTaint keeps ordinary pods off a host whose capacity belongs to
 	// VMs. Projected VMs tolerate it.

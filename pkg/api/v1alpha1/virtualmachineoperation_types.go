@@ -5,7 +5,7 @@ import (
 )
 
 // OperationType is something done to a guest that is not a state to be in.
-// +kubebuilder:validation:Enum=Restart;Reset;ForceStop;SendKey;Screenshot;SetPassword;InjectSSHKey;Measure
+// +kubebuilder:validation:Enum=Restart;Reset;ForceStop;SendKey;Screenshot;SetPassword;InjectSSHKey;Measure;Restore
 type OperationType string
 
 const (
@@ -29,6 +29,9 @@ const (
 	OperationInjectSSHKey OperationType = "InjectSSHKey"
 	// OperationMeasure counts for a moment what the guest uses of its host.
 	OperationMeasure OperationType = "Measure"
+	// OperationRestore brings the VM's disks, and its guest's memory where that is in
+	// it, back to a VirtualMachineSnapshot.
+	OperationRestore OperationType = "Restore"
 )
 
 // OperationPhase is how far an operation has come.
@@ -90,6 +93,10 @@ type VirtualMachineOperationSpec struct {
 	// injectSSHKey is for type InjectSSHKey.
 	// +optional
 	InjectSSHKey *InjectSSHKey `json:"injectSSHKey,omitempty"`
+
+	// restore is for type Restore.
+	// +optional
+	Restore *Restore `json:"restore,omitempty"`
 
 	// timeoutSeconds is how long it may take from its creation, the wait for
 	// others included, before it has failed. Default 300.
@@ -248,6 +255,7 @@ type VirtualMachineOperation struct {
 	// +kubebuilder:validation:XValidation:rule="(self.type == 'SendKey') == has(self.sendKey)",fieldPath=".sendKey",message="is for type SendKey, which needs it"
 	// +kubebuilder:validation:XValidation:rule="(self.type == 'SetPassword') == has(self.setPassword)",fieldPath=".setPassword",message="is for type SetPassword, which needs it"
 	// +kubebuilder:validation:XValidation:rule="(self.type == 'InjectSSHKey') == has(self.injectSSHKey)",fieldPath=".injectSSHKey",message="is for type InjectSSHKey, which needs it"
+	// +kubebuilder:validation:XValidation:rule="(self.type == 'Restore') == has(self.restore)",fieldPath=".restore",message="is for type Restore, which needs it"
 	Spec VirtualMachineOperationSpec `json:"spec"`
 	// +kubebuilder:default={"phase":"Pending"}
 	// +optional

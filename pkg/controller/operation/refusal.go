@@ -68,6 +68,9 @@ func refusal(t v1alpha1.OperationType, vm *v1alpha1.VirtualMachine) string {
 	if t == v1alpha1.OperationRestart {
 		return restartRefusal(vm)
 	}
+	if t == v1alpha1.OperationRestore {
+		return "" // whether it may be, the host finds out with the snapshot
+	}
 	if states := needs[t]; !slices.Contains(states, host.State) {
 		remedy := remedies[host.State]
 		if vm.RanOnce() && (host.State == v1alpha1.HostStopped || host.State == v1alpha1.HostEnded) {

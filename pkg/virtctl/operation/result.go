@@ -24,7 +24,7 @@ func Result(op *v1alpha1.VirtualMachineOperation) error {
 		return failure.NotFound("%s: see `virtctl get`", text)
 	case v1alpha1.ReasonWrongState:
 		return failure.Refused("%s: see `virtctl describe %s`", text, vm)
-	case v1alpha1.ReasonOperationRefused:
+	case v1alpha1.ReasonOperationRefused, v1alpha1.ReasonSnapshotUnusable:
 		return failure.Refused("%s", text)
 	case v1alpha1.ReasonTimedOut:
 		return failure.TimedOut("%s: --timeout gives it longer", text)
