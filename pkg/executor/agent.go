@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/images"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -54,7 +55,9 @@ type Options struct {
 	// Operations is a cache of the operations given to the host.
 	Operations Operations
 	// Disks is a cache of the VirtualDisks at home on the host.
-	Disks    volumes.Disks
+	Disks volumes.Disks
+	// Images is a cache of the VirtualDiskImages.
+	Images   images.Images
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
 	// Version is the executor's own.
@@ -79,6 +82,7 @@ type Agent struct {
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	guests     *guests
 	volumes    *volumes.Keeper
+	images     *images.Keeper
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -119,8 +123,9 @@ func NewAgent(o Options) *Agent {
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
 		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
+	a.images = a.newImages(o)
 	a.volumes = volumes.New(volumes.Options{
-		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
+		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Images: a.images, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
 	})
 	return a
@@ -134,7 +139,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	for _, part := range []func(context.Context){
-		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.giveTurns,
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.images.Run, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}
@@ -153,6 +158,7 @@ func (a *Agent) learnCluster(ctx context.Context) bool {
 		if err == nil {
 			klog.FromContext(ctx).Info("Connected to the cluster", keyCluster, id)
 			a.clusterID = id
+			a.images.Join(volumes.MarkSuffix(id, a.config.NodeName))
 			a.volumes.Join(id)
 			return true
 		}

@@ -17,8 +17,8 @@ import (
 )
 
 // Watch watches what concerns one host: the VMs bound to it, the operations given
-// to it, the disks at home on it, its Node and its Hypervisor. It implements VMs,
-// Operations and volumes.Disks.
+// to it, the disks at home on it, its Node and its Hypervisor; and all images. It
+// implements VMs, Operations, volumes.Disks and images.Images.
 type Watch struct {
 	cache cache.Cache
 }
@@ -85,6 +85,9 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 			a.volumes.Look() // which needs all of them
 		}
 	}()
+	if err := w.followImages(ctx, a); err != nil {
+		return err
+	}
 	for _, o := range []client.Object{&corev1.Node{}, &v1alpha1.Hypervisor{}} {
 		informer, err := w.cache.GetInformer(ctx, o, cache.BlockUntilSynced(false))
 		if err != nil {

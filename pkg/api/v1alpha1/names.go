@@ -17,6 +17,10 @@ const (
 	// and removed when that is gone or given up to a person.
 	VolumeFinalizer = "domus.dev/volume"
 
+	// ImageFinalizer is stored on a VirtualDiskImage, and removed after its deletion
+	// when no disk stands on it: its hosts remove their copies when it is gone.
+	ImageFinalizer = "domus.dev/image"
+
 	// HypervisorTaint keeps ordinary pods off a host whose capacity belongs to
 	// VMs. Projected VMs tolerate it.
 	HypervisorTaint = "domus.dev/hypervisor"

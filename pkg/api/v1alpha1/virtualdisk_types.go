@@ -49,7 +49,7 @@ type DiskSource struct {
 	// blank is nothing.
 	// +optional
 	Blank *BlankSource `json:"blank,omitempty"`
-	// image is a copy of an image.
+	// image is a VirtualDiskImage of the namespace.
 	// +optional
 	Image *ImageSource `json:"image,omitempty"`
 	// disk is a copy of another disk of the namespace, as it is when it is made.
@@ -60,12 +60,29 @@ type DiskSource struct {
 // BlankSource asks for an empty disk.
 type BlankSource struct{}
 
+// ImageClone says how a disk has what its image has.
+// +kubebuilder:validation:Enum=Full;Backing
+type ImageClone string
+
+const (
+	// CloneFull is a copy.
+	CloneFull ImageClone = "Full"
+	// CloneBacking is a qcow2 volume that reads from the image what has not been
+	// written: it is there at once, and the image is kept beside it.
+	CloneBacking ImageClone = "Backing"
+)
+
 // ImageSource names an image.
 type ImageSource struct {
-	// name of the image.
+	// name of a VirtualDiskImage of the same namespace.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
+
+	// clone says how the disk has what the image has.
+	// +kubebuilder:default=Full
+	// +optional
+	Clone ImageClone `json:"clone,omitempty"`
 }
 
 // DiskCloneSource names a VirtualDisk of the same namespace.
@@ -302,13 +319,18 @@ const VolumeMark = ".vd-"
 // the first dot stands, and after VolumeMark the first 12 digits of the object's
 // UID. An object of the same name that is created later has another volume.
 func (d *VirtualDisk) VolumeName() string {
+	return d.Namespace + "." + d.Name + VolumeMark + uidDigits(d.UID)
+}
+
+// uidDigits are the first 12 digits of a UID.
+func uidDigits(uid types.UID) string {
 	var digits []byte
-	for i := 0; i < len(d.UID) && len(digits) < 12; i++ {
-		if d.UID[i] != '-' {
-			digits = append(digits, d.UID[i])
+	for i := 0; i < len(uid) && len(digits) < 12; i++ {
+		if uid[i] != '-' {
+			digits = append(digits, uid[i])
 		}
 	}
-	return d.Namespace + "." + d.Name + VolumeMark + string(digits)
+	return string(digits)
 }
 
 // Claim is what the disk takes of its pool at most, in bytes, whatever has been

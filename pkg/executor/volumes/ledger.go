@@ -50,6 +50,13 @@ func (l *ledger) grant(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, all
 	return true
 }
 
+// promised is what a turn has found room for and the disk does not show yet.
+func (l *ledger) promised(id types.UID) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.granted[id]
+}
+
 // settle drops what disks show themselves, or what is theirs no more.
 func (l *ledger) settle(all []*v1alpha1.VirtualDisk) {
 	there := map[types.UID]*v1alpha1.VirtualDisk{}

@@ -133,7 +133,7 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 	if named, err = k.Storage.Pools(ctx); err != nil {
 		return err
 	}
-	seen := make(map[string]seenPool, len(named))
+	seen, found := make(map[string]seenPool, len(named)), make(map[string][]libvirt.Volume, len(named))
 	for _, p := range named {
 		volumes, err := k.Storage.Volumes(ctx, p.Name)
 		if errors.Is(err, libvirt.ErrNoPool) {
@@ -142,8 +142,9 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		seen[p.Name] = seenPool{Pool: p, allocatable: p.Available + taken(p, volumes, disks)}
-		k.lookAtVolumes(p.Name, volumes, disks)
+		seen[p.Name] = seenPool{Pool: p, allocatable: p.Available + taken(p, volumes, disks) - k.Images.Promised(p.Name)}
+		found[p.Name] = volumes
+		k.lookAtVolumes(p, volumes, disks)
 	}
 	k.pools.mu.Lock()
 	first, changed := k.pools.seen == nil, len(seen) != len(k.pools.seen)
@@ -153,6 +154,9 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 	}
 	k.pools.seen = seen
 	k.pools.mu.Unlock()
+	for name, s := range seen {
+		k.Images.Saw(s.Pool, found[name])
+	}
 	if changed {
 		k.PoolsChanged()
 	}
@@ -186,16 +190,17 @@ func taken(p libvirt.Pool, volumes []libvirt.Volume, disks []*v1alpha1.VirtualDi
 
 // lookAtVolumes has the disks looked at of whose volumes something else is said
 // than is so.
-func (k *Keeper) lookAtVolumes(pool string, volumes []libvirt.Volume, disks []*v1alpha1.VirtualDisk) {
+func (k *Keeper) lookAtVolumes(pool libvirt.Pool, volumes []libvirt.Volume, disks []*v1alpha1.VirtualDisk) {
 	there := make(map[string]libvirt.Volume, len(volumes))
 	for _, v := range volumes {
 		there[v.Name] = v
 	}
 	for _, d := range disks {
-		if d.Pool() != pool || d.Status.VolumeName == "" {
+		if d.Pool() != pool.Name || d.Status.VolumeName == "" {
 			continue
 		}
 		v, ok := there[d.Status.VolumeName]
+		v, _ = asOwn(d, pool.Type, v)
 		s := &d.Status
 		if ok != Ready(d) || ok && (v.Capacity != s.Capacity || steadyAllocation(s.Allocation, v.Allocation, v.Capacity) != s.Allocation) {
 			k.Enqueue(types.NamespacedName{Namespace: d.Namespace, Name: d.Name})
