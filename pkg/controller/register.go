@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/controller/growth"
 	"domus.dev/domus/pkg/controller/heartbeat"
+	"domus.dev/domus/pkg/controller/imagestate"
 	"domus.dev/domus/pkg/controller/operation"
 	"domus.dev/domus/pkg/controller/reachability"
 	"domus.dev/domus/pkg/controller/release"
@@ -41,6 +42,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		consistency.New(cached, live, clk),
 		operation.New(cached, live, clk),
 		secretgrant.New(cached, live),
+		imagestate.New(cached, live, clk),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

@@ -56,7 +56,7 @@ type Options struct {
 	Operations Operations
 	// Disks is a cache of the VirtualDisks at home on the host.
 	Disks volumes.Disks
-	// Images is a cache of the VirtualDiskImages.
+	// Images is a cache of the VirtualDiskImages; nil stands for none.
 	Images   images.Images
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker

@@ -15,12 +15,22 @@ import (
 
 // newImages returns the keeper of the host's images.
 func (a *Agent) newImages(o Options) *images.Keeper {
+	watched := o.Images
+	if watched == nil {
+		watched = noImages{}
+	}
 	return images.New(images.Options{
-		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Images: o.Images, Disks: o.Disks, Pools: poolsOf{a},
+		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Images: watched, Disks: o.Disks, Pools: poolsOf{a},
 		Origins: o.Config.origins(), Grace: o.Config.imageGrace(), Recorder: o.Recorder, Clock: o.Clock,
 		Changed: func(disk types.NamespacedName) { a.volumes.Enqueue(disk) },
 	})
 }
+
+// noImages is a watch that has none.
+type noImages struct{}
+
+// Image implements images.Images.
+func (noImages) Image(context.Context, types.NamespacedName) *v1alpha1.VirtualDiskImage { return nil }
 
 // poolsOf are the agent's pools, as its keeper of volumes has seen them. The two
 // keepers know each other.

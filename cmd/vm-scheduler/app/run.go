@@ -62,6 +62,10 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return fmt.Errorf("making the informer of VirtualDisks: %w", err)
 	}
+	// Made here, so that nobody waits for it who places a VM.
+	if _, err := m.GetCache().GetInformer(ctx, &v1alpha1.VirtualDiskImage{}); err != nil {
+		return fmt.Errorf("making the informer of VirtualDiskImages: %w", err)
+	}
 	replacer, err := vmstatus.NewReplacer(rest.AddUserAgent(rest.CopyConfig(cfg.KubeConfig), "controllers"))
 	if err != nil {
 		return err
@@ -80,7 +84,7 @@ func Run(ctx context.Context, opts *Options) error {
 	}
 	metrics.Register()
 	hosts := fleet.New(hypervisors)
-	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
+	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live)).WithImages(cachedImages(m.GetCache()))
 	cfg.DynInformerFactory = disks.Factory(hosts.Factory(cfg.DynInformerFactory))
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{
 		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
@@ -124,6 +128,17 @@ func cachedVMs(c client.Reader) disklocality.VMs {
 			return nil
 		}
 		return vm
+	}
+}
+
+// cachedImages looks images up where the controllers have them from.
+func cachedImages(c client.Reader) disklocality.Images {
+	return func(namespace, name string) *v1alpha1.VirtualDiskImage {
+		image := &v1alpha1.VirtualDiskImage{}
+		if c.Get(context.Background(), types.NamespacedName{Namespace: namespace, Name: name}, image) != nil {
+			return nil
+		}
+		return image
 	}
 }
 

@@ -28,9 +28,9 @@ func (k *Keeper) poolFor(disk *v1alpha1.VirtualDisk) (libvirt.Pool, bool) {
 	return libvirt.Pool{}, false
 }
 
-// disksOf lists the disks here that are to be made of the image in the pool, and
-// counts those that stand on it; false before the watch has read them.
-func (k *Keeper) disksOf(ctx context.Context, image types.NamespacedName, pool string) (waiting []types.NamespacedName, standing int, all bool) {
+// waiting lists the disks here that are to be made of the image in the pool; false
+// before the watch has read them.
+func (k *Keeper) waiting(ctx context.Context, image types.NamespacedName, pool string) (waiting []types.NamespacedName, all bool) {
 	disks, all := k.Disks.Disks(ctx)
 	for _, d := range disks {
 		if d.Namespace != image.Namespace || d.ImageOf() != image.Name || d.Status.NodeName != k.Node {
@@ -39,14 +39,11 @@ func (k *Keeper) disksOf(ctx context.Context, image types.NamespacedName, pool s
 		if at, ok := k.poolFor(d); !ok || at.Name != pool {
 			continue
 		}
-		switch {
-		case d.Status.VolumeName != "" && d.StandsOnImage():
-			standing++
-		case d.Status.VolumeName == "" && d.DeletionTimestamp == nil:
+		if d.Status.VolumeName == "" && d.DeletionTimestamp == nil {
 			waiting = append(waiting, client.ObjectKeyFromObject(d))
 		}
 	}
-	return waiting, standing, all
+	return waiting, all
 }
 
 // tell has the disks looked at that wait for the image.

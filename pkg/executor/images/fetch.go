@@ -156,7 +156,7 @@ func (k *Keeper) following(ctx context.Context, cancel context.CancelCauseFunc, 
 			case <-ticker.C():
 			}
 			now := k.Images.Image(ctx, name)
-			waiting, _, all := k.disksOf(ctx, name, key.Pool)
+			waiting, all := k.waiting(ctx, name, key.Pool)
 			if all && len(waiting) == 0 || now == nil || now.UID != in.Image.UID || now.DeletionTimestamp != nil {
 				cancel(errUnneeded)
 				return

@@ -289,15 +289,16 @@ func (k *Keeper) situation(ctx context.Context, key libvirt.VolumeRef, name type
 		return in, err
 	}
 	in.Marked = mark != nil
-	waiting, standing, all := k.disksOf(ctx, name, key.Pool)
+	waiting, all := k.waiting(ctx, name, key.Pool)
 	if !all {
 		return in, errNotRead
 	}
 	in.Waiting = len(waiting)
 	k.mu.Lock()
-	in.InUse = standing > 0 || w.held > 0
+	in.InUse = w.held > 0
 	k.mu.Unlock()
-	if !in.InUse && in.Volume != nil && in.Waiting == 0 {
+	// Of disks that wait an object that is gone keeps none: they wait for another.
+	if !in.InUse && in.Volume != nil && (in.Waiting == 0 || in.Image == nil || in.Image.DeletionTimestamp != nil) {
 		in.InUse, err = k.backs(ctx, key.Pool, in.Volume.Path)
 	}
 	return in, err

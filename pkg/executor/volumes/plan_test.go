@@ -230,11 +230,11 @@ func TestNamesOfVolumes(t *testing.T) {
 	if namespace != "ns" || name != "a.b" || !ok {
 		t.Errorf("read back %s/%s, %t", namespace, name, ok)
 	}
-	suffix := markSuffix("cluster", node)
-	if len(suffix) != markLength || suffix == markSuffix("cluster", "other") || suffix == markSuffix("another", node) {
+	suffix := MarkSuffix("cluster", node)
+	if len(suffix) != markLength || suffix == MarkSuffix("cluster", "other") || suffix == MarkSuffix("another", node) {
 		t.Errorf("suffix %s", suffix)
 	}
-	got := marked([]string{d.VolumeName(), d.VolumeName() + suffix, d.VolumeName() + markSuffix("cluster", "other"), "x" + suffix}, suffix)
+	got := marked([]string{d.VolumeName(), d.VolumeName() + suffix, d.VolumeName() + MarkSuffix("cluster", "other"), "x" + suffix}, suffix)
 	if diff := cmp.Diff([]string{d.VolumeName()}, got); diff != "" {
 		t.Errorf("marked (-want +got):\n%s", diff)
 	}
