@@ -348,9 +348,8 @@ func TestImageThatCannotBeUsed(t *testing.T) {
 	createDisk(t, ofImage("gone", "gone", v1alpha1.CloneFull))
 	atHome(t, "gone", "default")
 	g.Eventually(getDisk(t, "gone")).WithTimeout(bootTime).Should(WithTransform(says("Ready"), ContainSubstring("the server answers 404 Not Found; it is tried again")))
-	changed := good2.DeepCopy()
-	changed.Spec.Format = v1alpha1.DiskQCOW2
-	g.Expect(env.Update(t.Context(), changed)).To(MatchError(ContainSubstring("spec is immutable")))
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"format":"qcow2"}}`))
+	g.Expect(env.Patch(t.Context(), good2, patch)).To(MatchError(ContainSubstring("spec is immutable")))
 }
 
 // TestImageThatIsRaw makes raw disks of a raw image, of a CD's among them, and has a
