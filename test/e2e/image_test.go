@@ -364,7 +364,6 @@ func TestImageThatIsRaw(t *testing.T) {
 	iso := make([]byte, 1<<20)
 	copy(iso[32768:], "\x01CD001\x01")
 	g.Expect(os.WriteFile(filepath.Join(images, "medium.iso"), iso, 0o644)).To(Succeed())
-	t.Cleanup(func() { remove(t, name) })
 
 	i := newImage("raw", "", v1alpha1.DiskRaw, checksumOf(content))
 	i.Spec.Source = v1alpha1.ImageOrigin{File: &v1alpha1.FileOrigin{Name: "guest.raw"}}
@@ -378,6 +377,7 @@ func TestImageThatIsRaw(t *testing.T) {
 	vm := bootedFrom(name, "raw")
 	vm.Spec.Disks = append(vm.Spec.Disks, v1alpha1.VirtualMachineDisk{Name: "data", DiskName: "medium"})
 	create(t, vm)
+	t.Cleanup(func() { remove(t, name) })
 	running := answers(t, name)
 	columns(t, "get", "vdi,vdisk", "-o", "wide")
 
@@ -385,10 +385,10 @@ func TestImageThatIsRaw(t *testing.T) {
 	forged := filepath.Join(t.TempDir(), "forged")
 	header := qemuImg(t, forged, "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", forged, "1M")
 	var octal strings.Builder
-	for _, b := range header[:512] {
+	for _, b := range header[:1024] {
 		fmt.Fprintf(&octal, `\%03o`, b)
 	}
-	inGuest(t, running, `printf '`+octal.String()+`' >/dev/vdb; sync; echo FORGED= >/dev/ttyS0`)
+	inGuest(t, running, `dd if=/dev/zero of=/dev/vdb bs=64k count=1; printf '`+octal.String()+`' >/dev/vdb; sync; echo FORGED= >/dev/ttyS0`)
 	g.Eventually(func() string { return env.console(name) }).WithTimeout(settleTime).Should(ContainSubstring("FORGED="))
 	d, err := getDisk(t, "medium")()
 	g.Expect(err).NotTo(HaveOccurred())
