@@ -90,11 +90,13 @@ const busyRetry = 2 * time.Second
 // believed only if the checksum of all holds in the end; an image without one is
 // fetched from its beginning.
 func (k *Keeper) fetch(ctx context.Context, key libvirt.VolumeRef, w *work, in *Situation) error {
-	select {
-	case k.fetches <- struct{}{}:
-		defer func() { <-k.fetches }()
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, slots := range []chan struct{}{k.slotsOf(in.Image.Namespace), k.fetches} {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -128,6 +130,18 @@ func (k *Keeper) fetch(ctx context.Context, key libvirt.VolumeRef, w *work, in *
 		}
 	}
 	return err
+}
+
+// slotsOf takes as many tokens as a namespace may have fetches.
+func (k *Keeper) slotsOf(namespace string) chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	slots := k.ofNamespace[namespace]
+	if slots == nil {
+		slots = make(chan struct{}, maxNamespaceFetches)
+		k.ofNamespace[namespace] = slots
+	}
+	return slots
 }
 
 func isChecksum(err error) bool {

@@ -37,8 +37,11 @@ const (
 	fetchTimeout = 24 * time.Hour
 	// tellEvery is how often waiting disks are told how far it is.
 	tellEvery = 10 * time.Second
-	// maxFetches bounds the images that a host fetches at a time.
-	maxFetches = 2
+	// maxFetches bounds the images that a host fetches at a time, and
+	// maxNamespaceFetches those of a namespace: one whose servers are slow keeps no
+	// other waiting.
+	maxFetches          = 16
+	maxNamespaceFetches = 2
 	// DefaultGrace is how long an image is kept that nobody needs.
 	DefaultGrace = time.Hour
 )
@@ -93,6 +96,8 @@ type Keeper struct {
 	queue workqueue.TypedRateLimitingInterface[libvirt.VolumeRef]
 	// fetches holds a token for each fetch that goes on.
 	fetches chan struct{}
+	// ofNamespace likewise, by namespace. Guarded by mu.
+	ofNamespace map[string]chan struct{}
 
 	mu sync.Mutex
 	// suffix ends the names of this host's marks; empty before the cluster is known.
@@ -119,7 +124,7 @@ type work struct {
 func New(o Options) *Keeper {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[libvirt.VolumeRef](firstTurnRetry, lastTurnRetry)
 	return &Keeper{
-		Options: o, fetches: make(chan struct{}, maxFetches), works: map[libvirt.VolumeRef]*work{},
+		Options: o, fetches: make(chan struct{}, maxFetches), ofNamespace: map[string]chan struct{}{}, works: map[libvirt.VolumeRef]*work{},
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[libvirt.VolumeRef]{Name: "virtualdiskimages-" + o.Node, Clock: o.Clock}),
 	}
