@@ -269,9 +269,9 @@ func sumOf(content []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// image makes an object whose content the server has.
-func (p *place) image(name string, format v1alpha1.DiskFormat, checksum string) *v1alpha1.VirtualDiskImage {
-	i := &v1alpha1.VirtualDiskImage{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: uid()}}
+// image makes the object image, whose content the server has.
+func (p *place) image(format v1alpha1.DiskFormat, checksum string) *v1alpha1.VirtualDiskImage {
+	i := &v1alpha1.VirtualDiskImage{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "image", UID: uid()}}
 	i.Spec = v1alpha1.VirtualDiskImageSpec{Source: v1alpha1.ImageOrigin{HTTP: &v1alpha1.HTTPOrigin{URL: p.url}}, Format: format, Checksum: checksum}
 	if err := p.api.Create(context.Background(), i); err != nil {
 		p.t.Fatal(err)
@@ -279,11 +279,11 @@ func (p *place) image(name string, format v1alpha1.DiskFormat, checksum string) 
 	return i
 }
 
-// disk makes an object that begins with the image, and whose home is here.
-func (p *place) disk(name, image string, clone v1alpha1.ImageClone) {
+// disk makes an object that begins with image, and whose home is here.
+func (p *place) disk(name string, clone v1alpha1.ImageClone) {
 	ctx := context.Background()
 	d := &v1alpha1.VirtualDisk{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: uid()}}
-	d.Spec.PoolName, d.Spec.Source = "default", &v1alpha1.DiskSource{Image: &v1alpha1.ImageSource{Name: image, Clone: clone}}
+	d.Spec.PoolName, d.Spec.Source = "default", &v1alpha1.DiskSource{Image: &v1alpha1.ImageSource{Name: "image", Clone: clone}}
 	if err := p.api.Create(ctx, d); err != nil {
 		p.t.Fatal(err)
 	}
@@ -395,13 +395,13 @@ func TestImagesAreNeitherBrokenNorLeaked(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"create an image": func(t *rapid.T) {
 				if p.Image(context.Background(), types.NamespacedName{Namespace: "ns", Name: "image"}) == nil {
-					p.image("image", format, sum)
+					p.image(format, sum)
 				}
 			},
 			"delete the image": func(*rapid.T) { p.delete(&v1alpha1.VirtualDiskImage{}, "image") },
 			"create a disk": func(t *rapid.T) {
 				if name := pick(t); p.getDisk(name) == nil {
-					p.disk(name, "image", rapid.SampledFrom([]v1alpha1.ImageClone{v1alpha1.CloneFull, v1alpha1.CloneBacking}).Draw(t, "clone"))
+					p.disk(name, rapid.SampledFrom([]v1alpha1.ImageClone{v1alpha1.CloneFull, v1alpha1.CloneBacking}).Draw(t, "clone"))
 				}
 			},
 			"delete a disk": func(t *rapid.T) { p.delete(&v1alpha1.VirtualDisk{}, pick(t)) },
@@ -497,8 +497,8 @@ func TestAFetchIsGoneOnWithAfterDeath(t *testing.T) {
 	s, url := serve(t, content, `"a"`)
 	p := newPlace(t, t.TempDir(), 64*gib)
 	p.url = url
-	p.image("image", v1alpha1.DiskQCOW2, sumOf(content))
-	p.disk("disk", "image", v1alpha1.CloneFull)
+	p.image(v1alpha1.DiskQCOW2, sumOf(content))
+	p.disk("disk", v1alpha1.CloneFull)
 	// The finalizer, two reports, the mark, the volume's removal and making are done.
 	p.store.left = 6
 	for !p.turns() {
@@ -563,14 +563,14 @@ func TestImagesThatCannotBeHad(t *testing.T) {
 			if test.checksum == "" {
 				test.checksum = sumOf(test.content)
 			}
-			i := p.image("image", test.format, test.checksum)
+			i := p.image(test.format, test.checksum)
 			if test.change != nil {
 				test.change(i)
 				if err := p.api.Update(t.Context(), i); err != nil {
 					t.Fatal(err)
 				}
 			}
-			p.disk("disk", "image", v1alpha1.CloneFull)
+			p.disk("disk", v1alpha1.CloneFull)
 			p.turns()
 			p.turns()
 			i = p.Image(t.Context(), client.ObjectKeyFromObject(i))
@@ -607,16 +607,16 @@ func TestSizes(t *testing.T) {
 	content := contentOf(v1alpha1.DiskQCOW2, 200_000)
 	p := newPlace(t, t.TempDir(), 64*gib)
 	_, p.url = serve(t, content, "")
-	p.image("image", v1alpha1.DiskQCOW2, sumOf(content))
+	p.image(v1alpha1.DiskQCOW2, sumOf(content))
 	for name, size := range map[string]int64{"small": gib / 2, "large": 3 * gib} {
-		p.disk(name, "image", v1alpha1.CloneFull)
+		p.disk(name, v1alpha1.CloneFull)
 		d := p.getDisk(name)
 		d.Spec.Size = quantity(size)
 		if err := p.api.Update(t.Context(), d); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.disk("equal", "image", v1alpha1.CloneBacking)
+	p.disk("equal", v1alpha1.CloneBacking)
 	p.settle()
 	if got := diskSays(p.getDisk("small")); got != "SourceLarger: VirtualDiskImage image has 1Gi, and spec.size is 512Mi: make it at least as large, or leave it out" {
 		t.Errorf("small: %s", got)

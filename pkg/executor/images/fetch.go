@@ -205,7 +205,7 @@ func (k *Keeper) fetchFrom(ctx context.Context, key libvirt.VolumeRef, w *work, 
 	}
 	source := &steady{ctx: ctx, origin: from, clock: k.Clock}
 	defer source.close()
-	offset, err := source.open(there, "")
+	offset, err := source.open(there)
 	if err != nil {
 		return err
 	}

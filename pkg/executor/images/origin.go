@@ -126,9 +126,10 @@ type steady struct {
 }
 
 // open begins at offset; it returns the offset at which the content begins, which
-// is 0 where it is another one than before.
-func (s *steady) open(offset int64, same string) (int64, error) {
-	c, err := s.origin.Open(s.ctx, offset, same)
+// is 0 where it cannot be had from there. Whether the bytes before are of the same
+// content nobody says.
+func (s *steady) open(offset int64) (int64, error) {
+	c, err := s.origin.Open(s.ctx, offset, "")
 	if err != nil {
 		return 0, err
 	}

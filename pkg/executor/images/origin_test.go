@@ -101,7 +101,7 @@ func readAll(t *testing.T, o origin, offset int64) ([]byte, error) {
 	t.Helper()
 	s := &steady{ctx: t.Context(), origin: o, clock: hurrying{}}
 	defer s.close()
-	if _, err := s.open(offset, ""); err != nil {
+	if _, err := s.open(offset); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(s)
@@ -149,7 +149,7 @@ func TestAServerThatBreaksOff(t *testing.T) {
 		s.cut.Store(300_000)
 		o := fromWeb(t, url)
 		r := &steady{ctx: t.Context(), origin: o, clock: hurrying{}}
-		if _, err := r.open(0, ""); err != nil {
+		if _, err := r.open(0); err != nil {
 			t.Fatal(err)
 		}
 		s.tag = `"b"`
@@ -168,7 +168,7 @@ func TestAServerThatBreaksOff(t *testing.T) {
 		s, url := serve(t, content, `"a"`)
 		s.cut.Store(600_000)
 		r := &steady{ctx: t.Context(), origin: fromWeb(t, url), clock: hurrying{}}
-		if _, err := r.open(0, ""); err != nil {
+		if _, err := r.open(0); err != nil {
 			t.Fatal(err)
 		}
 		s.plain.Store(http.StatusServiceUnavailable)
