@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/images"
@@ -32,6 +33,9 @@ type noImages struct{}
 // Image implements images.Images.
 func (noImages) Image(context.Context, types.NamespacedName) *v1alpha1.VirtualDiskImage { return nil }
 
+// All implements images.Images.
+func (noImages) All(context.Context) []*v1alpha1.VirtualDiskImage { return nil }
+
 // poolsOf are the agent's pools, as its keeper of volumes has seen them. The two
 // keepers know each other.
 type poolsOf struct{ *Agent }
@@ -52,6 +56,23 @@ func (w *Watch) Image(ctx context.Context, key types.NamespacedName) *v1alpha1.V
 		return nil
 	}
 	return image
+}
+
+// All implements images.Images.
+func (w *Watch) All(ctx context.Context) []*v1alpha1.VirtualDiskImage {
+	informer, err := w.cache.GetInformer(ctx, &v1alpha1.VirtualDiskImage{}, cache.BlockUntilSynced(false))
+	if err != nil || !informer.HasSynced() {
+		return nil
+	}
+	list := &v1alpha1.VirtualDiskImageList{}
+	if w.cache.List(ctx, list, client.UnsafeDisableDeepCopy) != nil {
+		return nil
+	}
+	out := make([]*v1alpha1.VirtualDiskImage, len(list.Items))
+	for i := range list.Items {
+		out[i] = &list.Items[i]
+	}
+	return out
 }
 
 // followImages wakes the agent for images. They are all watched, whichever host needs

@@ -235,6 +235,18 @@ func (p *place) Image(ctx context.Context, key types.NamespacedName) *v1alpha1.V
 	return i
 }
 
+// All implements Images.
+func (p *place) All(ctx context.Context) (out []*v1alpha1.VirtualDiskImage) {
+	list := &v1alpha1.VirtualDiskImageList{}
+	if err := p.api.List(ctx, list); err != nil {
+		p.t.Fatal(err)
+	}
+	for i := range list.Items {
+		out = append(out, &list.Items[i])
+	}
+	return out
+}
+
 // Disk implements volumes.Disks.
 func (p *place) Disk(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualDisk {
 	d := &v1alpha1.VirtualDisk{}

@@ -59,6 +59,8 @@ const (
 type Images interface {
 	// Image returns nil when the watch does not have the image.
 	Image(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualDiskImage
+	// All lists what the watch has.
+	All(ctx context.Context) []*v1alpha1.VirtualDiskImage
 }
 
 // Pools are the host's storage pools as they were last seen.
@@ -208,6 +210,14 @@ func (k *Keeper) Saw(pool libvirt.Pool, found []libvirt.Volume) {
 			if _, ours := imageOf(name, &pool, suffix); ours {
 				k.queue.Add(libvirt.VolumeRef{Pool: pool.Name, Name: name})
 			}
+		}
+	}
+	// What is told of it in a status may be all that there was.
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	for _, image := range k.Images.All(ctx) {
+		if entry := image.Status.CopyAt(k.Node, pool.Name); entry != nil {
+			k.queue.Add(libvirt.VolumeRef{Pool: pool.Name, Name: volumeName(image, &pool, suffix)})
 		}
 	}
 }
