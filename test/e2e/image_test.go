@@ -338,7 +338,8 @@ func TestImageThatCannotBeUsed(t *testing.T) {
 		t.Log(name, ": ", says("Ready")(d))
 	}
 	g.Expect(diskVolumes(t, "default")).To(BeEmpty())
-	g.Expect(imageVolumes(t, "default")).To(HaveEach(Or(ContainSubstring("too-large"), ContainSubstring(".making-"))))
+	// But for one that is being tried again just now.
+	g.Eventually(func() []string { return imageVolumes(t, "default") }).WithTimeout(settleTime).Should(HaveEach(Or(ContainSubstring("too-large"), ContainSubstring(".making-"))))
 	columns(t, "get", "vdi,vdisk", "-o", "wide")
 
 	missing := newImage("unknown", server.url+"/none", v1alpha1.DiskRaw, "")
@@ -498,7 +499,7 @@ func TestImagePoolIsFull(t *testing.T) {
 	inside("sh", "-c", `room=96; while [ $room -gt 0 ]; do fallocate -l ${room}M "$0/foreign" 2>/dev/null && exit; room=$((room - 2)); done`, small)
 	g.Eventually(getDisk(t, "part")).WithTimeout(bootTime).Should(WithTransform(says("Ready"), ContainSubstring("storage pool small-images became full: free some there; it is tried again")))
 	columns(t, "get", "vdi,vdisk", "-o", "wide")
-	g.Expect(imageVolumes(t, "small-images")).To(HaveEach(ContainSubstring(".making-")), "a part of it is left, which takes room")
+	g.Eventually(func() []string { return imageVolumes(t, "small-images") }).WithTimeout(settleTime).Should(HaveEach(ContainSubstring(".making-")), "a part of it is left, which takes room")
 	server.pace.Store(0)
 	inside("rm", small+"/foreign")
 	g.Eventually(getDisk(t, "part")).WithTimeout(3 * time.Minute).Should(WithTransform(isReady, BeTrue()))
