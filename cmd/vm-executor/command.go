@@ -31,7 +31,7 @@ type options struct {
 // hostFlags are those that a configuration file takes the place of.
 var hostFlags = []string{
 	"node-name", "kubeconfig", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
-	"reserve-memory", "domain-type", "console-log-dir", "qemu-log-dir", "metrics-bind-address", "health-bind-address",
+	"reserve-memory", "domain-type", "console-log-dir", "qemu-log-dir", "image-dir", "image-networks", "metrics-bind-address", "health-bind-address",
 }
 
 func newCommand(version string) *cobra.Command {
@@ -82,6 +82,8 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.host.DomainType, "domain-type", "auto", "What guests run on: kvm, qemu (emulation), or auto: kvm where a trial guest boots with it.")
 	fs.StringVar(&o.host.ConsoleLogDir, "console-log-dir", "", "Folder for what the guests print on their first serial console, in <namespace>_<name>.log. Not logged when empty.")
 	fs.StringVar(&o.host.QEMULogDir, "qemu-log-dir", "", "Folder of the logs that libvirt keeps of each guest's QEMU, which say why one died. Defaults to "+qemulog.DefaultDir+" for libvirt at "+executor.DefaultLibvirtURI+".")
+	fs.StringVar(&o.host.ImageDir, "image-dir", "", "Folder whose files VirtualDiskImages may name as their source. None when empty.")
+	fs.StringSliceVar(&o.host.ImageNetworks, "image-networks", nil, "Networks that images may be fetched from, such as 10.1.0.0/16,192.0.2.0/24. When empty: all but loopback, link-local and multicast addresses.")
 	fs.StringVar(&o.stateDir, "state-dir", "", "Folder for the descriptions of simulated hosts. A temporary one when empty.")
 	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", "", "Address of /metrics, such as 127.0.0.1:9410. Not served when empty.")
 	fs.StringVar(&o.healthBindAddress, "health-bind-address", "", "Address of /healthz and /readyz, such as 127.0.0.1:9411. Not served when empty.")

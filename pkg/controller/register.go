@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/controller/growth"
 	"domus.dev/domus/pkg/controller/heartbeat"
+	"domus.dev/domus/pkg/controller/imagestate"
 	"domus.dev/domus/pkg/controller/networking"
 	"domus.dev/domus/pkg/controller/operation"
 	"domus.dev/domus/pkg/controller/reachability"
@@ -46,6 +47,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		networking.New(cached, live, clk),
 		operation.New(cached, live, clk),
 		secretgrant.New(cached, live),
+		imagestate.New(cached, live, clk),
 		snapshotschedule.New(cached, live, clk),
 		diskclaim.New(cached, status, disks, hosts, clk),
 		snapshot.New(cached, live, clk),

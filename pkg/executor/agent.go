@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/images"
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/turns"
@@ -63,8 +64,10 @@ type Options struct {
 	Leftovers networks.Leftovers
 	// Snapshots is a cache of the snapshots on the host.
 	Snapshots snapshots.Snapshots
-	Recorder  events.EventRecorder
-	Clock     clock.WithTicker
+	// Images is a cache of the VirtualDiskImages; nil stands for none.
+	Images   images.Images
+	Recorder events.EventRecorder
+	Clock    clock.WithTicker
 	// Version is the executor's own.
 	Version string
 }
@@ -95,6 +98,7 @@ type Agent struct {
 	// snapshots are made beside the turns, which occupied keeps apart from that.
 	snapshots *snapshots.Keeper
 	occupied  *occupied
+	images    *images.Keeper
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -135,8 +139,9 @@ func NewAgent(o Options) *Agent {
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
 		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
+	a.images = a.newImages(o)
 	a.volumes = volumes.New(volumes.Options{
-		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
+		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Images: a.images, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
 	})
 	a.cni = newCNICards(o.Config, o.Clock, a.cniInUse, a.queue.Add, a.wakeHost)
@@ -162,7 +167,8 @@ func (a *Agent) Run(ctx context.Context) {
 		return
 	}
 	for _, part := range []func(context.Context){
-		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.snapshots.Run, a.networks.Run, a.followAddresses, a.giveTurns,
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.images.Run, a.snapshots.Run, a.networks.Run,
+		a.followAddresses, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}
@@ -181,6 +187,7 @@ func (a *Agent) learnCluster(ctx context.Context) bool {
 		if err == nil {
 			klog.FromContext(ctx).Info("Connected to the cluster", keyCluster, id)
 			a.clusterID = id
+			a.images.Join(volumes.MarkSuffix(id, a.config.NodeName))
 			a.volumes.Join(id)
 			a.networks.Join(id)
 			return true

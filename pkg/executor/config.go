@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -70,6 +71,15 @@ type HostConfiguration struct {
 	OVSBridges []string `json:"ovsBridges,omitempty"`
 	// cni lets guests have cards by the host's CNI configurations; not when not set.
 	CNI *CNIConfiguration `json:"cni,omitempty"`
+	// imageDir is a folder whose files VirtualDiskImages may name as their source;
+	// none when empty.
+	ImageDir string `json:"imageDir,omitempty"`
+	// imageNetworks are the networks that images may be fetched from, as CIDRs. When
+	// empty: all but loopback, link-local and multicast addresses.
+	ImageNetworks []string `json:"imageNetworks,omitempty"`
+	// imageGrace is how long an image is kept that no disk needs, such as 30m; an
+	// hour when not set.
+	ImageGrace *metav1.Duration `json:"imageGrace,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`

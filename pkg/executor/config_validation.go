@@ -47,6 +47,7 @@ func (h *HostConfiguration) validate(path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, h.validateMode(path)...)
 	errs = append(errs, h.validateCNI(path.Child("cni"))...)
+	errs = append(errs, h.validateImages(path)...)
 	errs = append(errs, validateDevices(h.Devices, path.Child("devices"))...)
 	if h.Simulated != nil {
 		if h.LibvirtURI != "" {

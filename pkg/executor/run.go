@@ -142,7 +142,7 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 	return &hostRun{
 		host: host, watch: watch, clientset: clientset, broadcast: broadcast,
 		agent: NewAgent(Options{
-			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Snapshots: watch, Networks: watch, Leftovers: leftovers, Version: version,
+			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch, Leftovers: leftovers, Version: version,
 			Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
 		}),
 	}, nil

@@ -17,9 +17,9 @@ import (
 )
 
 // Watch watches what concerns one host: the VMs bound to it, the operations given
-// to it, the disks at home on it, its Node and its Hypervisor; and all VirtualNetworks,
-// which are few and seldom change. It implements VMs, Operations, volumes.Disks and
-// networks.VirtualNetworks.
+// to it, the disks at home on it, its Node and its Hypervisor; and all images and
+// VirtualNetworks, which are few and seldom change. It implements VMs, Operations,
+// volumes.Disks, images.Images and networks.VirtualNetworks.
 type Watch struct {
 	cache cache.Cache
 }
@@ -97,6 +97,9 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 			a.volumes.Look() // which needs all of them
 		}
 	}()
+	if err := w.followImages(ctx, a); err != nil {
+		return err
+	}
 	if err := w.watchSnapshots(ctx, a); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -285,6 +286,58 @@ func (s simulatedStorage) DeleteVolume(_ context.Context, pool, name string) err
 // Upload implements Host: there is nowhere to keep bytes.
 func (s simulatedStorage) Upload(context.Context, string, string, io.Reader, int64) error {
 	return &Error{Doing: "uploading to a volume", Message: "a simulated host keeps no content of volumes", kind: ErrUnsupported}
+}
+
+// Append implements Host: bytes take space and are forgotten, but for what the first
+// of them say of the volume, as libvirt looks at a file's.
+func (s simulatedStorage) Append(_ context.Context, pool, name string, offset int64, from io.Reader) error {
+	doing := "writing to volume " + name
+	p, err := s.pool(pool, doing)
+	if err != nil {
+		return err
+	}
+	for head := true; ; head = false {
+		buffer := make([]byte, 1<<20)
+		n, err := io.ReadFull(from, buffer)
+		if n > 0 {
+			if err := p.extend(doing, name, offset, buffer[:n], head && offset == 0); err != nil {
+				return err
+			}
+			offset += int64(n)
+		}
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// extend has the volume take the space of data at offset.
+func (p *simulatedPool) extend(doing, name string, offset int64, data []byte, head bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v, ok := p.volumes[name]
+	if !ok {
+		return noVolume(doing, name)
+	}
+	was, end := v, offset+int64(len(data))
+	if more := end - v.Allocation; more > 0 {
+		if more > p.now().Available {
+			return &Error{Doing: doing, Message: "the storage pool is full", kind: ErrNoSpace}
+		}
+		v.Allocation = end
+	}
+	v.Length = max(v.Length, end)
+	if head && len(data) >= 32 && string(data[:4]) == "QFI\xfb" {
+		v.Format, v.Capacity = FormatQCOW2, int64(binary.BigEndian.Uint64(data[24:]))
+	}
+	if v.Format == FormatRaw {
+		v.Capacity = max(v.Capacity, v.Length)
+	}
+	p.volumes[name] = v
+	return p.keep(func() { p.volumes[name] = was })
 }
 
 // Download implements Host.

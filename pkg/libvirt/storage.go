@@ -42,6 +42,10 @@ type Storage interface {
 	// Upload writes the volume's bytes, from its beginning, as they come. Errors:
 	// ErrNoVolume, ErrUnsupported, and from's own.
 	Upload(ctx context.Context, pool, name string, from io.Reader, length int64) error
+	// Append writes bytes into the volume from offset, as they come, until from ends.
+	// A volume that is a file may become longer by it. Errors: those of Upload, and
+	// ErrNoSpace.
+	Append(ctx context.Context, pool, name string, offset int64, from io.Reader) error
 	// Download reads all of a volume's bytes. Errors: ErrNoVolume, ErrUnsupported,
 	// and to's own.
 	Download(ctx context.Context, pool, name string, to io.Writer) error
@@ -90,6 +94,9 @@ type Volume struct {
 	// Capacity is what a guest sees, and Allocation what it takes of the pool now,
 	// in bytes.
 	Capacity, Allocation int64
+	// Length is how long the file is that the volume is, in bytes; 0 where libvirt
+	// does not say.
+	Length int64
 	// Backing is the path of the image that it is based on; empty for none.
 	Backing string
 }

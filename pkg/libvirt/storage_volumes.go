@@ -89,7 +89,7 @@ func volumeOf(v *lv.StorageVol) (Volume, error) {
 		}
 		return bytesOf(s.Value, s.Unit)
 	}
-	out.Capacity, out.Allocation = size(d.Capacity), size(d.Allocation)
+	out.Capacity, out.Allocation, out.Length = size(d.Capacity), size(d.Allocation), size(d.Physical)
 	if t := d.Target; t != nil {
 		out.Path = t.Path
 		if t.Format != nil {

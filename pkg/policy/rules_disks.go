@@ -23,8 +23,8 @@ var diskRules = []rule{
 		check: eachDisk(checkVolume),
 	},
 	{
-		says:  "`devices.disks[].source.volume.volume` is not a VirtualDisk's, of which the name ends in `.vd-` and 12 digits",
-		why:   "whose such a volume is, and who may use it now, is said by its VirtualDisk: name that in spec.disks",
+		says:  "`devices.disks[].source.volume.volume` is not a VirtualDisk's or a VirtualDiskImage's, of which the name ends in `.vd-` or `.vi-` and 12 digits",
+		why:   "whose such a volume is, and who may use it now, is said by its VirtualDisk: name that in spec.disks; an image is not to be written, since disks are made of it",
 		check: eachDisk(checkNoVirtualDisk),
 	},
 	{
@@ -99,11 +99,20 @@ func checkDriver(_ scope, disk *libvirtxml.DomainDisk, at *field.Path) field.Err
 	return append(errs, oneOf(at.Child("name"), disk.Driver.Name, "qemu")...)
 }
 
-// ofVirtualDisk is what VirtualDisk.VolumeName returns.
+// ofVirtualDisk is what the VolumeName of a VirtualDisk returns, and ofImage that of
+// a VirtualDiskImage, on one host or several.
 var ofVirtualDisk = regexp.MustCompile(regexp.QuoteMeta(v1alpha1.VolumeMark) + "[0-9a-f]{12}(\\.|$)")
 
+var ofImage = regexp.MustCompile(regexp.QuoteMeta(v1alpha1.ImageVolumeMark) + "[0-9a-f]{12}([-.]|$)")
+
 func checkNoVirtualDisk(_ scope, disk *libvirtxml.DomainDisk, at *field.Path) field.ErrorList {
-	if disk.Source == nil || disk.Source.Volume == nil || !ofVirtualDisk.MatchString(disk.Source.Volume.Volume) {
+	if disk.Source == nil || disk.Source.Volume == nil {
+		return nil
+	}
+	if ofImage.MatchString(disk.Source.Volume.Volume) {
+		return field.ErrorList{field.Forbidden(at.Child("source", "volume", "volume"), "is the volume of a VirtualDiskImage: make a VirtualDisk with spec.source.image, and name that in spec.disks")}
+	}
+	if !ofVirtualDisk.MatchString(disk.Source.Volume.Volume) {
 		return nil
 	}
 	return field.ErrorList{field.Forbidden(at.Child("source", "volume", "volume"), "is the volume of a VirtualDisk: name that in spec.disks")}

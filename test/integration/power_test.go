@@ -74,9 +74,9 @@ func (h *embeddedHost) start(ns string) {
 	agent := executor.NewAgent(executor.Options{
 		Config: executor.HostConfiguration{
 			NodeName: h.name, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto", Mode: executor.ModeDedicated,
-			Labels: map[string]string{"test": ns},
+			Labels: map[string]string{"test": ns}, ImageNetworks: []string{"127.0.0.0/8"},
 		},
-		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Snapshots: watch, Networks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
+		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -67,6 +67,10 @@ func Run(ctx context.Context, opts *Options) error {
 	if err != nil {
 		return fmt.Errorf("making the informer of VirtualNetworks: %w", err)
 	}
+	// Made here, so that nobody waits for it who places a VM.
+	if _, err := m.GetCache().GetInformer(ctx, &v1alpha1.VirtualDiskImage{}); err != nil {
+		return fmt.Errorf("making the informer of VirtualDiskImages: %w", err)
+	}
 	replacer, err := vmstatus.NewReplacer(rest.AddUserAgent(rest.CopyConfig(cfg.KubeConfig), "controllers"))
 	if err != nil {
 		return err
@@ -81,7 +85,7 @@ func Run(ctx context.Context, opts *Options) error {
 		lead.open()
 	}
 	hosts := fleet.New(hypervisors)
-	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
+	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live)).WithImages(cachedImages(m.GetCache()))
 	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, status, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles), disks, hosts.Hypervisor); err != nil {
 		return err
 	}
@@ -130,6 +134,17 @@ func cachedVMs(c client.Reader) disklocality.VMs {
 			return nil
 		}
 		return vm
+	}
+}
+
+// cachedImages looks images up where the controllers have them from.
+func cachedImages(c client.Reader) disklocality.Images {
+	return func(namespace, name string) *v1alpha1.VirtualDiskImage {
+		image := &v1alpha1.VirtualDiskImage{}
+		if c.Get(context.Background(), types.NamespacedName{Namespace: namespace, Name: name}, image) != nil {
+			return nil
+		}
+		return image
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 	// SnapshotFinalizer is stored on a VirtualMachineSnapshot before its host makes
 	// it, and removed when nothing of it is left in the disks.
 	SnapshotFinalizer = "domus.dev/snapshot"
+	// ImageFinalizer is stored on a VirtualDiskImage, and removed after its deletion
+	// when no disk stands on it: its hosts remove their copies when it is gone.
+	ImageFinalizer = "domus.dev/image"
 
 	// HypervisorTaint keeps ordinary pods off a host whose capacity belongs to
 	// VMs. Projected VMs tolerate it.

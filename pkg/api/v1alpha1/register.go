@@ -32,6 +32,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&VirtualMachineOperation{}, &VirtualMachineOperationList{},
 		&VirtualMachineClass{}, &VirtualMachineClassList{},
 		&VirtualDisk{}, &VirtualDiskList{},
+		&VirtualDiskImage{}, &VirtualDiskImageList{},
 		&VirtualNetwork{}, &VirtualNetworkList{},
 		&VirtualMachineSnapshot{}, &VirtualMachineSnapshotList{},
 		&VirtualMachineSnapshotSchedule{}, &VirtualMachineSnapshotScheduleList{},

@@ -51,7 +51,7 @@ type DiskSource struct {
 	// blank is nothing.
 	// +optional
 	Blank *BlankSource `json:"blank,omitempty"`
-	// image is a copy of an image.
+	// image is a VirtualDiskImage of the namespace.
 	// +optional
 	Image *ImageSource `json:"image,omitempty"`
 	// disk is a copy of another disk of the namespace, as it is when it is made.
@@ -62,12 +62,29 @@ type DiskSource struct {
 // BlankSource asks for an empty disk.
 type BlankSource struct{}
 
+// ImageClone says how a disk has what its image has.
+// +kubebuilder:validation:Enum=Full;Backing
+type ImageClone string
+
+const (
+	// CloneFull is a copy.
+	CloneFull ImageClone = "Full"
+	// CloneBacking is a qcow2 volume that reads from the image what has not been
+	// written: it is there at once, and the image is kept beside it.
+	CloneBacking ImageClone = "Backing"
+)
+
 // ImageSource names an image.
 type ImageSource struct {
-	// name of the image.
+	// name of a VirtualDiskImage of the same namespace.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
+
+	// clone says how the disk has what the image has.
+	// +kubebuilder:default=Full
+	// +optional
+	Clone ImageClone `json:"clone,omitempty"`
 }
 
 // DiskCloneSource names a VirtualDisk of the same namespace.

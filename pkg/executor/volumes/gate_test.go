@@ -156,7 +156,7 @@ func TestLeftovers(t *testing.T) {
 		}
 	}
 	const gone, whole, theirs = "ns.gone.vd-0123456789ab", "ns.whole.vd-0123456789ab", "ns.theirs.vd-0123456789ab"
-	for _, name := range []string{gone, gone + markSuffix("cluster", node), whole, theirs, theirs + markSuffix("another", node), "foreign" + markSuffix("cluster", node)} {
+	for _, name := range []string{gone, gone + MarkSuffix("cluster", node), whole, theirs, theirs + MarkSuffix("another", node), "foreign" + MarkSuffix("cluster", node)} {
 		put(name)
 	}
 	h.settle()
@@ -164,7 +164,7 @@ func TestLeftovers(t *testing.T) {
 	for _, v := range h.volumes() {
 		got = append(got, v.Name)
 	}
-	want := []string{"foreign" + markSuffix("cluster", node), theirs, theirs + markSuffix("another", node), whole}
+	want := []string{"foreign" + MarkSuffix("cluster", node), theirs, theirs + MarkSuffix("another", node), whole}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}

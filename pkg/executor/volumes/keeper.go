@@ -65,9 +65,11 @@ type Options struct {
 	Node    string
 	Storage libvirt.Storage
 	// Live reads and writes the API server without a cache.
-	Live     client.Client
-	Disks    Disks
-	Guests   Guests
+	Live   client.Client
+	Disks  Disks
+	Guests Guests
+	// Images are what disks may begin with; NoImages when nil.
+	Images   Images
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
 	// Changed is called with a disk that may have come to be ready, or not.
@@ -109,6 +111,9 @@ type work struct {
 
 // New returns a Keeper that does nothing before Run.
 func New(o Options) *Keeper {
+	if o.Images == nil {
+		o.Images = NoImages{}
+	}
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstTurnRetry, lastTurnRetry)
 	return &Keeper{
 		Options: o, looking: make(chan struct{}, 1),
@@ -144,7 +149,7 @@ func (k *Keeper) Look() {
 func (k *Keeper) Join(clusterID string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.suffix = markSuffix(clusterID, k.Node)
+	k.suffix = MarkSuffix(clusterID, k.Node)
 }
 
 func (k *Keeper) mark() string {

@@ -15,6 +15,17 @@ type ledger struct {
 	// granted are bytes that a turn has found room for and the disk does not show
 	// yet, by its UID.
 	granted map[types.UID]int64
+	// made are the sizes of the volumes that there were at the last look, in bytes, by
+	// the UID of the disk: one may have grown, and the process have died before the disk
+	// showed it.
+	made map[types.UID]int64
+}
+
+// saw takes over the sizes of the volumes that there are.
+func (l *ledger) saw(made map[types.UID]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made = made
 }
 
 // room is what the pool has beside all disks but the one, of all that VirtualDisks
@@ -29,7 +40,7 @@ func (l *ledger) room(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allo
 func (l *ledger) left(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, allocatable int64) int64 {
 	for _, other := range all {
 		if other.UID != d.UID && other.Pool() == d.Pool() {
-			allocatable -= max(other.Claim(), l.granted[other.UID])
+			allocatable -= max(other.Claim(), l.granted[other.UID], l.made[other.UID])
 		}
 	}
 	return allocatable
@@ -48,6 +59,14 @@ func (l *ledger) grant(d *v1alpha1.VirtualDisk, all []*v1alpha1.VirtualDisk, all
 	}
 	l.granted[d.UID] = bytes
 	return true
+}
+
+// promised is what a turn has found room for, or there was at the last look, whether
+// or not the disk shows it yet.
+func (l *ledger) promised(id types.UID) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.granted[id], l.made[id])
 }
 
 // settle drops what disks show themselves, or what is theirs no more.

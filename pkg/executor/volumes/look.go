@@ -41,6 +41,9 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 		}
 		return in, err
 	}
+	if in.Volume != nil {
+		*in.Volume, in.Misread = asOwn(disk, pool.Type, *in.Volume)
+	}
 	// A mark is nobody's but this host's: there is no need to look for others'.
 	mark, err := k.volumeNow(ctx, disk.Pool(), disk.VolumeName()+k.mark())
 	if err != nil {
@@ -50,12 +53,18 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 	all, _ := k.Disks.Disks(ctx)
 	k.ledger.settle(all)
 	in.Room = k.ledger.room(disk, all, allocatable)
-	if disk.CopyOf() != "" && (in.Volume == nil || in.Marked) {
-		if in.Source, err = k.source(ctx, disk); err != nil {
-			return in, err
-		}
+	if in.Volume != nil && !in.Marked {
+		return in, nil
 	}
-	return in, nil
+	if disk.CopyOf() != "" {
+		in.Source, err = k.source(ctx, disk)
+	}
+	if disk.ImageOf() != "" && disk.DeletionTimestamp == nil {
+		var image Image
+		image, err = k.Images.Look(ctx, disk)
+		in.Image = &image
+	}
+	return in, err
 }
 
 // volume looks a volume up; nil when there is none. Others may have made it: then
@@ -111,6 +120,18 @@ func (k *Keeper) source(ctx context.Context, disk *v1alpha1.VirtualDisk) (*Sourc
 	}
 	if s.Volume, err = k.volume(ctx, from.Pool(), from.VolumeName()); err != nil {
 		return nil, err
+	}
+	if pool, _, ok := k.pools.get(from.Pool()); ok && s.Volume != nil {
+		// libvirt copies it as what it takes it for, after its last look.
+		if err := k.Storage.RefreshPool(ctx, from.Pool()); err != nil && !errors.Is(err, libvirt.ErrPoolBusy) {
+			return nil, err
+		}
+		if s.Volume, err = k.volumeNow(ctx, from.Pool(), from.VolumeName()); err != nil {
+			return nil, err
+		}
+		if s.Volume != nil {
+			*s.Volume, s.Misread = asOwn(from, pool.Type, *s.Volume)
+		}
 	}
 	if from.Spec.AccessMode == v1alpha1.DiskSharedReadOnly {
 		return s, nil

@@ -15,9 +15,9 @@ const (
 	markLength = len(markWord) + markSum
 )
 
-// markSuffix ends the names of the marks of a host of a cluster. Clusters and
+// MarkSuffix ends the names of the marks of a host of a cluster. Clusters and
 // hosts that share a pool leave each other's alone.
-func markSuffix(clusterID, node string) string {
+func MarkSuffix(clusterID, node string) string {
 	sum := sha256.Sum256([]byte(clusterID + "/" + node))
 	return markWord + hex.EncodeToString(sum[:])[:markSum]
 }

@@ -2,6 +2,7 @@ package volumes
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -117,6 +118,9 @@ func keep(in Situation) Decision {
 		return not(v1alpha1.ReasonPoolFull, "it cannot grow from %s to %s: storage pool %s of host %s has %s for it; free some, or leave it",
 			capacity.Bytes(v.Capacity), capacity.Bytes(size), d.Pool(), in.Node, capacity.Bytes(max(in.Room, 0)))
 	}
+	if in.Misread != "" && !slices.ContainsFunc(in.Users, func(u User) bool { return u.Running }) {
+		return not(v1alpha1.ReasonInUse, "it grows when its guest runs: what the guest has written begins as a file of format %s, and libvirt would change it as one", in.Misread)
+	}
 	for _, u := range in.Users {
 		if u.Saved {
 			return not(v1alpha1.ReasonInUse, "it grows when the guest of %s runs again: its saved memory counts on the present size", u.VM)
@@ -166,12 +170,21 @@ func produce(in Situation) Decision {
 			return pending(v1alpha1.DiskFailed, v1alpha1.ReasonSourceElsewhere, "VirtualDisk %s, which it is to be a copy of, is on host %s: a copy is made on the host of its source", from, s.Disk.Status.NodeName)
 		case d.Spec.Size != nil && size < s.Volume.Capacity:
 			return pending(v1alpha1.DiskFailed, v1alpha1.ReasonSourceLarger, "VirtualDisk %s has %s, and spec.size is %s: make it at least as large, or leave it out", from, capacity.Bytes(s.Volume.Capacity), capacity.Bytes(size))
+		case s.Misread != "":
+			return pending(v1alpha1.DiskPending, v1alpha1.ReasonInvalidVolume, "the content of raw VirtualDisk %s begins as a file of format %s, and would be copied as one: have its guest overwrite its first sector, or copy it in a guest", from, s.Misread)
 		case s.Writer != nil:
 			return pending(v1alpha1.DiskPending, v1alpha1.ReasonSourceInUse, "%s may be writing VirtualDisk %s: the copy is made when its guest is stopped", s.Writer.VM, from)
 		}
 		size = max(size, s.Volume.Capacity)
 		// It may take long.
 		report = &Report{Phase: v1alpha1.DiskCreating, Reason: v1alpha1.ReasonCreating, Message: "it is being copied from VirtualDisk " + from}
+	}
+	if from := d.ImageOf(); from != "" {
+		if phase, reason, message := waitsForImage(in); reason != "" {
+			return pending(phase, reason, "%s", message)
+		}
+		size = max(size, in.Image.Volume.Capacity)
+		report = &Report{Phase: v1alpha1.DiskCreating, Reason: v1alpha1.ReasonCreating, Message: "it is being made of VirtualDiskImage " + from}
 	}
 	if size > in.Room {
 		return pending(v1alpha1.DiskPending, v1alpha1.ReasonPoolFull, "storage pool %s of host %s has %s for it, and it needs %s: free some there, or delete it and create it for another host",
@@ -208,8 +221,6 @@ func unfit(d *v1alpha1.VirtualDisk, pool string) string {
 		longest = maxLVName
 	}
 	switch length := len(d.VolumeName()) + markLength; {
-	case d.Spec.Source != nil && d.Spec.Source.Image != nil:
-		return "spec.source.image cannot be had yet: begin with blank, or with disk"
 	case pool == "iscsi" || pool == "iscsi-direct" || pool == "scsi" || pool == "mpath":
 		return fmt.Sprintf("volumes of a pool of type %s are made by its server's administrator: name another pool in spec.poolName", pool)
 	case d.Spec.Format == v1alpha1.DiskQCOW2 && !filePools[pool]:

@@ -159,6 +159,49 @@ func TestPlan(t *testing.T) {
 			in:    Situation{Disk: disk("disk", holding, copyOf("source"), func(d *v1alpha1.VirtualDisk) { d.Spec.Size = nil }), Pool: pool, Room: gib - 1, Source: source()},
 			phase: v1alpha1.DiskPending, reason: v1alpha1.ReasonPoolFull, says: "it needs 1Gi",
 		},
+		"what is copied would be read as what it claims to be": {
+			in:    Situation{Disk: disk("disk", holding, copyOf("source")), Pool: pool, Room: gib, Source: &Source{Disk: disk("source", made), Volume: volume(), Misread: "qcow2"}},
+			phase: v1alpha1.DiskPending, reason: v1alpha1.ReasonInvalidVolume, says: "begins as a file of format qcow2",
+		},
+		"it is made of its image": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneFull)), Pool: pool, Room: gib, Image: image()},
+			steps: []Step{StepMark, StepMake, StepUnmark}, phase: v1alpha1.DiskCreating, reason: v1alpha1.ReasonCreating, says: "made of VirtualDiskImage image",
+		},
+		"it stands on its image": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneBacking)), Pool: pool, Room: gib, Image: image()},
+			steps: []Step{StepMark, StepMake, StepUnmark}, phase: v1alpha1.DiskCreating, reason: v1alpha1.ReasonCreating,
+		},
+		"its image has not been looked for": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneFull)), Pool: pool, Room: gib},
+			phase: v1alpha1.DiskPending, reason: v1alpha1.ReasonImageNotReady,
+		},
+		"its image is being fetched": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneFull)), Pool: pool, Room: gib, Image: &Image{Reason: v1alpha1.ReasonImageNotReady, Message: "45%"}},
+			phase: v1alpha1.DiskPending, reason: v1alpha1.ReasonImageNotReady, says: "45%",
+		},
+		"its image is larger": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneFull), sized(gib/2)), Pool: pool, Room: gib, Image: image()},
+			phase: v1alpha1.DiskFailed, reason: v1alpha1.ReasonSourceLarger, says: "VirtualDiskImage image has 1Gi, and spec.size is 512Mi",
+		},
+		"there is no room for what its image has": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneFull), func(d *v1alpha1.VirtualDisk) { d.Spec.Size = nil }), Pool: pool, Room: gib - 1, Image: image()},
+			phase: v1alpha1.DiskPending, reason: v1alpha1.ReasonPoolFull, says: "it needs 1Gi",
+		},
+		"no disk stands on an image in a store of several hosts": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneBacking)), Pool: &libvirt.Pool{Type: "netfs", Store: "netfs://s/x"}, Room: gib, Image: image()},
+			phase: v1alpha1.DiskFailed, reason: v1alpha1.ReasonInvalidVolume, says: "a store that several hosts have",
+		},
+		"nor in a pool without files": {
+			in:    Situation{Disk: disk("disk", holding, ofImage(v1alpha1.CloneBacking)), Pool: &libvirt.Pool{Type: "logical"}, Room: gib, Image: image()},
+			phase: v1alpha1.DiskFailed, reason: v1alpha1.ReasonInvalidVolume, says: "set spec.source.image.clone to Full",
+		},
+		"it does not grow by what its content claims to be": {
+			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(), Misread: "qcow2"},
+			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady, sized: v1alpha1.ReasonInUse,
+		},
+		"but under its guest it does": {
+			in: Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(), Misread: "qcow2", Users: []User{run}}, steps: []Step{StepGrow},
+		},
 		"it grows": {
 			in: Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume()}, steps: []Step{StepGrow},
 		},
@@ -221,6 +264,44 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+func ofImage(clone v1alpha1.ImageClone) change {
+	return func(d *v1alpha1.VirtualDisk) {
+		d.Spec.Source = &v1alpha1.DiskSource{Image: &v1alpha1.ImageSource{Name: "image", Clone: clone}}
+	}
+}
+
+func image() *Image {
+	return &Image{Pool: "default", Name: "ns.image.vi-0123456789ab", Format: v1alpha1.DiskQCOW2, Volume: &libvirt.Volume{Format: "qcow2", Capacity: gib}}
+}
+
+// A volume is what it was made as, and as large, whatever its content claims.
+func TestVolumesAreNotWhatTheyClaimToBe(t *testing.T) {
+	raw := func(d *v1alpha1.VirtualDisk) { d.Spec.Format = v1alpha1.DiskRaw }
+	shown := func(d *v1alpha1.VirtualDisk) { d.Status.Format, d.Status.Capacity = v1alpha1.DiskRaw, gib }
+	forged := libvirt.Volume{Format: "qcow2", Capacity: 1 << 60, Allocation: 5, Length: 2 * gib, Backing: "/etc/passwd"}
+	for name, test := range map[string]struct {
+		disk    *v1alpha1.VirtualDisk
+		pool    string
+		volume  libvirt.Volume
+		want    libvirt.Volume
+		misread string
+	}{
+		"what it is":           {disk("disk"), "dir", libvirt.Volume{Format: "qcow2", Capacity: gib, Backing: "/image"}, libvirt.Volume{Format: "qcow2", Capacity: gib, Backing: "/image"}, ""},
+		"raw that claims":      {disk("disk", raw), "dir", forged, libvirt.Volume{Format: "raw", Capacity: 2 * gib, Allocation: 5, Length: 2 * gib}, "qcow2"},
+		"raw by its status":    {disk("disk", shown), "dir", forged, libvirt.Volume{Format: "raw", Capacity: 2 * gib, Allocation: 5, Length: 2 * gib}, "qcow2"},
+		"raw of no length":     {disk("disk", shown), "dir", libvirt.Volume{Format: "qcow2", Capacity: 1 << 60}, libvirt.Volume{Format: "raw", Capacity: gib}, "qcow2"},
+		"a CD":                 {disk("disk", raw), "dir", libvirt.Volume{Format: "iso", Capacity: gib}, libvirt.Volume{Format: "raw", Capacity: gib}, ""},
+		"raw for want of more": {disk("disk"), "logical", libvirt.Volume{Format: "raw", Capacity: gib}, libvirt.Volume{Format: "raw", Capacity: gib}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, misread := asOwn(test.disk, test.pool, test.volume)
+			if diff := cmp.Diff(test.want, got); diff != "" || misread != test.misread {
+				t.Errorf("misread as %q (-want +got):\n%s", misread, diff)
+			}
+		})
+	}
+}
+
 func TestNamesOfVolumes(t *testing.T) {
 	d := disk("a.b")
 	if got := d.VolumeName(); got != "ns.a.b.vd-0123456789ab" {
@@ -230,11 +311,11 @@ func TestNamesOfVolumes(t *testing.T) {
 	if namespace != "ns" || name != "a.b" || !ok {
 		t.Errorf("read back %s/%s, %t", namespace, name, ok)
 	}
-	suffix := markSuffix("cluster", node)
-	if len(suffix) != markLength || suffix == markSuffix("cluster", "other") || suffix == markSuffix("another", node) {
+	suffix := MarkSuffix("cluster", node)
+	if len(suffix) != markLength || suffix == MarkSuffix("cluster", "other") || suffix == MarkSuffix("another", node) {
 		t.Errorf("suffix %s", suffix)
 	}
-	got := marked([]string{d.VolumeName(), d.VolumeName() + suffix, d.VolumeName() + markSuffix("cluster", "other"), "x" + suffix}, suffix)
+	got := marked([]string{d.VolumeName(), d.VolumeName() + suffix, d.VolumeName() + MarkSuffix("cluster", "other"), "x" + suffix}, suffix)
 	if diff := cmp.Diff([]string{d.VolumeName()}, got); diff != "" {
 		t.Errorf("marked (-want +got):\n%s", diff)
 	}

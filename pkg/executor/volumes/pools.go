@@ -133,7 +133,8 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 	if named, err = k.Storage.Pools(ctx); err != nil {
 		return err
 	}
-	seen := make(map[string]seenPool, len(named))
+	seen, found := make(map[string]seenPool, len(named)), make(map[string][]libvirt.Volume, len(named))
+	made := map[types.UID]int64{}
 	for _, p := range named {
 		volumes, err := k.Storage.Volumes(ctx, p.Name)
 		if errors.Is(err, libvirt.ErrNoPool) {
@@ -142,9 +143,11 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		seen[p.Name] = seenPool{Pool: p, allocatable: p.Available + taken(p, volumes, disks)}
-		k.lookAtVolumes(p.Name, volumes, disks)
+		seen[p.Name] = seenPool{Pool: p, allocatable: p.Available + taken(p, volumes, disks) - k.Images.Promised(p.Name)}
+		found[p.Name] = volumes
+		k.lookAtVolumes(p, volumes, disks, made)
 	}
+	k.ledger.saw(made)
 	k.pools.mu.Lock()
 	first, changed := k.pools.seen == nil, len(seen) != len(k.pools.seen)
 	for name, s := range seen {
@@ -153,6 +156,9 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 	}
 	k.pools.seen = seen
 	k.pools.mu.Unlock()
+	for name, s := range seen {
+		k.Images.Saw(s.Pool, found[name])
+	}
 	if changed {
 		k.PoolsChanged()
 	}
@@ -185,17 +191,24 @@ func taken(p libvirt.Pool, volumes []libvirt.Volume, disks []*v1alpha1.VirtualDi
 }
 
 // lookAtVolumes has the disks looked at of whose volumes something else is said
-// than is so.
-func (k *Keeper) lookAtVolumes(pool string, volumes []libvirt.Volume, disks []*v1alpha1.VirtualDisk) {
+// than is so, and notes how large each is.
+func (k *Keeper) lookAtVolumes(pool libvirt.Pool, volumes []libvirt.Volume, disks []*v1alpha1.VirtualDisk, made map[types.UID]int64) {
 	there := make(map[string]libvirt.Volume, len(volumes))
 	for _, v := range volumes {
 		there[v.Name] = v
 	}
 	for _, d := range disks {
-		if d.Pool() != pool || d.Status.VolumeName == "" {
+		if d.Pool() != pool.Name {
 			continue
 		}
-		v, ok := there[d.Status.VolumeName]
+		v, ok := there[d.VolumeName()]
+		if ok {
+			v, _ = asOwn(d, pool.Type, v)
+			made[d.UID] = v.Capacity
+		}
+		if d.Status.VolumeName == "" {
+			continue
+		}
 		s := &d.Status
 		if ok != Ready(d) || ok && (v.Capacity != s.Capacity || steadyAllocation(s.Allocation, v.Allocation, v.Capacity) != s.Allocation) {
 			k.Enqueue(types.NamespacedName{Namespace: d.Namespace, Name: d.Name})

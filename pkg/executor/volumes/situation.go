@@ -48,11 +48,17 @@ type Situation struct {
 	// is marked as being made.
 	Volume *libvirt.Volume
 	Marked bool
+	// Misread is what libvirt takes the volume for although it is another format;
+	// empty when it does not.
+	Misread string
 	// Room is how much of the pool is nobody else's by promise, in bytes.
 	Room int64
 	// Source is what the disk is a copy of; nil when it copies none, or that is not
 	// there.
 	Source *Source
+	// Image is what the disk begins with; nil when it begins with none, or it is not
+	// to be made.
+	Image *Image
 	// Users are those who have the disk.
 	Users  []User
 	Memory Memory
@@ -66,6 +72,9 @@ type Source struct {
 	Volume *libvirt.Volume
 	// Writer is who may be writing it; nil when nobody is.
 	Writer *User
+	// Misread is what libvirt takes the volume for although it is another format:
+	// its content says so. Empty when it does not.
+	Misread string
 }
 
 // Step is one thing to do. Every step may be repeated.
@@ -100,7 +109,8 @@ type Report struct {
 	// NotSized and why say why the volume has not the disk's size; empty when it
 	// has, or there is none.
 	NotSized, Why string
-	// Volume is what there is; nil leaves the status as it is.
+	// Volume is what there is; nil leaves the status as it is. Its format is the
+	// disk's own, whatever its content says.
 	Volume *libvirt.Volume
 }
 

@@ -153,22 +153,28 @@ func (k *Keeper) make(ctx context.Context, in *Situation) error {
 	if in.Source != nil {
 		v.Capacity = max(v.Capacity, in.Source.Volume.Capacity)
 	}
+	if in.Image != nil {
+		v.Capacity = max(v.Capacity, in.Image.Volume.Capacity)
+	}
 	if err := k.admit(ctx, d, v.Capacity); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
 	defer cancel()
 	from := "nothing"
-	if in.Source == nil {
-		if err := k.Storage.CreateVolume(ctx, d.Pool(), v); err != nil {
-			return err
-		}
-	} else {
-		s := in.Source.Disk
-		from = "VirtualDisk " + s.Name
-		if err := k.copy(ctx, d, v, in.Source); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case in.Image != nil:
+		from = "VirtualDiskImage " + d.ImageOf()
+		err = k.beginWith(ctx, d, v, in.Image)
+	case in.Source != nil:
+		from = "VirtualDisk " + in.Source.Disk.Name
+		err = k.copy(ctx, d, v, in.Source)
+	default:
+		err = k.Storage.CreateVolume(ctx, d.Pool(), v)
+	}
+	if err != nil {
+		return err
 	}
 	k.Recorder.Eventf(d, nil, corev1.EventTypeNormal, eventCreated, "Create", "Created volume %s in storage pool %s of %s from %s", v.Name, d.Pool(), k.Node, from)
 	return nil

@@ -17,6 +17,8 @@ type demand struct {
 	node string
 	// space is to be had of pools for disks without a home.
 	space []space
+	// images are to be fetched where they are not yet.
+	images []fetched
 	// stores are those that disks with a home are in.
 	stores []store
 	// disks are the VM's.
@@ -84,6 +86,9 @@ func (d *Disks) demandOf(pod types.UID, vm podless.Identity, names []string) (*d
 				}
 				why = only(source.Status.NodeName, name)
 				w.bytes = max(w.bytes, source.Status.Capacity)
+			}
+			if from := disk.ImageOf(); from != "" {
+				w.bytes = max(w.bytes, out.begin(d.images, disk, from))
 			}
 			out.ask(disk.Pool(), w.bytes)
 		}
@@ -154,7 +159,7 @@ func (d *Disks) lacks(w *demand, hv *v1alpha1.Hypervisor) []string {
 			return s.noPool
 		}
 		at := placeIn(hv.Name, p)
-		if p.Allocatable-d.claims[at]+d.promised(w, at) < s.bytes {
+		if p.Allocatable-d.claims[at]+d.promised(w, at) < s.bytes+w.missing(hv.Name, s.pool) {
 			return s.noSpace
 		}
 	}

@@ -30,12 +30,16 @@ type Writer interface {
 // VMs looks a VM up in a cache; nil when there is none.
 type VMs func(namespace, name string) *v1alpha1.VirtualMachine
 
+// Images looks a VirtualDiskImage up in a cache; nil when there is none.
+type Images func(namespace, name string) *v1alpha1.VirtualDiskImage
+
 // Disks are the VirtualDisks as the scheduler sees them, with what is promised of
 // pools. All profiles share one. It is safe for concurrent use.
 type Disks struct {
 	follower *inorder.Follower
 	vms      VMs
 	writer   Writer
+	images   Images
 
 	pods sync.Once
 
@@ -55,6 +59,13 @@ func New(disks inorder.Informer, vms VMs, writer Writer) *Disks {
 		follower: inorder.NewFollower(disks, "VirtualDisks"), vms: vms, writer: writer,
 		disks: map[types.NamespacedName]*v1alpha1.VirtualDisk{}, claims: map[place]int64{}, promises: map[types.UID]*promise{},
 	}
+}
+
+// WithImages has the room that images take counted too, and what disks are to have
+// that are as large as theirs. It is called before Follow.
+func (d *Disks) WithImages(images Images) *Disks {
+	d.images = images
+	return d
 }
 
 // Follow begins to follow the VirtualDisks, and calls then after each that has

@@ -39,6 +39,8 @@ type executorHost struct {
 	DomainType    string            `json:"domainType,omitempty"`
 	ConsoleLogDir string            `json:"consoleLogDir,omitempty"`
 	SeedDir       string            `json:"seedDir,omitempty"`
+	ImageDir      string            `json:"imageDir,omitempty"`
+	ImageNetworks []string          `json:"imageNetworks,omitempty"`
 	QEMULogDir    string            `json:"qemuLogDir,omitempty"`
 	CNI           *executorCNI      `json:"cni,omitempty"`
 	Devices       []offeredDevice   `json:"devices,omitempty"`
@@ -63,7 +65,7 @@ func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, er
 			Labels: hostLabels(KindReal, 0),
 			// The machine's other work, the control plane included, needs its part.
 			Reserve: map[string]string{"memory": "2Gi"}, CPUOvercommit: "4",
-			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(),
+			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(), ImageDir: l.Images(), ImageNetworks: imageNetworks,
 			QEMULogDir: filepath.Join(l.Host("log"), "qemu"),
 			CNI: &executorCNI{
 				Networks: []string{"*"}, ConfigDir: l.CNI("net.d"), StateDir: l.CNI("state"), NamespaceDir: l.CNI("netns"), HostNamespace: l.HostNetwork(),
@@ -72,6 +74,9 @@ func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, er
 		StateDir: l.Data(ExecutorReal), HealthBindAddress: Address(p.RealHealth), MetricsBindAddress: Address(p.RealMetrics),
 	})
 }
+
+// imageNetworks has images fetched from anywhere, this machine's own loopback among it.
+var imageNetworks = []string{"0.0.0.0/0", "::/0"}
 
 // ExecutorName names the kubeconfig of a host's executor.
 func ExecutorName(node string) string { return "executor-" + node }

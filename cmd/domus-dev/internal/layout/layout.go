@@ -70,6 +70,9 @@ func (l Layout) Console(namespace, name string) string {
 // Seeds holds what the real host's guests are told when they start.
 func (l Layout) Seeds() string { return filepath.Join(l.Dir, "seeds") }
 
+// Images is the folder whose files are images for the real host.
+func (l Layout) Images() string { return filepath.Join(l.Dir, "images") }
+
 // Host is what the private host sees as /etc/libvirt and its like.
 func (l Layout) Host(part string) string { return filepath.Join(l.Dir, "host", part) }
 
