@@ -242,6 +242,9 @@ type HypervisorStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Pools []HostPool `json:"pools,omitempty"`
+	// transfer is where the host exchanges the bytes of volumes with others.
+	// +optional
+	Transfer *HostTransfer `json:"transfer,omitempty"`
 	// quarantined are owned domains without a VirtualMachine.
 	// +listType=map
 	// +listMapKey=uuid

@@ -32,6 +32,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&VirtualMachineOperation{}, &VirtualMachineOperationList{},
 		&VirtualMachineClass{}, &VirtualMachineClassList{},
 		&VirtualDisk{}, &VirtualDiskList{},
+		&TransferTicket{}, &TransferTicketList{},
 		&VirtualNetwork{}, &VirtualNetworkList{},
 		&VirtualMachineSnapshot{}, &VirtualMachineSnapshotList{},
 		&StoragePool{}, &StoragePoolList{},
