@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -70,6 +71,8 @@ type Options struct {
 	Guests   Guests
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
+	// Peers are the other hosts; nil where volumes are not exchanged with any.
+	Peers Peers
 	// Changed is called with a disk that may have come to be ready, or not.
 	Changed func(types.NamespacedName)
 	// PoolsChanged is called when what Pools returns may have changed.
@@ -82,6 +85,10 @@ type Keeper struct {
 	queue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	ledger ledger
 	pools  pools
+	// arrivals are disks that are being moved here from other hosts. Nothing arrives
+	// before Sweep has looked at what an earlier process left.
+	arrivals arrivals
+	swept    atomic.Bool
 	// looking holds a token while pools are to be looked at.
 	looking chan struct{}
 

@@ -21,7 +21,7 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	in.Users = k.Guests.Users(ctx, disk)
-	if disk.DeletionTimestamp != nil && len(in.Users) == 0 {
+	if (disk.DeletionTimestamp != nil || disk.Status.MoveTo != nil) && len(in.Users) == 0 {
 		var err error
 		if in.Users, err = k.boundAnywhere(ctx, disk); err != nil {
 			return in, err
@@ -41,6 +41,9 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 		}
 		return in, err
 	}
+	if in.Volume, err = k.asSaid(ctx, disk, pool.Type, in.Volume); err != nil {
+		return in, err
+	}
 	// A mark is nobody's but this host's: there is no need to look for others'.
 	mark, err := k.volumeNow(ctx, disk.Pool(), disk.VolumeName()+k.mark())
 	if err != nil {
@@ -48,7 +51,7 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 	}
 	in.Marked = mark != nil
 	all, _ := k.Disks.Disks(ctx)
-	k.ledger.settle(all)
+	k.ledger.settle(all, func(id types.UID) bool { return k.arrivals.get(id) != nil })
 	in.Room = k.ledger.room(disk, all, allocatable)
 	if disk.CopyOf() != "" && (in.Volume == nil || in.Marked) {
 		if in.Source, err = k.source(ctx, disk); err != nil {
@@ -111,6 +114,11 @@ func (k *Keeper) source(ctx context.Context, disk *v1alpha1.VirtualDisk) (*Sourc
 	}
 	if s.Volume, err = k.volume(ctx, from.Pool(), from.VolumeName()); err != nil {
 		return nil, err
+	}
+	if pool, _, ok := k.pools.get(from.Pool()); ok {
+		if s.Volume, err = k.asSaid(ctx, from, pool.Type, s.Volume); err != nil {
+			return nil, err
+		}
 	}
 	if from.Spec.AccessMode == v1alpha1.DiskSharedReadOnly {
 		return s, nil

@@ -23,6 +23,7 @@ const (
 //   - A disk whose home is not here is not ours to act on.
 //   - A disk that is deleted is held while somebody has it. Then its volume goes,
 //     or stays by its reclaim policy, and the object after it.
+//   - One that is being moved away is given to where it goes; see move.
 //   - A volume that is whole is the disk's, whatever its status says.
 //   - One that is not whole is removed and made anew.
 //   - A volume that the status says was there and is gone is never made anew: it
@@ -33,6 +34,8 @@ func Plan(in Situation) Decision {
 	switch {
 	case d == nil || d.Status.NodeName != in.Node:
 		return Decision{}
+	case d.Status.Leaving():
+		return move(in)
 	case d.DeletionTimestamp != nil:
 		return end(in)
 	case in.Pool == nil:
@@ -43,6 +46,8 @@ func Plan(in Situation) Decision {
 	case in.Marked && d.Status.VolumeName != "":
 		// It was whole once, and nothing is made twice: somebody else's mark.
 		return Decision{Steps: []Step{StepUnmark}, Again: true}
+	case in.Volume != nil && !in.Marked && d.Status.MoveTo != nil && d.Status.VolumeName != "":
+		return move(in)
 	case in.Volume != nil && !in.Marked:
 		return keep(in)
 	case d.Status.VolumeName != "" && in.Volume == nil:
@@ -93,10 +98,13 @@ func end(in Situation) Decision {
 	return Decision{Steps: []Step{StepRemove, StepUnmark, StepLetGo}}
 }
 
+// thereIs is what there is to say of a volume that is whole.
+const thereIs = "the volume is there"
+
 // keep reports a whole volume, and grows it where the disk has.
 func keep(in Situation) Decision {
 	d, v := in.Disk, in.Volume
-	ready := Report{Phase: v1alpha1.DiskReady, Reason: v1alpha1.ReasonVolumeReady, Message: "the volume is there", Volume: v}
+	ready := Report{Phase: v1alpha1.DiskReady, Reason: v1alpha1.ReasonVolumeReady, Message: thereIs, Volume: v}
 	if !hasFinalizer(d) {
 		return Decision{Steps: []Step{StepHold}, Again: true}
 	}
@@ -201,15 +209,21 @@ const (
 	maxLVName = 127
 )
 
-// unfit says why the disk can have no volume in a pool of the type.
+// unfit says why the disk can have no volume made in a pool of the type.
 func unfit(d *v1alpha1.VirtualDisk, pool string) string {
+	if d.Spec.Source != nil && d.Spec.Source.Image != nil {
+		return "spec.source.image cannot be had yet: begin with blank, or with disk"
+	}
+	return unfitPool(d, pool)
+}
+
+// unfitPool says why no volume of the disk can be in a pool of the type.
+func unfitPool(d *v1alpha1.VirtualDisk, pool string) string {
 	longest := maxName
 	if pool == "logical" {
 		longest = maxLVName
 	}
 	switch length := len(d.VolumeName()) + markLength; {
-	case d.Spec.Source != nil && d.Spec.Source.Image != nil:
-		return "spec.source.image cannot be had yet: begin with blank, or with disk"
 	case pool == "iscsi" || pool == "iscsi-direct" || pool == "scsi" || pool == "mpath":
 		return fmt.Sprintf("volumes of a pool of type %s are made by its server's administrator: name another pool in spec.poolName", pool)
 	case d.Spec.Format == v1alpha1.DiskQCOW2 && !filePools[pool]:
