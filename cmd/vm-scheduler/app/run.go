@@ -20,6 +20,7 @@ import (
 	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/controller"
 	"domus.dev/domus/pkg/controller/binding"
+	"domus.dev/domus/pkg/controller/diskmove"
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/metrics"
 	"domus.dev/domus/pkg/plugins"
@@ -81,6 +82,9 @@ func Run(ctx context.Context, opts *Options) error {
 	metrics.Register()
 	hosts := fleet.New(hypervisors)
 	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
+	if err := diskmove.New(m.GetCache(), live, disks, clock.RealClock{}).Register(&leaderManager{Manager: m, leadership: lead}); err != nil {
+		return fmt.Errorf("registering what moves disks: %w", err)
+	}
 	cfg.DynInformerFactory = disks.Factory(hosts.Factory(cfg.DynInformerFactory))
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{
 		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),

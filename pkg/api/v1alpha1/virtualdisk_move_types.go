@@ -44,6 +44,9 @@ type DiskMoveProgress struct {
 	Copied int64 `json:"copied,omitempty"`
 	// +optional
 	Total int64 `json:"total,omitempty"`
+	// format is the volume's at the target, once that has all of it.
+	// +optional
+	Format DiskFormat `json:"format,omitempty"`
 	// message says what holds it up, if anything does.
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional

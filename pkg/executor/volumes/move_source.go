@@ -83,9 +83,9 @@ func (k *Keeper) carry(ctx context.Context, w *work, in *Situation) error {
 		defer close(followed)
 		k.followMove(moving, d, total, &copied, end)
 	}()
-	here := d.Status.MoveTo.NodeName == k.Node
+	here, format := d.Status.MoveTo.NodeName == k.Node, in.Volume.Format
 	if here {
-		err = k.carryHere(moving, d, in.Volume, &copied)
+		format, err = k.carryHere(moving, d, in.Volume, &copied)
 	} else {
 		err = k.carryAway(moving, d, in.Volume, total, &copied)
 	}
@@ -103,7 +103,7 @@ func (k *Keeper) carry(ctx context.Context, w *work, in *Situation) error {
 	}
 	w.newest = nil
 	err = k.sayMove(ctx, d, func(live *v1alpha1.VirtualDisk) *v1alpha1.DiskMoveProgress {
-		return &v1alpha1.DiskMoveProgress{ID: live.Status.MoveTo.ID, State: v1alpha1.MoveCopied, Total: total, Copied: total}
+		return &v1alpha1.DiskMoveProgress{ID: live.Status.MoveTo.ID, State: v1alpha1.MoveCopied, Total: total, Copied: total, Format: v1alpha1.DiskFormat(format)}
 	})
 	if here && errors.Is(err, errUnwanted) {
 		k.undoReceiving(ctx, d.UID, d.Status.MoveTo.PoolName, d.VolumeName())
@@ -176,18 +176,18 @@ func (k *Keeper) gone(ctx context.Context, d *v1alpha1.VirtualDisk) bool {
 }
 
 // carryHere copies the volume into another pool of the host, under a mark that
-// stays until the disk is at home there.
-func (k *Keeper) carryHere(ctx context.Context, d *v1alpha1.VirtualDisk, v *libvirt.Volume, copied *atomic.Int64) error {
+// stays until the disk is at home there, and returns the copy's format.
+func (k *Keeper) carryHere(ctx context.Context, d *v1alpha1.VirtualDisk, v *libvirt.Volume, copied *atomic.Int64) (format string, err error) {
 	to := d.Status.MoveTo.PoolName
 	pool, err := k.prepareReceiving(ctx, d, to, v.Capacity)
 	if err != nil {
-		return err
+		return "", err
 	}
 	made := libvirt.NewVolume{Name: d.VolumeName(), Format: v.Format, Capacity: v.Capacity}
 	if !filePools[pool.Type] {
 		made.Format = libvirt.FormatRaw
 	}
-	return k.duplicate(ctx, to, filePools[pool.Type], made, d.Pool(), v, copied)
+	return made.Format, k.duplicate(ctx, to, filePools[pool.Type], made, d.Pool(), v, copied)
 }
 
 // carryAway sends the volume to another host.
