@@ -16,6 +16,8 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/tickets"
+	"domus.dev/domus/pkg/executor/transfer"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -54,7 +56,9 @@ type Options struct {
 	// Operations is a cache of the operations given to the host.
 	Operations Operations
 	// Disks is a cache of the VirtualDisks at home on the host.
-	Disks    volumes.Disks
+	Disks volumes.Disks
+	// Transfer is where bytes of volumes are exchanged; nil for nowhere.
+	Transfer *transfer.Server
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
 	// Version is the executor's own.
@@ -79,6 +83,9 @@ type Agent struct {
 	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	guests     *guests
 	volumes    *volumes.Keeper
+	// transfer and tickets are nil on a host that exchanges no volumes.
+	transfer *transfer.Server
+	tickets  *tickets.Keeper
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -119,10 +126,15 @@ func NewAgent(o Options) *Agent {
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
 		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
-	a.volumes = volumes.New(volumes.Options{
+	disks := volumes.Options{
 		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
-	})
+	}
+	if o.Transfer != nil {
+		a.transfer, disks.Peers = o.Transfer, peers(o.Live, o.Transfer)
+		a.tickets = tickets.New(o.Config.NodeName, o.Transfer.Address, o.Transfer.Identity.PEM, o.Live, o.Clock)
+	}
+	a.volumes = volumes.New(disks)
 	return a
 }
 
@@ -134,7 +146,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	for _, part := range []func(context.Context){
-		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.giveTurns,
+		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.exchange, a.followTickets, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}

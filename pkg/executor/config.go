@@ -60,6 +60,9 @@ type HostConfiguration struct {
 	// seedDir is where what guests' cloud-init is told is kept, in a folder of the
 	// host's own, for QEMU's user to read; default /var/lib/vm-executor/seeds.
 	SeedDir string `json:"seedDir,omitempty"`
+	// transfer is where the host exchanges the bytes of volumes with other hosts, and
+	// with bearers of TransferTickets; not at all when not set.
+	Transfer *TransferConfiguration `json:"transfer,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`

@@ -46,6 +46,9 @@ func (h *HostConfiguration) validate(path *field.Path) field.ErrorList {
 		errs = append(errs, field.NotSupported(path.Child("domainType"), h.DomainType, types))
 	}
 	errs = append(errs, h.validateMode(path)...)
+	if h.Transfer != nil {
+		errs = append(errs, h.Transfer.validate(path.Child("transfer"))...)
+	}
 	errs = append(errs, validateDevices(h.Devices, path.Child("devices"))...)
 	if h.Simulated != nil {
 		if h.LibvirtURI != "" {

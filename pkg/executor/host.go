@@ -196,6 +196,7 @@ func (a *Agent) syncHypervisor(ctx context.Context, known *account) error {
 		versions := v1alpha1.Versions{Executor: a.version, Kernel: kernelVersion(known != nil && known.description.Simulated)}
 		hv.Status.Pools = a.volumes.Pools(hv.Status.Pools)
 		wantHypervisor(&hv.Status, known, a.Ready(), versions, hv.Generation, a.clock.Now())
+		hv.Status.Transfer = a.transferAt()
 		if reflect.DeepEqual(old.Status, hv.Status) {
 			return nil
 		}

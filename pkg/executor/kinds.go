@@ -27,6 +27,7 @@ func newMapper() meta.RESTMapper {
 	m.Add(v1alpha1.GroupVersion.WithKind("VirtualMachine"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("VirtualMachineOperation"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("VirtualDisk"), meta.RESTScopeNamespace)
+	m.Add(v1alpha1.GroupVersion.WithKind("TransferTicket"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("Hypervisor"), meta.RESTScopeRoot)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)

@@ -132,11 +132,16 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 	} else {
 		host = libvirt.Connect(config.LibvirtURI)
 	}
+	server, err := listen(&config)
+	if err != nil {
+		host.Close()
+		return nil, err
+	}
 	broadcast := events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
 	return &hostRun{
 		host: host, watch: watch, clientset: clientset, broadcast: broadcast,
 		agent: NewAgent(Options{
-			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Version: version,
+			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Transfer: server, Version: version,
 			Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
 		}),
 	}, nil

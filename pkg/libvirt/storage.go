@@ -110,4 +110,7 @@ type Volume struct {
 	Capacity, Allocation int64
 	// Backing is the path of the image that it is based on; empty for none.
 	Backing string
+	// Modified is when a file was written last, in words that differ from time to
+	// time; empty for volumes of which that is not known.
+	Modified string
 }

@@ -95,6 +95,9 @@ func volumeOf(v *lv.StorageVol) (Volume, error) {
 		if t.Format != nil {
 			out.Format = t.Format.Type
 		}
+		if t.Timestamps != nil && d.Type == "file" {
+			out.Modified = t.Timestamps.Mtime
+		}
 	}
 	if d.BackingStore != nil {
 		out.Backing = d.BackingStore.Path

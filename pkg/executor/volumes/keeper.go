@@ -89,6 +89,8 @@ type Keeper struct {
 	// before Sweep has looked at what an earlier process left.
 	arrivals arrivals
 	swept    atomic.Bool
+	// exports are copies that were made to be exported.
+	exports exports
 	// looking holds a token while pools are to be looked at.
 	looking chan struct{}
 

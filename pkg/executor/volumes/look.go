@@ -51,7 +51,7 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 	}
 	in.Marked = mark != nil
 	all, _ := k.Disks.Disks(ctx)
-	k.ledger.settle(all, func(id types.UID) bool { return k.arrivals.get(id) != nil })
+	k.ledger.settle(all, func(id types.UID) bool { return k.arrivals.get(id) != nil || k.exports.has(id) })
 	in.Room = k.ledger.room(disk, all, allocatable)
 	if disk.CopyOf() != "" && (in.Volume == nil || in.Marked) {
 		if in.Source, err = k.source(ctx, disk); err != nil {

@@ -244,7 +244,8 @@ func (k *Keeper) sendVolume(ctx context.Context, d *v1alpha1.VirtualDisk, total,
 	return frames.Close(sum.Sum())
 }
 
-// tail hands on what comes behind the first skip bytes; all of it goes into sum.
+// tail hands on what comes behind the first skip bytes; all of it goes into sum,
+// and, unless that is nil, how much it is into at.
 type tail struct {
 	skip int64
 	sum  *transfer.Digest
@@ -255,7 +256,9 @@ type tail struct {
 // Write implements libvirt.ContentSink.
 func (t *tail) Write(p []byte) (int, error) {
 	_, _ = t.sum.Write(p)
-	t.at.Add(int64(len(p)))
+	if t.at != nil {
+		t.at.Add(int64(len(p)))
+	}
 	skipped := min(t.skip, int64(len(p)))
 	t.skip -= skipped
 	n, err := t.to.Write(p[skipped:])
@@ -265,7 +268,9 @@ func (t *tail) Write(p []byte) (int, error) {
 // Hole implements libvirt.ContentSink.
 func (t *tail) Hole(n int64) error {
 	_ = t.sum.Hole(n)
-	t.at.Add(n)
+	if t.at != nil {
+		t.at.Add(n)
+	}
 	skipped := min(t.skip, n)
 	t.skip -= skipped
 	if n == skipped {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,6 +102,7 @@ func (k *Keeper) followPools(ctx context.Context) {
 		}
 		if err == nil {
 			k.tidyArrivals(ctx)
+			k.tidyExports(ctx)
 		}
 		pause := wait.Jitter(lookEvery, lookJitter)
 		if err != nil && !errors.Is(err, errNotRead) && !errors.Is(err, libvirt.ErrUnavailable) && ctx.Err() == nil {
@@ -234,6 +236,16 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 		var names []string
 		for _, v := range volumes {
 			names = append(names, v.Name)
+		}
+		for _, name := range names {
+			if volume, _, is := strings.Cut(name, k.exportSuffix()); is {
+				if _, _, ours := diskOf(volume); !ours || k.exports.has(types.UID(p.Name+"/"+name)) {
+					continue
+				}
+				if err := k.Storage.DeleteVolume(ctx, p.Name, name); err != nil {
+					return err
+				}
+			}
 		}
 		for _, volume := range marked(names, k.mark()) {
 			if err := k.sweep(ctx, p.Name, volume); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
@@ -214,7 +213,7 @@ func (k *Keeper) copy(ctx context.Context, d *v1alpha1.VirtualDisk, v libvirt.Ne
 		}
 	}
 	pool, _, _ := k.pools.get(d.Pool())
-	return k.duplicate(ctx, d.Pool(), filePools[pool.Type], v, s.Disk.Pool(), s.Volume, &atomic.Int64{})
+	return k.duplicate(ctx, d.Pool(), filePools[pool.Type], v, s.Disk.Pool(), s.Volume, nil)
 }
 
 func (k *Keeper) copying(d *v1alpha1.VirtualDisk, by int) {
