@@ -12,6 +12,7 @@ import (
 	"domus.dev/domus/pkg/virtctl/completion"
 	"domus.dev/domus/pkg/virtctl/convert"
 	"domus.dev/domus/pkg/virtctl/describe"
+	"domus.dev/domus/pkg/virtctl/disk"
 	"domus.dev/domus/pkg/virtctl/explain"
 	"domus.dev/domus/pkg/virtctl/export"
 	"domus.dev/domus/pkg/virtctl/fit"
@@ -106,6 +107,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 		importer.New(config, streams),
 		export.New(config, streams),
 	)
+	add(files, disk.New(config, streams))
 	add("",
 		completion.New(as.plugin, streams),
 		version.New(programVersion, config, streams),

@@ -53,7 +53,7 @@ func (d *Digest) Hole(n int64) error {
 
 // flush takes a block in; length is at its end.
 func (d *Digest) flush() {
-	if !zero(d.block) {
+	if !Zero(d.block) {
 		d.sum.Write(binary.BigEndian.AppendUint64(nil, uint64((d.length-1)/blockSize)))
 		h := sha256.Sum256(d.block)
 		d.sum.Write(h[:])
@@ -61,8 +61,8 @@ func (d *Digest) flush() {
 	d.block = d.block[:0]
 }
 
-// zero says whether all is zeros, fast where it begins with many.
-func zero(p []byte) bool {
+// Zero says whether all is zeros.
+func Zero(p []byte) bool {
 	for len(p) >= 8 {
 		if binary.NativeEndian.Uint64(p) != 0 {
 			return false

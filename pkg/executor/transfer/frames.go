@@ -20,6 +20,8 @@ const (
 	frameHeader = 9
 	// maxData is the most data that one frame has.
 	maxData = 1 << 20
+	// writeBuffer is how much is gathered before it is sent.
+	writeBuffer = 64 << 10
 	// maxHole is the longest hole: what no volume is as long as.
 	maxHole = int64(1) << 60
 )
@@ -29,7 +31,7 @@ type FrameWriter struct{ to *bufio.Writer }
 
 // NewFrameWriter returns a FrameWriter; Close ends the content.
 func NewFrameWriter(to io.Writer) *FrameWriter {
-	return &FrameWriter{to: bufio.NewWriterSize(to, 2*maxData)}
+	return &FrameWriter{to: bufio.NewWriterSize(to, writeBuffer)}
 }
 
 func (w *FrameWriter) header(kind byte, length int64) error {

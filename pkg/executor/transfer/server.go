@@ -21,6 +21,9 @@ const (
 	maxHeader     = 16 << 10
 )
 
+// HeaderFormat is the header that says what format a disk's content has.
+const HeaderFormat = "Domus-Disk-Format"
+
 // Server serves one host's transfers. Handlers are added before Serve.
 type Server struct {
 	Identity *Identity

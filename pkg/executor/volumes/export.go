@@ -18,6 +18,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/transfer"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -27,12 +28,6 @@ const (
 	// has read it for exportIdle, or this process has ended.
 	exportWord = ".export-"
 	exportIdle = 15 * time.Minute
-)
-
-// Headers of an export.
-const (
-	// HeaderFormat says what format the content has.
-	HeaderFormat = "Domus-Disk-Format"
 )
 
 // exports are the copies of volumes that were made to be exported.
@@ -191,7 +186,7 @@ func (k *Keeper) export(w http.ResponseWriter, r *http.Request, key types.Namesp
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set(HeaderFormat, string(format))
+	h.Set(transfer.HeaderFormat, string(format))
 	// Where nothing tells whether a volume was written there is no going on with an
 	// export that was cut off.
 	if v.Modified != "" {

@@ -88,7 +88,9 @@ type Keeper struct {
 	// arrivals are disks that are being moved here from other hosts. Nothing arrives
 	// before Sweep has looked at what an earlier process left.
 	arrivals arrivals
-	swept    atomic.Bool
+	// segment is wholeSegment, or what a test has time for.
+	segment int64
+	swept   atomic.Bool
 	// exports are copies that were made to be exported.
 	exports exports
 	// looking holds a token while pools are to be looked at.
@@ -117,7 +119,7 @@ type work struct {
 func New(o Options) *Keeper {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstTurnRetry, lastTurnRetry)
 	return &Keeper{
-		Options: o, looking: make(chan struct{}, 1),
+		Options: o, segment: wholeSegment, looking: make(chan struct{}, 1),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualdisks-" + o.Node, Clock: o.Clock}),
 		works: map[types.NamespacedName]*work{}, copied: map[types.UID]int{},

@@ -24,9 +24,9 @@ import (
 )
 
 const (
-	// segment is how much is written before it is known to be there: what is lost
-	// when a transfer is cut off.
-	segment = 256 << 20
+	// wholeSegment is how much is written before it is known to be there: what is
+	// lost when a transfer is cut off.
+	wholeSegment = 256 << 20
 	// idleArrival is when nothing was heard of an arrival for so long that it is
 	// looked whether it is still wanted.
 	idleArrival = 2 * time.Minute
@@ -285,7 +285,7 @@ func (k *Keeper) content(ctx context.Context, d *v1alpha1.VirtualDisk, body io.R
 	frames := transfer.NewFrameReader(body)
 	for in.offset < in.offer.Length {
 		k.arrivals.hear(in, k.Clock.Now())
-		length := min(segment, in.offer.Length-in.offset)
+		length := min(k.segment, in.offer.Length-in.offset)
 		if err := k.Storage.WriteVolume(ctx, in.pool, in.volume, in.offset, length, in.sparse, &part{from: frames, left: length}); err != nil {
 			return nil, k.broken(ctx, in, err)
 		}

@@ -73,6 +73,10 @@ func (l Layout) Seeds() string { return filepath.Join(l.Dir, "seeds") }
 // Host is what the private host sees as /etc/libvirt and its like.
 func (l Layout) Host(part string) string { return filepath.Join(l.Dir, "host", part) }
 
+// Second is the layout of the second host with real guests, of which the rest of
+// the cluster is in l.
+func (l Layout) Second() Layout { return Layout{Dir: filepath.Join(l.Dir, "second")} }
+
 // LibvirtSocketName is libvirtd's socket in its run folder.
 const LibvirtSocketName = "libvirt-sock"
 

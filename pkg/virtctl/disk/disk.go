@@ -1,0 +1,27 @@
+// Package disk has the commands about VirtualDisks.
+package disk
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"domus.dev/domus/pkg/virtctl/failure"
+)
+
+// New returns `virtctl disk`.
+func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "disk COMMAND",
+		Short: "Have the content of VirtualDisks",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return failure.Usage("there is no `virtctl disk %s`: see `virtctl disk --help`", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(NewExport(config, streams))
+	return cmd
+}
