@@ -121,6 +121,8 @@ func keep(in Situation) Decision {
 		return Decision{Report: &ready} // pools of extents round up
 	case size < v.Capacity:
 		return not(v1alpha1.ReasonInvalidVolume, "the volume has %s and spec.size is %s: a disk does not shrink", capacity.Bytes(v.Capacity), capacity.Bytes(size))
+	case !growable[in.Pool.Type]:
+		return not(v1alpha1.ReasonInvalidVolume, "libvirt cannot make volumes larger in a pool of type %s: make a VirtualDisk of %s with this one as its source, or leave it", in.Pool.Type, capacity.Bytes(size))
 	case size > in.Room:
 		return not(v1alpha1.ReasonPoolFull, "it cannot grow from %s to %s: storage pool %s of host %s has %s for it; free some, or leave it",
 			capacity.Bytes(v.Capacity), capacity.Bytes(size), d.Pool(), in.Node, capacity.Bytes(max(in.Room, 0)))
@@ -137,6 +139,10 @@ func keep(in Situation) Decision {
 	}
 	return Decision{Steps: []Step{StepGrow}, Again: true}
 }
+
+// growable are the types of pools in which libvirt makes volumes larger. Source:
+// resizeVol in libvirt 9.0.0's src/storage/storage_backend_*.c.
+var growable = map[string]bool{"dir": true, "fs": true, "netfs": true, "vstorage": true, "rbd": true}
 
 // volumeUnit is the largest extent by which pools are expected to round up.
 const volumeUnit = 64 << 20
