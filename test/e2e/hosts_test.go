@@ -172,6 +172,9 @@ func moveDisk(t *testing.T, name, node, pool string) {
 	t.Helper()
 	d := &v1alpha1.VirtualDisk{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	patch := fmt.Sprintf(`{"spec":{"nodeName":%q,"poolName":%q}}`, node, pool)
+	if node == "" {
+		patch = fmt.Sprintf(`{"spec":{"nodeName":null,"poolName":%q}}`, pool)
+	}
 	if err := env.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
 		t.Fatal(err)
 	}

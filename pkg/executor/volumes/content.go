@@ -103,3 +103,32 @@ func (k *Keeper) pump(ctx context.Context, fromPool, from, toPool, to string, le
 	}
 	return err
 }
+
+// stale are the types of pools whose new volumes have what was in old ones.
+var stale = map[string]bool{"logical": true}
+
+// clear overwrites with zeros what a new volume has behind its first bytes, where
+// its pool gives out what others have left.
+func (k *Keeper) clear(ctx context.Context, pool, poolType, name string, first int64) error {
+	if !stale[poolType] {
+		return nil
+	}
+	length, err := k.Storage.VolumeLength(ctx, pool, name)
+	if err != nil || length <= first {
+		return err
+	}
+	return k.Storage.WriteVolume(ctx, pool, name, first, length-first, false, &nothing{left: length - first})
+}
+
+// nothing is a hole of left bytes; it is a libvirt.ContentSource.
+type nothing struct{ left int64 }
+
+// Next implements libvirt.ContentSource. The pieces are small, so that whoever
+// writes them notices when they are not wanted any more.
+func (n *nothing) Next() ([]byte, int64, error) {
+	hole := min(n.left, 16<<20)
+	if n.left -= hole; hole == 0 {
+		return nil, 0, io.EOF
+	}
+	return nil, hole, nil
+}

@@ -140,3 +140,28 @@ func TestWhatAGuestWritesIsNotBelieved(t *testing.T) {
 		t.Errorf("a conversion: %v", err)
 	}
 }
+
+// A pool that gives out what others have left shows none of it.
+func TestANewVolumeShowsNothingOfOldOnes(t *testing.T) {
+	ctx := context.Background()
+	p := newPair(t, t.TempDir())
+	k, s := p.hosts["a"].keeper, p.hosts["a"].stuff
+	if err := s.CreateVolume(ctx, "blocks", libvirt.NewVolume{Name: "v", Format: libvirt.FormatRaw, Capacity: 64 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	left := s.get("blocks", "v")
+	for i := range left {
+		left[i] = 1
+	}
+	if err := k.clear(ctx, "blocks", "logical", "v", 1000); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range s.get("blocks", "v") {
+		if want := i < 1000; want != (b == 1) {
+			t.Fatalf("byte %d is %d", i, b)
+		}
+	}
+	if err := k.clear(ctx, "blocks", "dir", "v", 0); err != nil || s.get("blocks", "v")[0] != 1 {
+		t.Errorf("a pool of files was written: %v", err)
+	}
+}

@@ -187,7 +187,10 @@ func (k *Keeper) carryHere(ctx context.Context, d *v1alpha1.VirtualDisk, v *libv
 	if !filePools[pool.Type] {
 		made.Format = libvirt.FormatRaw
 	}
-	return made.Format, k.duplicate(ctx, to, filePools[pool.Type], made, d.Pool(), v, copied)
+	if err := k.duplicate(ctx, to, filePools[pool.Type], made, d.Pool(), v, copied); err != nil {
+		return "", err
+	}
+	return made.Format, k.clear(ctx, to, pool.Type, made.Name, v.Capacity)
 }
 
 // carryAway sends the volume to another host.

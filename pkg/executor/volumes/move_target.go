@@ -43,6 +43,8 @@ type arrival struct {
 	pool   string
 	volume string
 	sparse bool
+	// poolType is the pool's.
+	poolType string
 	offer  moveOffer
 	// busy is held while a request is at work on it.
 	busy sync.Mutex
@@ -212,7 +214,7 @@ func (k *Keeper) offered(ctx context.Context, d *v1alpha1.VirtualDisk, offer mov
 		k.arrivals.drop(in.uid)
 		return nil, err
 	}
-	in.sparse = filePools[pool.Type]
+	in.sparse, in.poolType = filePools[pool.Type], pool.Type
 	if offer.Format == libvirt.FormatQCOW2 && !in.sparse {
 		k.abandon(ctx, in)
 		return nil, refuse(http.StatusConflict, "a pool of type %s has no qcow2 volumes: move the disk to a pool of files, or make a copy of it", pool.Type)
@@ -286,8 +288,9 @@ func (k *Keeper) content(ctx context.Context, d *v1alpha1.VirtualDisk, body io.R
 	for in.offset < in.offer.Length {
 		k.arrivals.hear(in, k.Clock.Now())
 		length := min(k.segment, in.offer.Length-in.offset)
-		if err := k.Storage.WriteVolume(ctx, in.pool, in.volume, in.offset, length, in.sparse, &part{from: frames, left: length}); err != nil {
-			return nil, k.broken(ctx, in, err)
+		next := &part{from: frames, left: length}
+		if err := k.Storage.WriteVolume(ctx, in.pool, in.volume, in.offset, length, in.sparse, next); err != nil {
+			return nil, k.broken(ctx, in, err, next.err)
 		}
 		in.offset += length
 	}
@@ -295,11 +298,14 @@ func (k *Keeper) content(ctx context.Context, d *v1alpha1.VirtualDisk, body io.R
 		if err == nil {
 			err = fmt.Errorf("%w: there is more than was offered", transfer.ErrFrames)
 		}
-		return nil, k.broken(ctx, in, err)
+		return nil, k.broken(ctx, in, err, err)
+	}
+	if err := k.clear(ctx, in.pool, in.poolType, in.volume, in.offer.Length); err != nil {
+		return nil, k.broken(ctx, in, err, nil)
 	}
 	sum := transfer.NewDigest()
 	if err := k.Storage.ReadVolume(ctx, in.pool, in.volume, 0, in.offer.Length, sum); err != nil {
-		return nil, k.broken(ctx, in, err)
+		return nil, k.broken(ctx, in, err, nil)
 	}
 	if !bytes.Equal(sum.Sum(), frames.Digest()) {
 		k.abandon(ctx, in)
@@ -312,14 +318,15 @@ func (k *Keeper) content(ctx context.Context, d *v1alpha1.VirtualDisk, body io.R
 	return &moveAccepted{Offset: in.offset}, nil
 }
 
-// broken is an error amid the content: where the sender was cut off what is there
-// is kept for it, and all else is begun anew.
-func (k *Keeper) broken(ctx context.Context, in *arrival, err error) error {
+// broken is an error amid the content, of which received is what went wrong with
+// what came: where the sender was cut off what is there is kept for it, and all else
+// is begun anew.
+func (k *Keeper) broken(ctx context.Context, in *arrival, err, received error) error {
 	switch {
-	case errors.Is(err, transfer.ErrFrames):
+	case errors.Is(received, transfer.ErrFrames):
 		k.abandon(ctx, in)
-		return refuse(http.StatusBadRequest, "%w", err)
-	case errors.Is(err, io.ErrUnexpectedEOF), ctx.Err() != nil:
+		return refuse(http.StatusBadRequest, "%w", received)
+	case received != nil, ctx.Err() != nil:
 		return refuse(http.StatusBadRequest, "what was sent was cut off")
 	}
 	k.abandon(ctx, in)
@@ -372,6 +379,8 @@ func (k *Keeper) tidyArrivals(ctx context.Context) {
 type part struct {
 	from *transfer.FrameReader
 	left int64
+	// err is what went wrong with what comes.
+	err error
 }
 
 // Next implements libvirt.ContentSource.
@@ -383,6 +392,7 @@ func (p *part) Next() ([]byte, int64, error) {
 	if errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: there is less than was offered", transfer.ErrFrames)
 	}
+	p.err = err
 	p.left -= int64(len(data)) + hole
 	return data, hole, err
 }

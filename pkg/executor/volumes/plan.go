@@ -187,6 +187,9 @@ func produce(in Situation) Decision {
 		// It may take long.
 		report = &Report{Phase: v1alpha1.DiskCreating, Reason: v1alpha1.ReasonCreating, Message: "it is being copied from VirtualDisk " + from}
 	}
+	if report == nil && stale[in.Pool.Type] {
+		report = &Report{Phase: v1alpha1.DiskCreating, Reason: v1alpha1.ReasonCreating, Message: "it is being filled with zeros, over what others have left in its pool"}
+	}
 	if size > in.Room {
 		return pending(v1alpha1.DiskPending, v1alpha1.ReasonPoolFull, "storage pool %s of host %s has %s for it, and it needs %s: free some there, or delete it and create it for another host",
 			d.Pool(), in.Node, capacity.Bytes(max(in.Room, 0)), capacity.Bytes(size))

@@ -186,10 +186,16 @@ func (k *Keeper) make(ctx context.Context, in *Situation) error {
 		if err := k.Storage.CreateVolume(ctx, d.Pool(), v); err != nil {
 			return err
 		}
+		if err := k.clear(ctx, d.Pool(), in.Pool.Type, v.Name, 0); err != nil {
+			return err
+		}
 	} else {
 		s := in.Source.Disk
 		from = "VirtualDisk " + s.Name
 		if err := k.copy(ctx, d, v, in.Source); err != nil {
+			return err
+		}
+		if err := k.clear(ctx, d.Pool(), in.Pool.Type, v.Name, in.Source.Volume.Capacity); err != nil {
 			return err
 		}
 	}
