@@ -87,8 +87,8 @@ func TestDiskMove(t *testing.T) {
 	t.Run("one that a guest has written, and has", func(t *testing.T) {
 		g := NewWithT(t)
 		const name = "mover"
-		t.Cleanup(func() { remove(t, name) })
 		createDisk(t, newDisk("written", "64Mi", func(d *v1alpha1.VirtualDisk) { d.Spec.NodeName = first().node }))
+		t.Cleanup(func() { remove(t, name) })
 		vm := withDisk(newAgentGuest(t, name, nil), "written")
 		vm.Spec.WhenStopped = v1alpha1.SlotRelease
 		create(t, vm)
@@ -181,8 +181,8 @@ func TestDiskShared(t *testing.T) {
 		}).WithTimeout(2 * time.Minute).Should(BeTrue())
 	}
 	const one, two = "sharer-1", "sharer-2"
-	t.Cleanup(func() { remove(t, one); remove(t, two) })
 	createDisk(t, newDisk("common", "64Mi", inPool("shared")))
+	t.Cleanup(func() { remove(t, one); remove(t, two) })
 	on := func(h realHost, name string) *v1alpha1.VirtualMachine {
 		vm := withDisk(newAgentGuest(t, name, nil), "common")
 		vm.Spec.NodeSelector = map[string]string{"kubernetes.io/hostname": h.node}

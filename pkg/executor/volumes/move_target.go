@@ -45,7 +45,7 @@ type arrival struct {
 	sparse bool
 	// poolType is the pool's.
 	poolType string
-	offer  moveOffer
+	offer    moveOffer
 	// busy is held while a request is at work on it.
 	busy sync.Mutex
 	// offset bytes are there. Guarded by busy.

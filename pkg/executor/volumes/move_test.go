@@ -130,6 +130,7 @@ func (s *stuff) WriteVolume(ctx context.Context, pool, name string, offset, leng
 			if short := offset + n - int64(len(whole)); short > 0 {
 				whole = append(whole, make([]byte, short)...)
 			}
+			clear(whole[offset : offset+n])
 			copy(whole[offset:], data)
 			s.bytes[pool+"/"+name] = whole
 			offset += n
