@@ -173,7 +173,7 @@ func (k *Keeper) expected(ctx context.Context, r *http.Request, key types.Namesp
 	}
 	if err := k.Peers.Is(ctx, disk.Status.NodeName, r); err != nil {
 		klog.FromContext(ctx).Info("Somebody else offered a disk", keyDisk, key, keyError, err.Error())
-		return nil, refuse(http.StatusForbidden, "VirtualDisk %s is not being moved to host %s", key, k.Node)
+		return nil, refuse(http.StatusForbidden, "it does not know the caller for the vm-executor of host %s: one that has just been started is known in a moment", disk.Status.NodeName)
 	}
 	return disk, nil
 }
