@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +21,9 @@ import (
 	"domus.dev/domus/pkg/api/diskstatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
+
+// soon is when a move is tried again that somebody else's promise was quicker than.
+const soon = time.Second
 
 // Space is what pools have, as the scheduler counts it; see disklocality.Disks.
 type Space interface {
@@ -110,7 +114,7 @@ func (c *Controller) Reconcile(ctx context.Context, r ctrl.Request) (ctrl.Result
 	if o.deed == begin {
 		giveBack, ok := c.space.Hold(d, v.target, o.to.PoolName, d.Claim())
 		if !ok {
-			return ctrl.Result{Requeue: true}, nil // somebody was quicker
+			return ctrl.Result{RequeueAfter: soon}, nil // somebody was quicker
 		}
 		defer func() {
 			if err != nil && !errors.Is(err, diskstatus.ErrUnknown) {

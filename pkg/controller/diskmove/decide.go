@@ -28,7 +28,7 @@ type view struct {
 type deed int
 
 const (
-	nothing deed = iota
+	_ deed = iota // nothing
 	// begin promises the space and tells the disk's host.
 	begin
 	// giveUp ends a move of which nothing but its beginning is done.
