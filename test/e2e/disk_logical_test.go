@@ -34,8 +34,8 @@ func logicalPool(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.inside(t, "mount", "--bind", program, "/sbin/lvm")
-		t.Cleanup(func() { h.inside(t, "umount", "/sbin/lvm") })
+		h.inside(t, "mount", "--bind", program, "/usr/sbin/lvm")
+		t.Cleanup(func() { h.inside(t, "umount", "/usr/sbin/lvm") })
 		t.Cleanup(func() { _ = os.Remove("/dev/fast") })
 		if err := os.MkdirAll("/dev/fast", 0o755); err != nil {
 			t.Fatal(err)
