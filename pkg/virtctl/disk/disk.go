@@ -14,6 +14,10 @@ func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStrea
 	cmd := &cobra.Command{
 		Use:   "disk COMMAND",
 		Short: "Have the content of VirtualDisks",
+		Long:  "Have the content of VirtualDisks, the volumes with a life of their own.",
+		Example: `  # As a file
+  virtctl disk export data -o data.qcow2`,
+		ValidArgs: []string{"export"},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return failure.Usage("there is no `virtctl disk %s`: see `virtctl disk --help`", args[0])
