@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/cmd/domus-dev/internal/audit"
 	"domus.dev/domus/cmd/domus-dev/internal/cluster"
+	"domus.dev/domus/cmd/domus-dev/internal/component"
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 	"domus.dev/domus/cmd/domus-dev/internal/machine"
 )
@@ -56,6 +57,7 @@ configuration has changed is started again; guests run on.`,
 	f := cmd.Flags()
 	f.IntVar(&o.SimulatedHosts, cluster.FlagSimulatedHosts, o.SimulatedHosts, "Number of simulated hosts, of 64 CPUs and 256 GiB in two NUMA cells each; no guest really runs there.")
 	f.BoolVar(&o.RealHost, cluster.FlagRealHost, o.RealHost, "Run a host with a libvirtd of its own and real guests; needs root.")
+	f.BoolVar(&o.SecondRealHost, cluster.FlagSecondRealHost, o.SecondRealHost, "Run another such host beside it, for what goes from one to another.")
 	f.StringVar(&o.DomainType, cluster.FlagDomainType, o.DomainType, "How real guests run: kvm, qemu (emulated), or auto: KVM where a trial shows that it works.")
 	f.BoolVar(&o.Samples, "samples", false, "Apply the sample VMs of the namespace demo, and wait until all of them run.")
 	f.StringVar(&o.Bin, "bin-dir", "", "The folder of the programs; this program's by default.")
@@ -138,7 +140,8 @@ Always may take one more, which says that its guest is about to be started.`,
 }
 
 func hostInitCommand(place placer) *cobra.Command {
-	return &cobra.Command{
+	node := ""
+	cmd := &cobra.Command{
 		Use:    machine.InitCommand,
 		Short:  "Be the first process of the real host; started by up",
 		Hidden: true,
@@ -148,7 +151,9 @@ func hostInitCommand(place placer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return machine.Init(l)
+			return machine.Init(l, node)
 		},
 	}
+	cmd.Flags().StringVar(&node, "node", component.RealNode, "The host's name.")
+	return cmd
 }

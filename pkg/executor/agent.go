@@ -19,6 +19,8 @@ import (
 	"domus.dev/domus/pkg/executor/images"
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/snapshots"
+	"domus.dev/domus/pkg/executor/tickets"
+	"domus.dev/domus/pkg/executor/transfer"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -65,7 +67,9 @@ type Options struct {
 	// Snapshots is a cache of the snapshots on the host.
 	Snapshots snapshots.Snapshots
 	// Images is a cache of the VirtualDiskImages; nil stands for none.
-	Images   images.Images
+	Images images.Images
+	// Transfer is where bytes of volumes are exchanged; nil for nowhere.
+	Transfer *transfer.Server
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
 	// Version is the executor's own.
@@ -99,6 +103,9 @@ type Agent struct {
 	snapshots *snapshots.Keeper
 	occupied  *occupied
 	images    *images.Keeper
+	// transfer and tickets are nil on a host that exchanges no volumes.
+	transfer *transfer.Server
+	tickets  *tickets.Keeper
 	// telling limits what is told of what happens in guests.
 	telling map[told]*rate.Limiter
 
@@ -140,10 +147,15 @@ func NewAgent(o Options) *Agent {
 		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
 	}
 	a.images = a.newImages(o)
-	a.volumes = volumes.New(volumes.Options{
+	disks := volumes.Options{
 		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Disks: o.Disks, Guests: a, Images: a.images, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: a.diskChanged, PoolsChanged: a.wakeHost,
-	})
+	}
+	if o.Transfer != nil {
+		a.transfer, disks.Peers = o.Transfer, peers(o.Live, o.Transfer)
+		a.tickets = tickets.New(o.Config.NodeName, o.Transfer.Address, o.Transfer.Identity.PEM, o.Live, o.Clock)
+	}
+	a.volumes = volumes.New(disks)
 	a.cni = newCNICards(o.Config, o.Clock, a.cniInUse, a.queue.Add, a.wakeHost)
 	a.networks = networks.New(networks.Options{
 		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Networks: o.Networks, Guests: a, Recorder: o.Recorder, Clock: o.Clock,
@@ -168,7 +180,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	for _, part := range []func(context.Context){
 		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.images.Run, a.snapshots.Run, a.networks.Run,
-		a.followAddresses, a.giveTurns,
+		a.exchange, a.followTickets, a.followAddresses, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}

@@ -80,6 +80,9 @@ type HostConfiguration struct {
 	// imageGrace is how long an image is kept that no disk needs, such as 30m; an
 	// hour when not set.
 	ImageGrace *metav1.Duration `json:"imageGrace,omitempty"`
+	// transfer is where the host exchanges the bytes of volumes with other hosts, and
+	// with bearers of TransferTickets; not at all when not set.
+	Transfer *TransferConfiguration `json:"transfer,omitempty"`
 	// mode says how the host is shared: dedicated (the default) is for VMs alone,
 	// partitioned leaves all but share to a kubelet and its pods.
 	Mode Mode `json:"mode,omitempty"`

@@ -48,6 +48,9 @@ func (h *HostConfiguration) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, h.validateMode(path)...)
 	errs = append(errs, h.validateCNI(path.Child("cni"))...)
 	errs = append(errs, h.validateImages(path)...)
+	if h.Transfer != nil {
+		errs = append(errs, h.Transfer.validate(path.Child("transfer"))...)
+	}
 	errs = append(errs, validateDevices(h.Devices, path.Child("devices"))...)
 	if h.Simulated != nil {
 		if h.LibvirtURI != "" {

@@ -200,6 +200,7 @@ func (a *Agent) syncHypervisor(ctx context.Context, known *account) error {
 			hv.Status.Interfaces, hv.Status.Networks = interfaces, networks
 		}
 		hv.Status.CNINetworks = a.cni.offers()
+		hv.Status.Transfer = a.transferAt()
 		if reflect.DeepEqual(old.Status, hv.Status) {
 			return nil
 		}

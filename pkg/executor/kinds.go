@@ -30,6 +30,7 @@ func newMapper() meta.RESTMapper {
 	m.Add(v1alpha1.GroupVersion.WithKind("VirtualNetwork"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("VirtualMachineSnapshot"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("VirtualDiskImage"), meta.RESTScopeNamespace)
+	m.Add(v1alpha1.GroupVersion.WithKind("TransferTicket"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("Hypervisor"), meta.RESTScopeRoot)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)

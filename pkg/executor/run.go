@@ -134,6 +134,11 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 	} else {
 		host = libvirt.Connect(config.LibvirtURI)
 	}
+	server, err := listen(&config)
+	if err != nil {
+		host.Close()
+		return nil, err
+	}
 	var leftovers networks.Leftovers
 	if config.Simulated == nil {
 		leftovers = leftover.New(config.LibvirtURI)
@@ -142,7 +147,8 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 	return &hostRun{
 		host: host, watch: watch, clientset: clientset, broadcast: broadcast,
 		agent: NewAgent(Options{
-			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch, Leftovers: leftovers, Version: version,
+			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch,
+			Leftovers: leftovers, Transfer: server, Version: version,
 			Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
 		}),
 	}, nil

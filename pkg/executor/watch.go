@@ -40,6 +40,7 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch,
 			&v1alpha1.VirtualDisk{}:            {Field: fields.OneTermEqualSelector("status.nodeName", node)},
 			&v1alpha1.VirtualMachineSnapshot{}: {Field: fields.OneTermEqualSelector("status.nodeName", node)},
 			&v1alpha1.VirtualNetwork{}:         {Transform: withoutStatus},
+			&v1alpha1.TransferTicket{}:         {Field: fields.OneTermEqualSelector("spec.nodeName", node)},
 			&v1alpha1.Hypervisor{}:             {Field: itself},
 			&corev1.Node{}:                     {Field: itself},
 		},
@@ -102,6 +103,15 @@ func (w *Watch) Run(ctx context.Context, a *Agent) error {
 	}
 	if err := w.watchSnapshots(ctx, a); err != nil {
 		return err
+	}
+	if a.tickets != nil {
+		informer, err := w.cache.GetInformer(ctx, &v1alpha1.TransferTicket{}, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watching TransferTickets: %w", err)
+		}
+		if _, err := informer.AddEventHandler(whenever(a.tickets.Enqueue)); err != nil {
+			return fmt.Errorf("watching TransferTickets: %w", err)
+		}
 	}
 	for _, o := range []client.Object{&corev1.Node{}, &v1alpha1.Hypervisor{}} {
 		informer, err := w.cache.GetInformer(ctx, o, cache.BlockUntilSynced(false))

@@ -49,6 +49,24 @@ type Storage interface {
 	// Download reads all of a volume's bytes. Errors: ErrNoVolume, ErrUnsupported,
 	// and to's own.
 	Download(ctx context.Context, pool, name string, to io.Writer) error
+	Content
+}
+
+// Content are the bytes of volumes, holes left out. They are the volume's own: of
+// a qcow2 volume the file's, and not what a guest sees. Once ctx has ended each
+// returns when libvirt is done with the volume. Errors of all: ErrNoVolume,
+// ErrNoSpace, ErrUnsupported.
+type Content interface {
+	// VolumeLength is how many bytes there are to read.
+	VolumeLength(ctx context.Context, pool, name string) (int64, error)
+	// ReadVolume reads length bytes from offset. Errors: io.ErrUnexpectedEOF when
+	// the volume has fewer; to's own.
+	ReadVolume(ctx context.Context, pool, name string, offset, length int64, to ContentSink) error
+	// WriteVolume writes length bytes at offset. With sparse, which pools of files
+	// take alone, a hole is made by cutting the file off where it begins: all that
+	// was behind it is gone. Errors: io.ErrUnexpectedEOF when from has fewer; from's
+	// own.
+	WriteVolume(ctx context.Context, pool, name string, offset, length int64, sparse bool, from ContentSource) error
 }
 
 // Pool is an active storage pool.
@@ -99,4 +117,7 @@ type Volume struct {
 	Length int64
 	// Backing is the path of the image that it is based on; empty for none.
 	Backing string
+	// Modified is when a file was written last, in words that differ from time to
+	// time; empty for volumes of which that is not known.
+	Modified string
 }

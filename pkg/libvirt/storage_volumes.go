@@ -95,6 +95,9 @@ func volumeOf(v *lv.StorageVol) (Volume, error) {
 		if t.Format != nil {
 			out.Format = t.Format.Type
 		}
+		if t.Timestamps != nil && d.Type == "file" {
+			out.Modified = t.Timestamps.Mtime
+		}
 	}
 	if d.BackingStore != nil {
 		out.Backing = d.BackingStore.Path
@@ -105,11 +108,11 @@ func volumeOf(v *lv.StorageVol) (Volume, error) {
 // CreateVolume implements Host.
 func (c *connection) CreateVolume(ctx context.Context, pool string, v NewVolume) error {
 	doing := "creating volume " + v.Name
-	doc, err := volumeDocument(v)
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
 	return c.onPool(ctx, pool, doing, func(p *lv.StoragePool) error {
+		doc, err := documentFor(p, v)
+		if err != nil {
+			return err
+		}
 		made, err := p.StorageVolCreateXML(doc, 0)
 		if err != nil {
 			return err
@@ -121,11 +124,7 @@ func (c *connection) CreateVolume(ctx context.Context, pool string, v NewVolume)
 // CopyVolume implements Host.
 func (c *connection) CopyVolume(ctx context.Context, pool string, v NewVolume, fromPool, from string) error {
 	doing := fmt.Sprintf("copying volume %s to %s", from, v.Name)
-	doc, err := volumeDocument(v)
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	_, err = stored(ctx, c, doing, func(conn *lv.Connect) (struct{}, error) {
+	_, err := stored(ctx, c, doing, func(conn *lv.Connect) (struct{}, error) {
 		var smaller bool
 		err := withVolume(conn, fromPool, from, func(source *lv.StorageVol) error {
 			info, err := source.GetInfo()
@@ -138,6 +137,10 @@ func (c *connection) CopyVolume(ctx context.Context, pool string, v NewVolume, f
 				return err
 			}
 			defer func() { _ = p.Free() }()
+			doc, err := documentFor(p, v)
+			if err != nil {
+				return err
+			}
 			made, err := p.StorageVolCreateXMLFrom(doc, source, 0)
 			if err != nil {
 				return err
@@ -163,6 +166,22 @@ func (c *connection) CopyVolume(ctx context.Context, pool string, v NewVolume, f
 		return struct{}{}, err
 	})
 	return err
+}
+
+// documentFor describes a volume of the pool. In a volume group it takes all of its
+// space: libvirt would make one that does not as a snapshot of nothing, which breaks
+// when it is full.
+func documentFor(p *lv.StoragePool, v NewVolume) (string, error) {
+	described, err := p.GetXMLDesc(0)
+	if err != nil {
+		return "", err
+	}
+	var d libvirtxml.StoragePool
+	if err := d.Unmarshal(described); err != nil {
+		return "", err
+	}
+	v.Preallocated = v.Preallocated || d.Type == "logical"
+	return volumeDocument(v)
 }
 
 // volumeDocument describes a volume. Files of format qcow2 get the version that

@@ -127,8 +127,6 @@ func TestDisks(t *testing.T) {
 	// What is refused at once.
 	for name, test := range map[string]struct{ patch, want string }{
 		"it shrinks":           {`{"spec":{"size":"1Gi"}}`, "does not shrink"},
-		"it moves to a pool":   {`{"spec":{"poolName":"other"}}`, "spec.poolName is immutable"},
-		"it moves to a host":   {`{"spec":{"nodeName":"other"}}`, "spec.nodeName is immutable"},
 		"it begins again":      {`{"spec":{"source":{"disk":{"name":"b"}}}}`, "spec.source is immutable"},
 		"it has no size":       {`{"spec":{"size":null}}`, "spec.size must"},
 		"a size that is none":  {`{"spec":{"size":"0"}}`, "spec.size must be from 1Mi"},
@@ -144,6 +142,7 @@ func TestDisks(t *testing.T) {
 		"another host's disk": {other, `{"status":{"phase":"Failed"}}`, "whose home is its own host only"},
 		"another home":        {home, `{"status":{"nodeName":"` + other + `"}}`, "are vm-scheduler's to write"},
 		"another claim":       {home, `{"status":{"claimedBy":{"name":"other","uid":"other"}}}`, "are vm-scheduler's to write"},
+		"a move":              {home, `{"status":{"moveTo":{"id":"1","nodeName":"` + other + `","poolName":"default"}}}`, "are vm-scheduler's to write"},
 	} {
 		cfg, err := suite.plane.as("domus:executor:"+test.host, "domus:executors")
 		if err != nil {

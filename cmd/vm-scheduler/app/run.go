@@ -20,6 +20,7 @@ import (
 	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/controller"
 	"domus.dev/domus/pkg/controller/binding"
+	"domus.dev/domus/pkg/controller/diskmove"
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/metrics"
 	"domus.dev/domus/pkg/plugins"
@@ -90,6 +91,9 @@ func Run(ctx context.Context, opts *Options) error {
 		return err
 	}
 	metrics.Register()
+	if err := diskmove.New(m.GetCache(), live, disks, clock.RealClock{}).Register(&leaderManager{Manager: m, leadership: lead}); err != nil {
+		return fmt.Errorf("registering what moves disks: %w", err)
+	}
 	networks := networkreach.New(virtualNetworks)
 	cfg.DynInformerFactory = networks.Factory(disks.Factory(hosts.Factory(cfg.DynInformerFactory)))
 	cc, sched, err := podless.Setup(ctx, cfg, podless.Parts{

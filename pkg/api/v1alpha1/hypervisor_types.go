@@ -260,6 +260,9 @@ type HypervisorStatus struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +optional
 	CNINetworks []string `json:"cniNetworks,omitempty"`
+	// transfer is where the host exchanges the bytes of volumes with others.
+	// +optional
+	Transfer *HostTransfer `json:"transfer,omitempty"`
 	// quarantined are owned domains without a VirtualMachine.
 	// +listType=map
 	// +listMapKey=uuid

@@ -33,6 +33,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&VirtualMachineClass{}, &VirtualMachineClassList{},
 		&VirtualDisk{}, &VirtualDiskList{},
 		&VirtualDiskImage{}, &VirtualDiskImageList{},
+		&TransferTicket{}, &TransferTicketList{},
 		&VirtualNetwork{}, &VirtualNetworkList{},
 		&VirtualMachineSnapshot{}, &VirtualMachineSnapshotList{},
 		&VirtualMachineSnapshotSchedule{}, &VirtualMachineSnapshotScheduleList{},

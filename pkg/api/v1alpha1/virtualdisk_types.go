@@ -110,6 +110,7 @@ type VirtualDiskSpec struct {
 	Format DiskFormat `json:"format,omitempty"`
 
 	// poolName is the storage pool of libvirt's that the disk is in. Default default.
+	// A disk that is in another one, and that no VM has, is moved there.
 	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_][-A-Za-z0-9_.+]*$`
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -132,7 +133,8 @@ type VirtualDiskSpec struct {
 
 	// nodeName is the host that the disk is made on, in a pool that hosts do not
 	// share. Default: the host that the first VM with the disk is placed on; until
-	// then there is no volume.
+	// then there is no volume. A disk that is on another one, and that no VM has, is
+	// moved there.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
@@ -241,6 +243,14 @@ type VirtualDiskStatus struct {
 	// +optional
 	ClaimedBy *DiskClaim `json:"claimedBy,omitempty"`
 
+	// moveTo is where the disk is being moved to. Writer: vm-scheduler.
+	// +optional
+	MoveTo *DiskTarget `json:"moveTo,omitempty"`
+
+	// moveProgress is how that goes. Writer: the host in nodeName.
+	// +optional
+	MoveProgress *DiskMoveProgress `json:"moveProgress,omitempty"`
+
 	// volumeName is the volume's name in the pool. Writer: the host.
 	// +kubebuilder:validation:MaxLength=255
 	// +optional
@@ -259,7 +269,7 @@ type VirtualDiskStatus struct {
 	// +optional
 	Allocation int64 `json:"allocation,omitempty"`
 
-	// conditions: Ready and Sized, the host's.
+	// conditions: Ready and Sized, the host's; InPlace, vm-scheduler's.
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:default={}

@@ -19,7 +19,7 @@ type Gate struct {
 	// Waits says what is waited for; empty when all are ready.
 	Waits string
 	// Elsewhere lists disks that the VM cannot have where it is: they are at home on
-	// another host, or on none, or another VM's. It is to be placed anew.
+	// another host, or on none, being moved, or another VM's. It is to be placed anew.
 	Elsewhere []string
 	// Why says of each disk that is not among Volumes, by its name, why it is not,
 	// and Hosts which host those are at home on that are on another.
@@ -51,6 +51,9 @@ func (k *Keeper) Gate(ctx context.Context, vm *v1alpha1.VirtualMachine) (Gate, e
 		switch {
 		case d == nil:
 			wait("there is no VirtualDisk %s: create it, or leave it out of spec.disks", key.Name)
+		case d.Status.MoveTo != nil:
+			// It is to be had where it goes; until then the VM waits without a host.
+			out.Elsewhere = append(out.Elsewhere, key.Name)
 		case !k.canBeHere(d) || d.Exclusive() && (d.Status.ClaimedBy == nil || d.Status.ClaimedBy.UID != vm.UID):
 			out.Elsewhere = append(out.Elsewhere, key.Name)
 			out.Why[name] = fmt.Sprintf("VirtualDisk %s is not this VM's: condition %s says why, if that lasts", name, v1alpha1.ConditionDiskClaimsPending)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -72,6 +73,8 @@ type Options struct {
 	Images   Images
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
+	// Peers are the other hosts; nil where volumes are not exchanged with any.
+	Peers Peers
 	// Changed is called with a disk that may have come to be ready, or not.
 	Changed func(types.NamespacedName)
 	// PoolsChanged is called when what Pools returns may have changed.
@@ -84,6 +87,14 @@ type Keeper struct {
 	queue  workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	ledger ledger
 	pools  pools
+	// arrivals are disks that are being moved here from other hosts. Nothing arrives
+	// before Sweep has looked at what an earlier process left.
+	arrivals arrivals
+	// segment is wholeSegment, or what a test has time for.
+	segment int64
+	swept   atomic.Bool
+	// exports are copies that were made to be exported.
+	exports exports
 	// looking holds a token while pools are to be looked at.
 	looking chan struct{}
 
@@ -116,7 +127,7 @@ func New(o Options) *Keeper {
 	}
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](firstTurnRetry, lastTurnRetry)
 	return &Keeper{
-		Options: o, looking: make(chan struct{}, 1),
+		Options: o, segment: wholeSegment, looking: make(chan struct{}, 1),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualdisks-" + o.Node, Clock: o.Clock}),
 		works: map[types.NamespacedName]*work{}, copied: map[types.UID]int{},

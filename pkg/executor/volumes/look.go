@@ -21,7 +21,7 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	in.Users = k.Guests.Users(ctx, disk)
-	if disk.DeletionTimestamp != nil && len(in.Users) == 0 {
+	if (disk.DeletionTimestamp != nil || disk.Status.MoveTo != nil) && len(in.Users) == 0 {
 		var err error
 		if in.Users, err = k.boundAnywhere(ctx, disk); err != nil {
 			return in, err
@@ -51,7 +51,7 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 	}
 	in.Marked = mark != nil
 	all, _ := k.Disks.Disks(ctx)
-	k.ledger.settle(all)
+	k.ledger.settle(all, func(id types.UID) bool { return k.arrivals.get(id) != nil || k.exports.has(id) })
 	in.Room = k.ledger.room(disk, all, allocatable)
 	if in.Volume != nil && !in.Marked {
 		return in, nil

@@ -24,6 +24,7 @@ const (
 //   - A disk whose home is not here is not ours to act on.
 //   - A disk that is deleted is held while somebody has it. Then its volume goes,
 //     or stays by its reclaim policy, and the object after it.
+//   - One that is being moved away is given to where it goes; see move.
 //   - A volume that is whole is the disk's, whatever its status says.
 //   - One that is not whole is removed and made anew.
 //   - A volume that the status says was there and is gone is never made anew: it
@@ -34,6 +35,8 @@ func Plan(in Situation) Decision {
 	switch {
 	case d == nil || d.Status.NodeName != in.Node:
 		return Decision{}
+	case d.Status.Leaving():
+		return move(in)
 	case d.DeletionTimestamp != nil:
 		return end(in)
 	case in.Pool == nil:
@@ -44,6 +47,8 @@ func Plan(in Situation) Decision {
 	case in.Marked && d.Status.VolumeName != "":
 		// It was whole once, and nothing is made twice: somebody else's mark.
 		return Decision{Steps: []Step{StepUnmark}, Again: true}
+	case in.Volume != nil && !in.Marked && d.Status.MoveTo != nil && d.Status.VolumeName != "":
+		return move(in)
 	case in.Volume != nil && !in.Marked:
 		return keep(in)
 	case d.Status.VolumeName != "" && in.Volume == nil:
@@ -94,10 +99,13 @@ func end(in Situation) Decision {
 	return Decision{Steps: []Step{StepRemove, StepUnmark, StepLetGo}}
 }
 
+// thereIs is what there is to say of a volume that is whole.
+const thereIs = "the volume is there"
+
 // keep reports a whole volume, and grows it where the disk has.
 func keep(in Situation) Decision {
 	d, v := in.Disk, in.Volume
-	ready := Report{Phase: v1alpha1.DiskReady, Reason: v1alpha1.ReasonVolumeReady, Message: "the volume is there", Volume: v}
+	ready := Report{Phase: v1alpha1.DiskReady, Reason: v1alpha1.ReasonVolumeReady, Message: thereIs, Volume: v}
 	if !hasFinalizer(d) {
 		return Decision{Steps: []Step{StepHold}, Again: true}
 	}
@@ -114,6 +122,8 @@ func keep(in Situation) Decision {
 		return Decision{Report: &ready} // pools of extents round up
 	case size < v.Capacity:
 		return not(v1alpha1.ReasonInvalidVolume, "the volume has %s and spec.size is %s: a disk does not shrink", capacity.Bytes(v.Capacity), capacity.Bytes(size))
+	case !growable[in.Pool.Type]:
+		return not(v1alpha1.ReasonInvalidVolume, "libvirt cannot make volumes larger in a pool of type %s: make a VirtualDisk of %s with this one as its source, or leave it", in.Pool.Type, capacity.Bytes(size))
 	case size > in.Room:
 		return not(v1alpha1.ReasonPoolFull, "it cannot grow from %s to %s: storage pool %s of host %s has %s for it; free some, or leave it",
 			capacity.Bytes(v.Capacity), capacity.Bytes(size), d.Pool(), in.Node, capacity.Bytes(max(in.Room, 0)))
@@ -133,6 +143,10 @@ func keep(in Situation) Decision {
 	}
 	return Decision{Steps: []Step{StepGrow}, Again: true}
 }
+
+// growable are the types of pools in which libvirt makes volumes larger. Source:
+// resizeVol in libvirt 9.0.0's src/storage/storage_backend_*.c.
+var growable = map[string]bool{"dir": true, "fs": true, "netfs": true, "vstorage": true, "rbd": true}
 
 // volumeUnit is the largest extent by which pools are expected to round up.
 const volumeUnit = 64 << 20
@@ -170,8 +184,8 @@ func produce(in Situation) Decision {
 			return pending(v1alpha1.DiskFailed, v1alpha1.ReasonSourceElsewhere, "VirtualDisk %s, which it is to be a copy of, is on host %s: a copy is made on the host of its source", from, s.Disk.Status.NodeName)
 		case d.Spec.Size != nil && size < s.Volume.Capacity:
 			return pending(v1alpha1.DiskFailed, v1alpha1.ReasonSourceLarger, "VirtualDisk %s has %s, and spec.size is %s: make it at least as large, or leave it out", from, capacity.Bytes(s.Volume.Capacity), capacity.Bytes(size))
-		case s.Misread != "":
-			return pending(v1alpha1.DiskPending, v1alpha1.ReasonInvalidVolume, "the content of raw VirtualDisk %s begins as a file of format %s, and would be copied as one: have its guest overwrite its first sector, or copy it in a guest", from, s.Misread)
+		case s.Misread != "" && formatIn(d, in.Pool.Type) != v1alpha1.DiskRaw:
+			return pending(v1alpha1.DiskPending, v1alpha1.ReasonInvalidVolume, "the content of raw VirtualDisk %s begins as a file of format %s, and would be converted as one: set spec.format raw, or have its guest overwrite its first sector", from, s.Misread)
 		case s.Writer != nil:
 			return pending(v1alpha1.DiskPending, v1alpha1.ReasonSourceInUse, "%s may be writing VirtualDisk %s: the copy is made when its guest is stopped", s.Writer.VM, from)
 		}
@@ -185,6 +199,9 @@ func produce(in Situation) Decision {
 		}
 		size = max(size, in.Image.Volume.Capacity)
 		report = &Report{Phase: v1alpha1.DiskCreating, Reason: v1alpha1.ReasonCreating, Message: "it is being made of VirtualDiskImage " + from}
+	}
+	if report == nil && stale[in.Pool.Type] {
+		report = &Report{Phase: v1alpha1.DiskCreating, Reason: v1alpha1.ReasonCreating, Message: "it is being filled with zeros, over what others have left in its pool"}
 	}
 	if size > in.Room {
 		return pending(v1alpha1.DiskPending, v1alpha1.ReasonPoolFull, "storage pool %s of host %s has %s for it, and it needs %s: free some there, or delete it and create it for another host",
@@ -214,8 +231,13 @@ const (
 	maxLVName = 127
 )
 
-// unfit says why the disk can have no volume in a pool of the type.
+// unfit says why the disk can have no volume made in a pool of the type.
 func unfit(d *v1alpha1.VirtualDisk, pool string) string {
+	return unfitPool(d, pool)
+}
+
+// unfitPool says why no volume of the disk can be in a pool of the type.
+func unfitPool(d *v1alpha1.VirtualDisk, pool string) string {
 	longest := maxName
 	if pool == "logical" {
 		longest = maxLVName

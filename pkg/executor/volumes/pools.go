@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,7 +89,6 @@ func (k *Keeper) Pools(said []v1alpha1.HostPool) []v1alpha1.HostPool {
 func (k *Keeper) followPools(ctx context.Context) {
 	next := k.Clock.NewTimer(wait.Jitter(lookEvery, lookJitter))
 	defer next.Stop()
-	swept := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -97,10 +97,12 @@ func (k *Keeper) followPools(ctx context.Context) {
 		case <-next.C():
 		}
 		err := k.LookAtPools(ctx)
-		if err == nil && !swept && k.mark() != "" {
-			if err = k.Sweep(ctx); err == nil {
-				swept = true
-			}
+		if err == nil && !k.swept.Load() && k.mark() != "" {
+			err = k.Sweep(ctx)
+		}
+		if err == nil {
+			k.tidyArrivals(ctx)
+			k.tidyExports(ctx)
 		}
 		pause := wait.Jitter(lookEvery, lookJitter)
 		if err != nil && !errors.Is(err, errNotRead) && !errors.Is(err, libvirt.ErrUnavailable) && ctx.Err() == nil {
@@ -143,7 +145,7 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		seen[p.Name] = seenPool{Pool: p, allocatable: p.Available + taken(p, volumes, disks) - k.Images.Promised(p.Name)}
+		seen[p.Name] = seenPool{Pool: p, allocatable: p.Available + taken(p, volumes, k.namesIn(p.Name, disks)) - k.Images.Promised(p.Name)}
 		found[p.Name] = volumes
 		k.lookAtVolumes(p, volumes, disks, made)
 	}
@@ -172,15 +174,26 @@ func (k *Keeper) LookAtPools(ctx context.Context) error {
 	return nil
 }
 
-// taken is what the volumes of VirtualDisks take of a pool. In a store that other
-// hosts have too those are not known, and told by their names.
-func taken(p libvirt.Pool, volumes []libvirt.Volume, disks []*v1alpha1.VirtualDisk) (bytes int64) {
-	known := map[string]bool{}
+// namesIn are the names of the volumes that VirtualDisks have, or are to have, in a
+// pool of the host.
+func (k *Keeper) namesIn(pool string, disks []*v1alpha1.VirtualDisk) map[string]bool {
+	names := map[string]bool{}
 	for _, d := range disks {
-		if d.Pool() == p.Name {
-			known[d.VolumeName()] = true
+		if to := d.Status.MoveTo; d.Pool() == pool || to != nil && to.NodeName == k.Node && to.PoolName == pool {
+			names[d.VolumeName()] = true
 		}
 	}
+	for _, in := range k.arrivals.all() {
+		if in.pool == pool {
+			names[in.volume] = true
+		}
+	}
+	return names
+}
+
+// taken is what the volumes of VirtualDisks, of which names are known, take of a
+// pool. In a store that other hosts have too the others are told by their names.
+func taken(p libvirt.Pool, volumes []libvirt.Volume, known map[string]bool) (bytes int64) {
 	for _, v := range volumes {
 		_, _, looks := diskOf(v.Name)
 		if known[v.Name] || p.Store != "" && looks {
@@ -206,7 +219,7 @@ func (k *Keeper) lookAtVolumes(pool libvirt.Pool, volumes []libvirt.Volume, disk
 			v, _ = asOwn(d, pool.Type, v)
 			made[d.UID] = v.Capacity
 		}
-		if d.Status.VolumeName == "" {
+		if d.Status.VolumeName == "" || d.Status.MoveTo != nil {
 			continue
 		}
 		s := &d.Status
@@ -234,12 +247,23 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 		for _, v := range volumes {
 			names = append(names, v.Name)
 		}
+		for _, name := range names {
+			if volume, _, is := strings.Cut(name, k.exportSuffix()); is {
+				if _, _, ours := diskOf(volume); !ours || k.exports.has(types.UID(p.Name+"/"+name)) {
+					continue
+				}
+				if err := k.Storage.DeleteVolume(ctx, p.Name, name); err != nil {
+					return err
+				}
+			}
+		}
 		for _, volume := range marked(names, k.mark()) {
 			if err := k.sweep(ctx, p.Name, volume); err != nil {
 				return err
 			}
 		}
 	}
+	k.swept.Store(true)
 	return nil
 }
 
@@ -253,6 +277,9 @@ func (k *Keeper) sweep(ctx context.Context, pool, volume string) error {
 	if disk != nil && disk.VolumeName() == volume && disk.Status.NodeName == k.Node && disk.Pool() == pool {
 		k.Enqueue(key)
 		return nil
+	}
+	if disk != nil && disk.VolumeName() == volume && disk.Status.Leaving() && disk.Status.MoveTo.NodeName == k.Node && disk.Status.MoveTo.PoolName == pool {
+		return nil // it is all there is of a disk that will be at home here
 	}
 	klog.FromContext(ctx).Info("Removing what is left of a volume that was being made", keyPool, pool, "volume", volume)
 	if err := k.Storage.DeleteVolume(ctx, pool, volume); err != nil {

@@ -18,6 +18,9 @@ func (r Report) apply(status *v1alpha1.VirtualDiskStatus, d *v1alpha1.VirtualDis
 		status.VolumeName, status.Format, status.Capacity = v.Name, v1alpha1.DiskFormat(v.Format), v.Capacity
 		status.Allocation = steadyAllocation(status.Allocation, v.Allocation, v.Capacity)
 	}
+	if r.Move != nil {
+		status.MoveProgress = r.Move.DeepCopy()
+	}
 	at := metav1.NewTime(now.Truncate(time.Second))
 	set := func(kind, reason, message string, is bool) {
 		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: message, ObservedGeneration: d.Generation, LastTransitionTime: at}

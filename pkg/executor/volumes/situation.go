@@ -112,6 +112,8 @@ type Report struct {
 	// Volume is what there is; nil leaves the status as it is. Its format is the
 	// disk's own, whatever its content says.
 	Volume *libvirt.Volume
+	// Move is how the disk's move goes; nil leaves that as it is.
+	Move *v1alpha1.DiskMoveProgress
 }
 
 // Decision is what to do now.
@@ -129,7 +131,7 @@ type Decision struct {
 // waitsForGuests says whether what guests do may change the decision.
 func (d Decision) waitsForGuests() bool {
 	r := d.Report
-	return r != nil && (r.Reason == v1alpha1.ReasonInUse || r.Reason == v1alpha1.ReasonSourceInUse || r.NotSized == v1alpha1.ReasonInUse)
+	return r != nil && (r.Reason == v1alpha1.ReasonInUse || r.Reason == v1alpha1.ReasonSourceInUse || r.NotSized == v1alpha1.ReasonInUse || r.Move != nil)
 }
 
 // hasFinalizer says whether the object waits for its host.

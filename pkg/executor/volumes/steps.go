@@ -63,7 +63,21 @@ func (k *Keeper) carryOut(ctx context.Context, w *work, in *Situation, decision 
 // returned, and the turn repeated.
 func (k *Keeper) failed(ctx context.Context, w *work, in *Situation, step Step, err error) error {
 	var own *libvirt.Error
-	if !errors.As(err, &own) || errors.Is(err, libvirt.ErrUnavailable) || errors.Is(err, libvirt.ErrTimeout) || errors.Is(err, libvirt.ErrPoolBusy) || step == StepLetGo || step == StepHold {
+	var moved moveError
+	switch {
+	case errors.Is(err, errUnwanted):
+		return nil
+	case errors.As(err, &moved):
+		klog.FromContext(ctx).Info("A move could not go on and is repeated", keyError, err.Error())
+		reason := v1alpha1.ReasonMoving
+		if step == StepMake {
+			reason = v1alpha1.ReasonVolumeFailed
+		}
+		w.memory.note(step, reason, shortened(err.Error())+"; it is tried again", k.Clock.Now())
+		k.Enqueue(client.ObjectKeyFromObject(in.Disk)) // to report it
+		return nil
+	}
+	if !errors.As(err, &own) || errors.Is(err, libvirt.ErrUnavailable) || errors.Is(err, libvirt.ErrTimeout) || errors.Is(err, libvirt.ErrPoolBusy) || step == StepLetGo || step == StepHold || step == StepLeave {
 		return err
 	}
 	reason, message := v1alpha1.ReasonVolumeFailed, err.Error()+"; it is tried again"
@@ -103,11 +117,11 @@ func (k *Keeper) do(ctx context.Context, step Step, w *work, in *Situation) erro
 		in.Disk, w.newest = stored, stored
 		return nil
 	case StepMark:
-		err := k.Storage.CreateVolume(change, d.Pool(), libvirt.NewVolume{Name: d.VolumeName() + k.mark(), Format: libvirt.FormatRaw, Capacity: markCapacity})
-		if errors.Is(err, libvirt.ErrVolumeExists) {
-			return nil
-		}
-		return err
+		return k.markThere(change, d.Pool(), d)
+	case StepCarry:
+		return k.carry(ctx, w, in)
+	case StepLeave:
+		return k.leave(ctx, w, d)
 	case StepMake:
 		return k.make(ctx, in)
 	case StepUnmark:
@@ -134,6 +148,15 @@ func (k *Keeper) do(ctx context.Context, step Step, w *work, in *Situation) erro
 		return err
 	}
 	return fmt.Errorf("carrying out step %q: there is no such step", step)
+}
+
+// markThere marks the disk's volume in a pool as being made.
+func (k *Keeper) markThere(ctx context.Context, pool string, d *v1alpha1.VirtualDisk) error {
+	err := k.Storage.CreateVolume(ctx, pool, libvirt.NewVolume{Name: d.VolumeName() + k.mark(), Format: libvirt.FormatRaw, Capacity: markCapacity})
+	if errors.Is(err, libvirt.ErrVolumeExists) {
+		return nil
+	}
+	return err
 }
 
 // admit promises the disk so much of its pool, or says that it is full.
@@ -163,17 +186,21 @@ func (k *Keeper) make(ctx context.Context, in *Situation) error {
 	defer cancel()
 	from := "nothing"
 	var err error
+	filled := int64(0)
 	switch {
 	case in.Image != nil:
-		from = "VirtualDiskImage " + d.ImageOf()
+		from, filled = "VirtualDiskImage "+d.ImageOf(), in.Image.Volume.Capacity
 		err = k.beginWith(ctx, d, v, in.Image)
 	case in.Source != nil:
-		from = "VirtualDisk " + in.Source.Disk.Name
+		from, filled = "VirtualDisk "+in.Source.Disk.Name, in.Source.Volume.Capacity
 		err = k.copy(ctx, d, v, in.Source)
 	default:
 		err = k.Storage.CreateVolume(ctx, d.Pool(), v)
 	}
 	if err != nil {
+		return err
+	}
+	if err := k.clear(ctx, d.Pool(), in.Pool.Type, v.Name, filled); err != nil {
 		return err
 	}
 	k.Recorder.Eventf(d, nil, corev1.EventTypeNormal, eventCreated, "Create", "Created volume %s in storage pool %s of %s from %s", v.Name, d.Pool(), k.Node, from)
@@ -195,7 +222,8 @@ func (k *Keeper) copy(ctx context.Context, d *v1alpha1.VirtualDisk, v libvirt.Ne
 			}
 		}
 	}
-	return k.Storage.CopyVolume(ctx, d.Pool(), v, s.Disk.Pool(), s.Volume.Name)
+	pool, _, _ := k.pools.get(d.Pool())
+	return k.duplicate(ctx, d.Pool(), filePools[pool.Type], v, s.Disk.Pool(), s.Volume, nil)
 }
 
 func (k *Keeper) copying(d *v1alpha1.VirtualDisk, by int) {

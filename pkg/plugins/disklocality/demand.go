@@ -121,8 +121,13 @@ func (d *Disks) refuses(disk *v1alpha1.VirtualDisk, name string, pod types.UID, 
 		return fmt.Sprintf("there is no VirtualDisk %s in namespace %s: create it, or leave it out of spec.disks", name, vm.Namespace)
 	case disk.DeletionTimestamp != nil:
 		return fmt.Sprintf("VirtualDisk %s is being deleted: leave it out of spec.disks, or create another one when it is gone", name)
+	case disk.Status.MoveTo != nil:
+		return fmt.Sprintf("VirtualDisk %s is being moved to storage pool %s of host %s: it can be used when it is there", name, disk.Status.MoveTo.PoolName, disk.Status.MoveTo.NodeName)
 	case !disk.Exclusive():
 		return ""
+	}
+	if p := d.promises[disk.UID]; p != nil && p.moving {
+		return fmt.Sprintf("VirtualDisk %s is about to be moved: it can be used when it is there", name)
 	}
 	if p := d.promises[disk.UID]; p != nil && p.vm != "" && p.vm != pod {
 		return alreadyOf(name, p.name)

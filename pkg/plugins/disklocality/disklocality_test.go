@@ -324,3 +324,53 @@ func TestWhatItCosts(t *testing.T) {
 		t.Errorf("a host that fits: %v allocations", n)
 	}
 }
+
+// What a disk that is moved will take is promised at its target, once.
+func TestSpaceForAMove(t *testing.T) {
+	s := on(t)
+	there := hypervisor("b", 10*gib)
+	d := &v1alpha1.VirtualDisk{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "moved", UID: "moved"}}
+	d.Status.NodeName, d.Status.PoolName, d.Status.Capacity, d.Status.VolumeName = "a", "default", 6*gib, "v"
+	s.disks.See(d)
+	room := func(want int64) {
+		t.Helper()
+		if got := s.disks.Room("another", there, "default"); got != want*gib {
+			t.Errorf("%d GiB are left at the target, want %d", got/gib, want)
+		}
+	}
+	giveBack, ok := s.disks.Hold(d, there, "default", 6*gib)
+	if !ok {
+		t.Fatal("there is no room")
+	}
+	room(4)
+	if _, ok := s.disks.Hold(&v1alpha1.VirtualDisk{ObjectMeta: metav1.ObjectMeta{UID: "other"}}, there, "default", 6*gib); ok {
+		t.Error("it was promised twice")
+	}
+	if why := s.disks.refuses(d, "moved", "pod", podless.Identity{}); !strings.Contains(why, "is about to be moved") {
+		t.Errorf("a VM is given it: %q", why)
+	}
+	s.disks.See(d.DeepCopy()) // which does not show it yet
+	room(4)
+	giveBack()
+	room(10)
+	if _, ok := s.disks.Hold(d, there, "default", 6*gib); !ok {
+		t.Fatal("there is no room")
+	}
+	moving := d.DeepCopy()
+	moving.Status.MoveTo = &v1alpha1.DiskTarget{ID: "1", NodeName: "b", PoolName: "default"}
+	s.disks.See(moving)
+	room(4)
+	if n := s.disks.Promises(); n != 0 {
+		t.Errorf("%d promises are held besides", n)
+	}
+	if why := s.disks.refuses(moving, "moved", "pod", podless.Identity{}); !strings.Contains(why, "is being moved to storage pool default of host b") {
+		t.Errorf("a VM is given it: %q", why)
+	}
+	arrived := d.DeepCopy()
+	arrived.Status.NodeName = "b"
+	s.disks.See(arrived)
+	room(4)
+	if got := s.disks.Room("another", hypervisor("a", 10*gib), "default"); got != 10*gib {
+		t.Errorf("%d bytes are left where it was", got)
+	}
+}

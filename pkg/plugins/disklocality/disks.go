@@ -96,7 +96,7 @@ func (d *Disks) See(disk *v1alpha1.VirtualDisk) {
 	}
 	d.disks[key] = disk
 	d.count(disk, 1)
-	if p := d.promises[disk.UID]; p != nil && disk.Status.NodeName != "" {
+	if p := d.promises[disk.UID]; p != nil && disk.Status.NodeName != "" && (!p.moving || disk.Status.MoveTo != nil) {
 		d.give(p) // the disk takes it itself now
 		d.tidy(disk.UID, p)
 	}
@@ -125,6 +125,9 @@ func (d *Disks) count(disk *v1alpha1.VirtualDisk, sign int64) {
 	if at, ok := homeOf(disk); ok {
 		d.take(at, sign*disk.Claim())
 	}
+	if at, ok := targetOf(disk); ok {
+		d.take(at, sign*disk.Claim())
+	}
 }
 
 func (d *Disks) take(at place, bytes int64) {
@@ -138,7 +141,7 @@ func (d *Disks) take(at place, bytes int64) {
 // give gives back the bytes that a promise holds; mu is held.
 func (d *Disks) give(p *promise) {
 	d.take(p.at, -p.bytes)
-	p.at, p.bytes, p.written = place{}, 0, false
+	p.at, p.bytes, p.written, p.moving = place{}, 0, false, false
 }
 
 // drop forgets a promise; mu is held.

@@ -28,6 +28,21 @@ func homeOf(d *v1alpha1.VirtualDisk) (place, bool) {
 	return place{node: d.Status.NodeName, pool: d.Pool()}, true
 }
 
+// targetOf is where the disk is being moved to; false for one that is not, or that
+// stays in its place.
+func targetOf(d *v1alpha1.VirtualDisk) (place, bool) {
+	to := d.Status.MoveTo
+	if to == nil {
+		return place{}, false
+	}
+	at := place{node: to.NodeName, pool: to.PoolName}
+	if to.Store != "" {
+		at = place{store: to.Store}
+	}
+	home, _ := homeOf(d)
+	return at, at != home
+}
+
 // poolOf is the host's pool of the name; nil when it has none that is active.
 func poolOf(hv *v1alpha1.Hypervisor, name string) *v1alpha1.HostPool {
 	for i := range hv.Status.Pools {
@@ -49,4 +64,6 @@ type promise struct {
 	bytes int64
 	// written says that the disk's home may have been stored.
 	written bool
+	// moving says that bytes are for a disk that has a home, and is to be moved.
+	moving bool
 }

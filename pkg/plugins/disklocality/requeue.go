@@ -70,6 +70,7 @@ func (p *plugin) afterDiskChanged(logger klog.Logger, pod *corev1.Pod, oldObj, n
 func same(a, b *v1alpha1.VirtualDisk) bool {
 	return a.UID == b.UID && (a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil) && a.Claim() == b.Claim() &&
 		a.Status.NodeName == b.Status.NodeName && a.Status.Store == b.Status.Store && a.Status.VolumeName == b.Status.VolumeName &&
+		(a.Status.MoveTo == nil) == (b.Status.MoveTo == nil) &&
 		(a.Status.ClaimedBy == nil) == (b.Status.ClaimedBy == nil) && (a.Status.ClaimedBy == nil || *a.Status.ClaimedBy == *b.Status.ClaimedBy)
 }
 

@@ -1,3 +1,5 @@
+// Package disk has the commands about VirtualDisks: plugging them into VMs and out,
+// and having them as files.
 package disk
 
 import (
@@ -17,20 +19,23 @@ import (
 // New returns `virtctl disk`.
 func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "disk (attach | detach) NAME DISK",
-		Short: "Plug VirtualDisks into VMs, and out",
-		Long: `Add VirtualDisks to VMs and take them away, also while their guests run. It edits
-spec.disks, and waits until the guest has followed.`,
+		Use:   "disk (attach | detach | export)",
+		Short: "Plug VirtualDisks into VMs and out, or have them as files",
+		Long: `Add VirtualDisks to VMs and take them away, also while their guests run: it edits
+spec.disks, and waits until the guest has followed. Or have a VirtualDisk as a file.`,
 		Example: `  # A VirtualDisk that exists
   virtctl disk attach web-1 data --serial=data
 
   # Take it away: unmount it in the guest first
-  virtctl disk detach web-1 data`,
-		Args:              noSuch("disk", "attach or detach"),
+  virtctl disk detach web-1 data
+
+  # As a file
+  virtctl disk export data -o data.qcow2`,
+		Args:              noSuch("disk", "attach, detach or export"),
 		ValidArgsFunction: cobra.NoFileCompletions, // its verbs are completed
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAttach(config, streams), newDetach(config, streams))
+	cmd.AddCommand(newAttach(config, streams), newDetach(config, streams), NewExport(config, streams))
 	return cmd
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 func TestPortsAreDistinctAndFree(t *testing.T) {
-	ports, err := choosePorts()
+	ports, err := choosePorts(component.Ports{})
 	if err != nil {
 		t.Fatal(err)
 	}

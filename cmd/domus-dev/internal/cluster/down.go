@@ -40,15 +40,18 @@ func Down(l layout.Layout, purge bool, say *Progress) error {
 	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
-	if err := machine.ForgetCNI(l); err != nil {
-		return err
-	}
-	if l.SocketDirOutside() {
-		if err := os.RemoveAll(l.SocketDir()); err != nil {
+	for _, host := range []layout.Layout{l, l.Second()} {
+		if err := machine.ForgetCNI(host); err != nil {
+			return err
+		}
+		if !host.SocketDirOutside() {
+			continue
+		}
+		if err := os.RemoveAll(host.SocketDir()); err != nil {
 			return fmt.Errorf("removing the sockets: %w", err)
 		}
 		// The folder above goes with the last cluster in it; until then this fails.
-		_ = os.Remove(filepath.Dir(l.SocketDir()))
+		_ = os.Remove(filepath.Dir(host.SocketDir()))
 	}
 	if !purge {
 		say.Say("folder", "%s is kept: domus-dev up continues from it", l.Dir)

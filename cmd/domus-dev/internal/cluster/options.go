@@ -23,6 +23,8 @@ type Options struct {
 	// SimulatedHosts is how many hosts are played; RealHost adds one with guests.
 	SimulatedHosts int
 	RealHost       bool
+	// SecondRealHost adds another one with guests.
+	SecondRealHost bool
 	// DomainType is kvm, qemu, or auto: KVM where a trial shows that it works.
 	DomainType string
 	// Samples are applied and waited for.
@@ -34,6 +36,7 @@ type Options struct {
 // Flags that choose the hosts.
 const (
 	FlagRealHost       = "real-host"
+	FlagSecondRealHost = "second-real-host"
 	FlagSimulatedHosts = "simulated-hosts"
 	FlagDomainType     = "domain-type"
 )
@@ -50,6 +53,9 @@ func (o Options) nodes() []string { return append(o.realNodes(), o.simulatedNode
 func (o Options) realNodes() []string {
 	if !o.RealHost {
 		return nil
+	}
+	if o.SecondRealHost {
+		return []string{component.RealNode, component.SecondNode}
 	}
 	return []string{component.RealNode}
 }
@@ -70,6 +76,9 @@ func (o Options) Check() error {
 	}
 	if !o.RealHost && o.SimulatedHosts == 0 {
 		wrong = append(wrong, errors.New("there would be no host: give --real-host or --simulated-hosts"))
+	}
+	if o.SecondRealHost && !o.RealHost {
+		wrong = append(wrong, errors.New("--second-real-host is another one beside the first: give --real-host too"))
 	}
 	switch o.DomainType {
 	case "auto", "kvm", "qemu":

@@ -34,7 +34,8 @@ func (u *upper) waitHosts(ctx context.Context) error {
 		name  string
 		nodes []string
 	}{
-		{component.ExecutorReal, u.realNodes()},
+		{component.ExecutorReal, u.realNodes()[:min(1, len(u.realNodes()))]},
+		{component.SecondExecutor, u.realNodes()[min(1, len(u.realNodes())):]},
 		{component.ExecutorSimulated, u.simulatedNodes()},
 	} {
 		if len(executor.nodes) == 0 {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/cmd/domus-dev/internal/component"
+	"domus.dev/domus/cmd/domus-dev/internal/layout"
 	"domus.dev/domus/cmd/domus-dev/internal/machine"
 	"domus.dev/domus/cmd/domus-dev/internal/manifest"
 	"domus.dev/domus/cmd/domus-dev/internal/proc"
@@ -64,33 +65,46 @@ func (u *upper) startHost(ctx context.Context) error {
 	if !u.RealHost {
 		return nil
 	}
-	if err := machine.Prepare(u.Layout); err != nil {
-		return err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	return u.start(ctx, machine.Spec(u.Layout, self), nil)
+	if err := machine.Prepare(u.Layout); err != nil {
+		return err
+	}
+	if err := u.start(ctx, machine.Spec(u.Layout, self), nil); err != nil || !u.SecondRealHost {
+		return err
+	}
+	if err := machine.Prepare(u.Layout.Second()); err != nil {
+		return err
+	}
+	return u.start(ctx, machine.SecondSpec(u.Layout, self), nil)
 }
 
-// fillHost waits for the private libvirtd and gives it the guest images.
+// fillHost waits for the private libvirtd and gives it the guest images; the second
+// one's too.
 func (u *upper) fillHost(ctx context.Context) error {
 	if !u.RealHost {
 		return nil
 	}
-	spec := machine.Spec(u.Layout, "")
+	if err := u.fill(ctx, machine.Spec(u.Layout, ""), u.Layout); err != nil || !u.SecondRealHost {
+		return err
+	}
+	return u.fill(ctx, machine.SecondSpec(u.Layout, ""), u.Layout.Second())
+}
+
+func (u *upper) fill(ctx context.Context, spec proc.Spec, own layout.Layout) error {
 	r, err := proc.Load(spec.RecordFile)
 	if err != nil {
 		return err
 	}
-	if err := u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, u.Layout) }); err != nil {
+	if err := u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, own) }); err != nil {
 		return err
 	}
-	if err := machine.EnsureCNI(u.Layout, r.PID); err != nil {
+	if err := machine.EnsureCNI(own, r.PID); err != nil {
 		return err
 	}
-	return machine.EnsureStorage(ctx, u.Layout, u.guestImages())
+	return machine.EnsureStorage(ctx, own, u.guestImages())
 }
 
 func (u *upper) startExecutors(ctx context.Context) error {
@@ -103,6 +117,17 @@ func (u *upper) startExecutors(ctx context.Context) error {
 			return err
 		}
 	} else if err := u.stop(component.ExecutorReal, component.Host); err != nil {
+		return err
+	}
+	if u.SecondRealHost {
+		config, err := component.SecondExecutorConfig(u.Layout, u.state.Ports, u.DomainType)
+		if err == nil {
+			err = u.startExecutor(ctx, component.SecondExecutor, config, u.state.Ports.SecondHealth)
+		}
+		if err != nil {
+			return err
+		}
+	} else if err := u.stop(component.SecondExecutor, component.SecondHost); err != nil {
 		return err
 	}
 	if u.SimulatedHosts == 0 {

@@ -24,6 +24,7 @@ type state struct {
 	Ports component.Ports `json:"ports"`
 	// RealHost and SimulatedHosts are the hosts as of the last up.
 	RealHost       bool `json:"realHost"`
+	SecondRealHost bool `json:"secondRealHost,omitempty"`
 	SimulatedHosts int  `json:"simulatedHosts"`
 	// DomainType is auto, kvm or qemu, as of the last up.
 	DomainType string `json:"domainType"`
@@ -56,6 +57,9 @@ func (o *Options) Saved(chosen func(flag string) bool) error {
 	if !chosen(FlagRealHost) {
 		o.RealHost = s.RealHost
 	}
+	if !chosen(FlagSecondRealHost) {
+		o.SecondRealHost = s.SecondRealHost && o.RealHost
+	}
 	if !chosen(FlagSimulatedHosts) {
 		o.SimulatedHosts = s.SimulatedHosts
 	}
@@ -83,9 +87,8 @@ const (
 	lastPort  = 32000
 )
 
-// choosePorts finds free ports on loopback.
-func choosePorts() (component.Ports, error) {
-	var p component.Ports
+// choosePorts finds free ports on loopback for those of p that are none yet.
+func choosePorts(p component.Ports) (component.Ports, error) {
 	var held []net.Listener
 	defer func() {
 		for _, l := range held {
@@ -94,7 +97,7 @@ func choosePorts() (component.Ports, error) {
 	}()
 	candidate := firstPort + rand.IntN(lastPort-firstPort)
 	tries := 0
-	for _, port := range []*int{&p.Etcd, &p.EtcdPeer, &p.APIServer, &p.Scheduler, &p.Webhook, &p.RealHealth, &p.RealMetrics, &p.SimulatedHealth, &p.SimulatedMetrics} {
+	for _, port := range []*int{&p.Etcd, &p.EtcdPeer, &p.APIServer, &p.Scheduler, &p.Webhook, &p.RealHealth, &p.RealMetrics, &p.SimulatedHealth, &p.SimulatedMetrics, &p.SecondHealth, &p.SecondMetrics} {
 		for *port == 0 {
 			if tries++; tries > lastPort-firstPort {
 				return p, fmt.Errorf("finding free ports between %d and %d on 127.0.0.1: all are taken", firstPort, lastPort)

@@ -86,6 +86,8 @@ func (s *state) wants(name string) bool {
 	switch name {
 	case component.Host, component.ExecutorReal:
 		return s.RealHost
+	case component.SecondHost, component.SecondExecutor:
+		return s.SecondRealHost
 	case component.ExecutorSimulated:
 		return s.SimulatedHosts > 0
 	default:

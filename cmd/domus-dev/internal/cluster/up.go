@@ -61,10 +61,11 @@ func (u *upper) prepare(context.Context) error {
 	}
 	if s == nil {
 		s = &state{}
-		if s.Ports, err = choosePorts(); err != nil {
-			return err
-		}
 	}
+	if s.Ports, err = choosePorts(s.Ports); err != nil {
+		return err
+	}
+	s.SecondRealHost = u.SecondRealHost
 	s.RealHost, s.SimulatedHosts, s.DomainType = u.RealHost, u.SimulatedHosts, u.DomainType
 	u.state = s
 	if err := s.save(u.Layout); err != nil {

@@ -19,11 +19,14 @@ const (
 	Host              = "host"
 	ExecutorReal      = "vm-executor-real"
 	ExecutorSimulated = "vm-executor-simulated"
+	// SecondHost and SecondExecutor are there when two hosts have real guests.
+	SecondHost     = "host-2"
+	SecondExecutor = "vm-executor-real-2"
 )
 
 // Names lists the components in the order in which they are started.
 func Names() []string {
-	return []string{Etcd, APIServer, Host, Scheduler, ExecutorReal, ExecutorSimulated}
+	return []string{Etcd, APIServer, Host, SecondHost, Scheduler, ExecutorReal, SecondExecutor, ExecutorSimulated}
 }
 
 // Ports are TCP ports on loopback, chosen once for a cluster.
@@ -37,6 +40,8 @@ type Ports struct {
 	RealMetrics      int `json:"realMetrics"`
 	SimulatedHealth  int `json:"simulatedHealth"`
 	SimulatedMetrics int `json:"simulatedMetrics"`
+	SecondHealth     int `json:"secondHealth"`
+	SecondMetrics    int `json:"secondMetrics"`
 }
 
 // APIServerURL is where the API server listens.
@@ -151,6 +156,9 @@ func (b Builder) Executor(name string) proc.Spec {
 
 // RealNode is the Node of the host with real guests.
 const RealNode = "real-1"
+
+// SecondNode is the Node of the second one.
+const SecondNode = "real-2"
 
 // SimulatedNode is the Node of the i-th simulated host, from 1.
 func SimulatedNode(i int) string { return fmt.Sprintf("sim-%03d", i) }

@@ -44,6 +44,7 @@ type executorHost struct {
 	QEMULogDir    string            `json:"qemuLogDir,omitempty"`
 	CNI           *executorCNI      `json:"cni,omitempty"`
 	Devices       []offeredDevice   `json:"devices,omitempty"`
+	Transfer      *transferAddress  `json:"transfer,omitempty"`
 	Simulated     *simulatedHost    `json:"simulated,omitempty"`
 }
 
@@ -55,23 +56,40 @@ type executorCNI struct {
 	HostNamespace string   `json:"hostNamespace"`
 }
 
+type transferAddress struct {
+	BindAddress string `json:"bindAddress"`
+}
+
+// anyPort is one on loopback, where all hosts are; the host says which.
+var anyPort = &transferAddress{BindAddress: "127.0.0.1:0"}
+
 // RealExecutorConfig is for the executor of the one real host. domainType is
 // auto, kvm or qemu.
 func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, error) {
+	return realExecutorConfig(l, l, RealNode, ExecutorReal, p.RealHealth, p.RealMetrics, domainType)
+}
+
+// SecondExecutorConfig is, likewise, for the executor of the second real host.
+func SecondExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, error) {
+	return realExecutorConfig(l, l.Second(), SecondNode, SecondExecutor, p.SecondHealth, p.SecondMetrics, domainType)
+}
+
+// realExecutorConfig is for the executor of the host that lies at own.
+func realExecutorConfig(l, own layout.Layout, node, name string, health, metrics int, domainType string) ([]byte, error) {
 	return yaml.Marshal(executorConfig{
 		Hosts: []executorHost{{
-			NodeName: RealNode, Kubeconfig: l.Kubeconfig(ExecutorName(RealNode)),
-			LibvirtURI: l.LibvirtURI(), RegisterNode: true,
-			Labels: hostLabels(KindReal, 0),
+			NodeName: node, Kubeconfig: l.Kubeconfig(ExecutorName(node)),
+			LibvirtURI: own.LibvirtURI(), RegisterNode: true,
+			Labels: hostLabels(KindReal, 0), Transfer: anyPort,
 			// The machine's other work, the control plane included, needs its part.
 			Reserve: map[string]string{"memory": "2Gi"}, CPUOvercommit: "4",
 			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(), ImageDir: l.Images(), ImageNetworks: imageNetworks,
-			QEMULogDir: filepath.Join(l.Host("log"), "qemu"),
+			QEMULogDir: filepath.Join(own.Host("log"), "qemu"),
 			CNI: &executorCNI{
-				Networks: []string{"*"}, ConfigDir: l.CNI("net.d"), StateDir: l.CNI("state"), NamespaceDir: l.CNI("netns"), HostNamespace: l.HostNetwork(),
+				Networks: []string{"*"}, ConfigDir: own.CNI("net.d"), StateDir: own.CNI("state"), NamespaceDir: own.CNI("netns"), HostNamespace: own.HostNetwork(),
 			},
 		}},
-		StateDir: l.Data(ExecutorReal), HealthBindAddress: Address(p.RealHealth), MetricsBindAddress: Address(p.RealMetrics),
+		StateDir: l.Data(name), HealthBindAddress: Address(health), MetricsBindAddress: Address(metrics),
 	})
 }
 

@@ -83,6 +83,10 @@ func (l Layout) CNI(part string) string { return filepath.Join(l.Host("cni"), pa
 // HostNetwork leads to the private host's network namespace while it runs.
 func (l Layout) HostNetwork() string { return l.Host("network") }
 
+// Second is the layout of the second host with real guests, of which the rest of
+// the cluster is in l.
+func (l Layout) Second() Layout { return Layout{Dir: filepath.Join(l.Dir, "second")} }
+
 // LibvirtSocketName is libvirtd's socket in its run folder.
 const LibvirtSocketName = "libvirt-sock"
 

@@ -9,13 +9,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"domus.dev/domus/cmd/domus-dev/internal/component"
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 )
 
 // boot turns fresh namespaces into a host: private mounts, its own /proc and
 // /sys, libvirt folders and hugepages, a name, and loopback.
-func boot(l layout.Layout) error {
+func boot(l layout.Layout, node string) error {
 	// Without this the mounts below would show on the machine itself.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
@@ -48,7 +47,7 @@ func boot(l layout.Layout) error {
 	if err := mountHugepages(l); err != nil {
 		return err
 	}
-	if err := unix.Sethostname([]byte(component.RealNode)); err != nil {
+	if err := unix.Sethostname([]byte(node)); err != nil {
 		return fmt.Errorf("naming the host: %w", err)
 	}
 	if err := loopbackUp(); err != nil {

@@ -28,7 +28,7 @@ const (
 // Init is the host's first process. It boots the host, keeps libvirtd running
 // and reaps what is left to it, QEMU processes among others. It returns on
 // SIGTERM or SIGINT; with its end the kernel ends everything in the host.
-func Init(l layout.Layout) error {
+func Init(l layout.Layout, node string) error {
 	if os.Getpid() != 1 {
 		return errors.New("host-init is started by `domus-dev up` as the first process of new namespaces, not by hand")
 	}
@@ -38,7 +38,7 @@ func Init(l layout.Layout) error {
 	off := make(chan os.Signal, 1)
 	signal.Notify(off, unix.SIGTERM, unix.SIGINT)
 
-	if err := boot(l); err != nil {
+	if err := boot(l, node); err != nil {
 		return fmt.Errorf("booting the host: %w", err)
 	}
 	path, err := exec.LookPath("libvirtd")

@@ -53,7 +53,7 @@ func EnsureStorage(ctx context.Context, l layout.Layout, folder string) error {
 		if err != nil {
 			return fmt.Errorf("describing pool %s: %w", Pool, err)
 		}
-		path := l.Config("pool-" + Pool + ".xml")
+		path := filepath.Join(l.Host("etc"), "pool-"+Pool+".xml")
 		if err := os.WriteFile(path, definition, 0o644); err != nil {
 			return fmt.Errorf("describing pool %s: %w", Pool, err)
 		}
