@@ -22,6 +22,7 @@ import (
 	"domus.dev/domus/pkg/controller/binding"
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/metrics"
+	"domus.dev/domus/pkg/metrics/ctrlruntime"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
@@ -79,6 +80,7 @@ func Run(ctx context.Context, opts *Options) error {
 		return err
 	}
 	metrics.Register()
+	ctrlruntime.Register()
 	hosts := fleet.New(hypervisors)
 	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live))
 	cfg.DynInformerFactory = disks.Factory(hosts.Factory(cfg.DynInformerFactory))
@@ -86,6 +88,9 @@ func Run(ctx context.Context, opts *Options) error {
 		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
 	})
 	if err != nil {
+		return err
+	}
+	if err := serveMetrics(&leaderManager{Manager: m, leadership: lead}, vms, sched, hosts); err != nil {
 		return err
 	}
 	if opts.WebhookPort != 0 {
