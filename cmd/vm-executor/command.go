@@ -23,14 +23,14 @@ type options struct {
 	file string
 	host executor.HostConfiguration
 
-	stateDir, metricsBindAddress, healthBindAddress string
-	cpuOvercommit, reserveCPU, reserveMemory        string
+	stateDir, metricsBindAddress, metricsCertDir, healthBindAddress string
+	cpuOvercommit, reserveCPU, reserveMemory                        string
 }
 
 // hostFlags are those that a configuration file takes the place of.
 var hostFlags = []string{
 	"node-name", "kubeconfig", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
-	"reserve-memory", "domain-type", "console-log-dir", "metrics-bind-address", "health-bind-address",
+	"reserve-memory", "domain-type", "console-log-dir", "metrics-bind-address", "metrics-cert-dir", "health-bind-address",
 }
 
 func newCommand(version string) *cobra.Command {
@@ -81,7 +81,8 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.host.DomainType, "domain-type", "auto", "What guests run on: kvm, qemu (emulation), or auto: kvm where a trial guest boots with it.")
 	fs.StringVar(&o.host.ConsoleLogDir, "console-log-dir", "", "Folder for what the guests print on their first serial console, in <namespace>_<name>.log. Not logged when empty.")
 	fs.StringVar(&o.stateDir, "state-dir", "", "Folder for the descriptions of simulated hosts. A temporary one when empty.")
-	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", "", "Address of /metrics, such as 127.0.0.1:9410. Not served when empty.")
+	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", "", "Address of /metrics, such as 127.0.0.1:9410. Not served when empty. At an address that is not loopback it is served by TLS, to whom the API server lets get /metrics.")
+	fs.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "Folder with tls.crt and tls.key for /metrics by TLS. A certificate of its own making when empty.")
 	fs.StringVar(&o.healthBindAddress, "health-bind-address", "", "Address of /healthz and /readyz, such as 127.0.0.1:9411. Not served when empty.")
 }
 
@@ -122,7 +123,7 @@ func (o *options) configuration(fs *pflag.FlagSet) (*executor.Configuration, err
 	}
 	config := &executor.Configuration{
 		Hosts: []executor.HostConfiguration{host}, StateDir: o.stateDir,
-		MetricsBindAddress: o.metricsBindAddress, HealthBindAddress: o.healthBindAddress,
+		MetricsBindAddress: o.metricsBindAddress, MetricsCertDir: o.metricsCertDir, HealthBindAddress: o.healthBindAddress,
 	}
 	config.Default()
 	if errs := config.Validate(); len(errs) > 0 {

@@ -19,6 +19,7 @@ import (
 // refuse it before or after it took effect.
 type fakeHost struct {
 	libvirt.Storage
+	libvirt.Metering
 	mu          sync.Mutex
 	description libvirt.Description
 	domains     map[string]libvirt.Domain

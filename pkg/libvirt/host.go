@@ -66,6 +66,7 @@ type Host interface {
 	DomainType(ctx context.Context, setting string) (string, error)
 	Operations
 	Storage
+	Metering
 	// Close ends the connection. Guests are not touched.
 	Close()
 }
