@@ -37,6 +37,7 @@ test_packages() {
 		ovmf	UEFI firmware for guests
 		swtpm	an emulated TPM for guests
 		swtpm-tools	makes that TPM's first state
+		prometheus	promtool, which tests alerts, and the Prometheus that tests ask
 		shellcheck	checks the shell scripts
 		yamllint	checks the YAML files
 	LIST
