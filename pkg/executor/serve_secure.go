@@ -9,7 +9,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/klog/v2"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
@@ -36,7 +35,7 @@ func serveSecurely(ctx context.Context, config *Configuration, cluster *rest.Con
 	}
 	options := metricsserver.Options{
 		BindAddress: config.MetricsBindAddress, SecureServing: true, CertDir: config.MetricsCertDir,
-		FilterProvider: filters.WithAuthenticationAndAuthorization,
+		FilterProvider: delegated,
 	}
 	if config.MetricsCertDir == "" {
 		own, err := ownCertificate(config.Hosts[0].NodeName)
