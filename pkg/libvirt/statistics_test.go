@@ -66,6 +66,9 @@ func TestStatisticsOfASimulatedHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if all.CPU != nil || all.Cells != nil {
+		t.Errorf("a host that is none has used %+v and %+v", all.CPU, all.Cells)
+	}
 	states := map[string]State{}
 	for _, d := range all.Domains {
 		states[d.UUID] = d.State

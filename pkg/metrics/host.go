@@ -68,11 +68,11 @@ var (
 	})
 	GuestCPUUser = entry(Metric{
 		Name: "domus_vm_cpu_user_seconds_total", Type: Counter, Labels: ofGuest, Unit: "seconds", Series: "running VMs", Page: Executor,
-		Help: "The part of domus_vm_cpu_seconds_total in user mode. Needs a cgroup of the guest's own.",
+		Help: "The part of domus_vm_cpu_seconds_total in user mode.",
 	})
 	GuestCPUSystem = entry(Metric{
 		Name: "domus_vm_cpu_system_seconds_total", Type: Counter, Labels: ofGuest, Unit: "seconds", Series: "running VMs", Page: Executor,
-		Help: "The part of domus_vm_cpu_seconds_total in the host's kernel. Needs a cgroup of the guest's own.",
+		Help: "The part of domus_vm_cpu_seconds_total in the host's kernel.",
 	})
 	GuestVCPU = entry(Metric{
 		Name: "domus_vm_vcpu_seconds_total", Type: Counter, Labels: ofGuest, Unit: "seconds", Series: "running VMs", Page: Executor,

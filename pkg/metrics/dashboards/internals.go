@@ -8,7 +8,7 @@ func internals() board {
 		variables:   []variable{profiles, hosts},
 		rows: []row{
 			{"Leader", []panel{
-				{title: "Leads", kind: lines, unit: plain, queries: []query{{`leader_election_master_status{` + inCluster + `,name="vm-scheduler"}`, "{{instance}}"}}},
+				{title: "Leads", kind: lines, unit: plain, queries: []query{{`leader_election_master_status{` + inCluster + `,job="vm-scheduler"}`, "{{instance}}"}}},
 				{title: "Programs that answer", kind: lines, unit: plain, queries: []query{{`up{` + inCluster + `,job=~"vm-scheduler|vm-executor"}`, "{{job}} {{instance}}"}}},
 			}},
 			{"Scheduling cycles", []panel{
