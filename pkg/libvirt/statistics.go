@@ -93,8 +93,24 @@ func (c *connection) forStatistics() *connection {
 	return c
 }
 
-// Statistics implements Host.
+// statisticsGlance is how long one call may take.
+const statisticsGlance = time.Second
+
+// Statistics implements Host. NOWAIT has libvirt pass over a guest that something
+// else is being done to, and yet wait for one that hangs unnoticed: the calls that
+// meet it first are given up, and asked again until one passes over it.
 func (c *connection) Statistics(ctx context.Context) (HostStatistics, error) {
+	for {
+		glance, cancel := context.WithTimeout(ctx, statisticsGlance)
+		out, err := c.readStatistics(glance)
+		cancel()
+		if !errors.Is(err, ErrTimeout) || ctx.Err() != nil {
+			return out, err
+		}
+	}
+}
+
+func (c *connection) readStatistics(ctx context.Context) (HostStatistics, error) {
 	return call(ctx, c.forStatistics(), "reading statistics", func(conn *lv.Connect) (HostStatistics, error) {
 		var out HostStatistics
 		records, err := conn.GetAllDomainStats(nil, everything, lv.CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
