@@ -83,7 +83,7 @@ test: deps test-unit corpus test-placement-quick test-integration test-cni test-
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
-	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/...
+	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/... ./test/monitoring/...
 
 CORPUS := $(BIN)/corpus
 
@@ -178,7 +178,7 @@ bench-convert: ## Time the conversion of XML to YAML's tree and back.
 ##@ Change it
 
 .PHONY: generate
-generate: $(TOOLS)/.controller-gen-$(CONTROLLER_GEN_VERSION) ## Generate code and CustomResourceDefinitions.
+generate: $(TOOLS)/.controller-gen-$(CONTROLLER_GEN_VERSION) ## Generate code, CustomResourceDefinitions, dashboards and tables of metrics.
 	hack/generate.sh .
 
 .PHONY: verify

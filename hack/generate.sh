@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Generates deep copies and CustomResourceDefinitions into a tree: generate.sh DIR
+# Generates deep copies, CustomResourceDefinitions, dashboards and the tables of
+# metrics into a tree: generate.sh DIR
 # DIR is the project itself, or a folder that is compared with it.
 set -euo pipefail
 
@@ -14,3 +15,4 @@ bin/tools/controller-gen crd paths=./pkg/api/v1alpha1 output:crd:dir="$into/mani
 for plural in "${preview[@]}"; do
 	mv "$into/manifests/base/crd/domus.dev_$plural.yaml" "$into/manifests/preview/crd/"
 done
+go run -tags libvirt_dlopen ./hack/dashboards "$into"

@@ -41,6 +41,8 @@ test_packages() {
 		swtpm	an emulated TPM for guests
 		swtpm-tools	makes that TPM's first state
 		containernetworking-plugins	CNI plugins, on whose networks guests have cards
+		lvm2	stands for the commands of LVM in tests of logical pools
+		prometheus	promtool, which tests alerts, and the Prometheus that tests ask
 		shellcheck	checks the shell scripts
 		yamllint	checks the YAML files
 	LIST

@@ -14,7 +14,7 @@ check() {
 
 formatted() {
 	local files
-	files=$(gofmt -l cmd pkg manifests test)
+	files=$(gofmt -l cmd pkg manifests test hack)
 	[ -z "$files" ] || { printf 'not formatted, run gofmt -w:\n%s\n' "$files"; return 1; }
 }
 
@@ -25,6 +25,8 @@ generated() {
 	diff -u "$dir/pkg/api/v1alpha1/zz_generated.deepcopy.go" pkg/api/v1alpha1/zz_generated.deepcopy.go || code=1
 	diff -ru "$dir/manifests/base/crd" manifests/base/crd || code=1
 	diff -ru "$dir/manifests/preview/crd" manifests/preview/crd || code=1
+	diff -ru "$dir/manifests/monitoring/dashboards" manifests/monitoring/dashboards || code=1
+	diff -u "$dir/docs/metrics.md" docs/metrics.md || code=1
 	rm -rf "$dir"
 	[ $code -eq 0 ] || { echo "run make generate"; return 1; }
 }

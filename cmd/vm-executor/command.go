@@ -24,14 +24,14 @@ type options struct {
 	file string
 	host executor.HostConfiguration
 
-	stateDir, metricsBindAddress, healthBindAddress string
-	cpuOvercommit, reserveCPU, reserveMemory        string
+	stateDir, metricsBindAddress, metricsCertDir, healthBindAddress string
+	cpuOvercommit, reserveCPU, reserveMemory                        string
 }
 
 // hostFlags are those that a configuration file takes the place of.
 var hostFlags = []string{
 	"node-name", "kubeconfig", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
-	"reserve-memory", "domain-type", "console-log-dir", "qemu-log-dir", "image-dir", "image-networks", "metrics-bind-address", "health-bind-address",
+	"reserve-memory", "domain-type", "console-log-dir", "qemu-log-dir", "image-dir", "image-networks", "metrics-bind-address", "metrics-cert-dir", "health-bind-address",
 }
 
 func newCommand(version string) *cobra.Command {
@@ -85,7 +85,8 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.host.ImageDir, "image-dir", "", "Folder whose files VirtualDiskImages may name as their source. None when empty.")
 	fs.StringSliceVar(&o.host.ImageNetworks, "image-networks", nil, "Networks that images may be fetched from, such as 10.1.0.0/16,192.0.2.0/24. When empty: all but loopback, link-local and multicast addresses.")
 	fs.StringVar(&o.stateDir, "state-dir", "", "Folder for the descriptions of simulated hosts. A temporary one when empty.")
-	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", "", "Address of /metrics, such as 127.0.0.1:9410. Not served when empty.")
+	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", "", "Address of /metrics, such as 127.0.0.1:9410. Not served when empty. At an address that is not loopback it is served by TLS, to whom the API server lets get /metrics.")
+	fs.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "Folder with tls.crt and tls.key for /metrics by TLS. A certificate of its own making when empty.")
 	fs.StringVar(&o.healthBindAddress, "health-bind-address", "", "Address of /healthz and /readyz, such as 127.0.0.1:9411. Not served when empty.")
 }
 
@@ -126,7 +127,7 @@ func (o *options) configuration(fs *pflag.FlagSet) (*executor.Configuration, err
 	}
 	config := &executor.Configuration{
 		Hosts: []executor.HostConfiguration{host}, StateDir: o.stateDir,
-		MetricsBindAddress: o.metricsBindAddress, HealthBindAddress: o.healthBindAddress,
+		MetricsBindAddress: o.metricsBindAddress, MetricsCertDir: o.metricsCertDir, HealthBindAddress: o.healthBindAddress,
 	}
 	config.Default()
 	if errs := config.Validate(); len(errs) > 0 {

@@ -29,10 +29,14 @@ type Configuration struct {
 	// stateDir keeps what simulated hosts are made of; a folder that is removed
 	// at the end when empty.
 	StateDir string `json:"stateDir,omitempty"`
-	// healthBindAddress serves /healthz and /readyz, metricsBindAddress
-	// /metrics; not served when empty.
-	HealthBindAddress  string `json:"healthBindAddress,omitempty"`
+	// healthBindAddress serves /healthz and /readyz; not served when empty.
+	HealthBindAddress string `json:"healthBindAddress,omitempty"`
+	// metricsBindAddress serves /metrics; not served when empty. At an address that
+	// is not loopback it is served by TLS, to whom the API server lets get it.
 	MetricsBindAddress string `json:"metricsBindAddress,omitempty"`
+	// metricsCertDir has tls.crt and tls.key for that, which are read anew when they
+	// change; a certificate of its own making when empty.
+	MetricsCertDir string `json:"metricsCertDir,omitempty"`
 }
 
 // HostConfiguration is about one host.

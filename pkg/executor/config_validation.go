@@ -25,7 +25,7 @@ func (c *Configuration) Validate() field.ErrorList {
 		}
 		seen[c.Hosts[i].NodeName] = true
 	}
-	return errs
+	return append(errs, c.validateServing()...)
 }
 
 func (h *HostConfiguration) validate(path *field.Path) field.ErrorList {

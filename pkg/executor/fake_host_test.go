@@ -20,6 +20,7 @@ import (
 // refuse it before or after it took effect.
 type fakeHost struct {
 	libvirt.SimulatedStorage
+	libvirt.Metering
 	*networkstest.Host
 	cards       fakeCards
 	mu          sync.Mutex

@@ -19,6 +19,7 @@ import (
 
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/networks/leftover"
+	"domus.dev/domus/pkg/executor/statistics"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -59,7 +60,12 @@ func Run(ctx context.Context, config *Configuration, version string) error {
 		}
 		hosts = append(hosts, h)
 	}
-	stopServing, err := serve(config, func() error { return notReady(hosts) })
+	stopCollecting, err := collect(hosts)
+	if err != nil {
+		return err
+	}
+	defer stopCollecting()
+	stopServing, err := serve(ctx, config, hosts[0].restConfig, func() error { return notReady(hosts) })
 	if err != nil {
 		return err
 	}
@@ -90,6 +96,9 @@ type hostRun struct {
 	watch     *Watch
 	clientset kubernetes.Interface
 	broadcast events.EventBroadcaster
+	// statistics are for metrics.
+	statistics *statistics.Collector
+	restConfig *rest.Config
 }
 
 func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
@@ -144,13 +153,14 @@ func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version
 		leftovers = leftover.New(config.LibvirtURI)
 	}
 	broadcast := events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
+	agent := NewAgent(Options{
+		Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch,
+		Leftovers: leftovers, Transfer: server, Version: version,
+		Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
+	})
 	return &hostRun{
-		host: host, watch: watch, clientset: clientset, broadcast: broadcast,
-		agent: NewAgent(Options{
-			Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch,
-			Leftovers: leftovers, Transfer: server, Version: version,
-			Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
-		}),
+		host: host, watch: watch, clientset: clientset, broadcast: broadcast, restConfig: restConfig,
+		agent: agent, statistics: statisticsOf(config.NodeName, host, agent),
 	}, nil
 }
 
@@ -176,6 +186,7 @@ func (h *hostRun) run(ctx context.Context) {
 	defer h.broadcast.Shutdown()
 	var running sync.WaitGroup
 	running.Go(func() { h.agent.Run(ctx) })
+	running.Go(func() { h.statistics.Run(ctx) })
 	running.Go(func() {
 		if err := h.watch.Run(ctx, h.agent); err != nil {
 			logger.Error(err, "The watch ended")

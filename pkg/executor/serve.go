@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
@@ -18,7 +19,8 @@ const serveTimeout = 5 * time.Second
 
 // serve serves health and metrics where the configuration says so, and returns
 // what ends it.
-func serve(config *Configuration, notReady func() error) (stop func(), err error) {
+func serve(ctx context.Context, config *Configuration, cluster *rest.Config, notReady func() error) (stop func(), err error) {
+	stopSecure := func() {}
 	muxes := map[string]*http.ServeMux{}
 	at := func(address string) *http.ServeMux {
 		if muxes[address] == nil {
@@ -36,7 +38,13 @@ func serve(config *Configuration, notReady func() error) (stop func(), err error
 			_, _ = fmt.Fprintln(w, "ok")
 		})
 	}
-	if address := config.MetricsBindAddress; address != "" {
+	switch address := config.MetricsBindAddress; {
+	case address == "":
+	case !loopback(address):
+		if stopSecure, err = serveSecurely(ctx, config, cluster); err != nil {
+			return nil, err
+		}
+	default:
 		at(address).Handle("/metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{}))
 	}
 	var servers []*http.Server
@@ -46,6 +54,7 @@ func serve(config *Configuration, notReady func() error) (stop func(), err error
 		for _, s := range servers {
 			_ = s.Shutdown(ctx)
 		}
+		stopSecure()
 	}
 	for address, mux := range muxes {
 		listener, err := net.Listen("tcp", address)

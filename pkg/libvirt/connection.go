@@ -47,6 +47,8 @@ type connection struct {
 	agents, operations *connection
 	// storage is one for Storage; nil where this one serves.
 	storage *connection
+	// statistics is one for Metering; nil where this one serves.
+	statistics *connection
 }
 
 // Connect returns a Host on the libvirt at uri, such as qemu:///system. It does
@@ -60,6 +62,8 @@ func Connect(uri string) Host {
 	c.operations.begin()
 	c.storage = &connection{uri: uri, slots: newSlots(), busy: c.busy}
 	c.storage.begin()
+	c.statistics = &connection{uri: uri, slots: newSlots(), busy: c.busy}
+	c.statistics.begin()
 	return c
 }
 
@@ -83,7 +87,7 @@ func (c *connection) begin() {
 
 // Close implements Host.
 func (c *connection) Close() {
-	for _, other := range []*connection{c.agents, c.operations, c.storage} {
+	for _, other := range []*connection{c.agents, c.operations, c.storage, c.statistics} {
 		if other != nil {
 			other.Close()
 		}

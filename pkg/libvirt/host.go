@@ -70,6 +70,7 @@ type Host interface {
 	Networks
 	Cards
 	Snapshots
+	Metering
 	// Close ends the connection. Guests are not touched.
 	Close()
 }

@@ -18,6 +18,7 @@ import (
 func (s *sayings) before(handle scheduler.FailureHandlerFn, reasons Reasons) scheduler.FailureHandlerFn {
 	return func(ctx context.Context, fw framework.Framework, info *framework.QueuedPodInfo, status *fwk.Status, nominating *fwk.NominatingInfo, start time.Time) {
 		// The queue's Pod may be behind what is shown.
+		verdict := ""
 		shown, err := fw.SharedInformerFactory().Core().V1().Pods().Lister().Pods(info.Pod.Namespace).Get(info.Pod.Name)
 		if err == nil && shown.UID == info.Pod.UID && shown.Spec.NodeName == "" {
 			r := reasonOf(status, func(fit *framework.FitError) Reason {
@@ -25,7 +26,9 @@ func (s *sayings) before(handle scheduler.FailureHandlerFn, reasons Reasons) sch
 			})
 			nominate(&r, shown, nominating)
 			s.failed(shown, &r)
+			verdict = r.Verdict
 		}
+		attempted(info.Pod, status, verdict)
 		handle(ctx, fw, info, status, nominating, start)
 	}
 }

@@ -120,6 +120,9 @@ const growthProfiles = "growth of "
 
 func growthProfile(schedulerName string) string { return growthProfiles + schedulerName }
 
+// trimGrowth is the profile that the VM chose, of one that decides about growth.
+func trimGrowth(profile string) string { return strings.TrimPrefix(profile, growthProfiles) }
+
 // schedulerName is the profile that places the VM.
 func schedulerName(vm *v1alpha1.VirtualMachine) string {
 	switch name := vm.Spec.SchedulerName; {

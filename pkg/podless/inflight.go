@@ -1,6 +1,10 @@
 package podless
 
-import "net/http"
+import (
+	"net/http"
+
+	"domus.dev/domus/pkg/metrics"
+)
 
 // MaxWritesInFlight keeps the writes of scheduler and controllers within the
 // streams of one HTTP/2 connection, of which the API server allows 100 and
@@ -31,10 +35,19 @@ func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	select {
 	case t.slots <- struct{}{}:
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
+	default:
+		metrics.WriteDelayed()
+		select {
+		case t.slots <- struct{}{}:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
 	}
-	defer func() { <-t.slots }()
+	metrics.WriteBegun()
+	defer func() {
+		metrics.WriteEnded()
+		<-t.slots
+	}()
 	return t.next.RoundTrip(r)
 }
 

@@ -43,6 +43,9 @@ func visible(vm *v1alpha1.VirtualMachine) bool {
 	return vm.DeletionTimestamp == nil && runs && !vm.RanOnce() && !held
 }
 
+// Wants says whether the VM wants a host or holds one.
+func Wants(vm *v1alpha1.VirtualMachine) bool { return visible(vm) }
+
 func projectMeta(vm *v1alpha1.VirtualMachine) metav1.ObjectMeta {
 	meta := metav1.ObjectMeta{
 		Namespace:         vm.Namespace,

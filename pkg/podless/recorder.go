@@ -46,7 +46,7 @@ const reasonGrowthGranted = "GrowthGranted"
 // Eventf implements events.EventRecorder.
 func (r *recorder) Eventf(regarding, related runtime.Object, eventType, reason, action, note string, args ...any) {
 	if reason == reasonScheduled && eventType == corev1.EventTypeNormal && !r.placed.TryAccept() {
-		metrics.PlacedEventsDropped.Inc()
+		metrics.PlacedEventDropped()
 		return
 	}
 	// The scheduler names the preemptor by its UID, which nobody knows.

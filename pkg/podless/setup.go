@@ -3,7 +3,6 @@ package podless
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -86,7 +85,7 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	sched, err := scheduler.New(ctx, cc.Client, cc.InformerFactory, cc.DynInformerFactory,
 		func(name string) events.EventRecorderLogger {
 			// Events are reported by the profile that the VM chose.
-			return newRecorder(cc.EventBroadcaster.NewRecorder(strings.TrimPrefix(name, growthProfiles)), said, p.PlacedEvents)
+			return newRecorder(cc.EventBroadcaster.NewRecorder(trimGrowth(name)), said, p.PlacedEvents)
 		},
 		scheduler.WithComponentConfigVersion(cc.ComponentConfig.APIVersion),
 		scheduler.WithKubeConfig(cc.KubeConfig),
@@ -102,6 +101,7 @@ func SetupOn(ctx context.Context, cfg *schedulerconfig.Config, real kubernetes.I
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the scheduler: %w", err)
 	}
+	observeScores(sched.Profiles)
 	sched.FailureHandler = said.before(sched.FailureHandler, p.Reasons)
 	return &cc, sched, nil
 }

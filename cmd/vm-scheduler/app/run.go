@@ -23,6 +23,7 @@ import (
 	"domus.dev/domus/pkg/controller/diskmove"
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/metrics"
+	"domus.dev/domus/pkg/metrics/ctrlruntime"
 	"domus.dev/domus/pkg/plugins"
 	"domus.dev/domus/pkg/plugins/disklocality"
 	"domus.dev/domus/pkg/plugins/fleet"
@@ -91,6 +92,7 @@ func Run(ctx context.Context, opts *Options) error {
 		return err
 	}
 	metrics.Register()
+	ctrlruntime.Register()
 	if err := diskmove.New(m.GetCache(), live, disks, clock.RealClock{}).Register(&leaderManager{Manager: m, leadership: lead}); err != nil {
 		return fmt.Errorf("registering what moves disks: %w", err)
 	}
@@ -100,6 +102,9 @@ func Run(ctx context.Context, opts *Options) error {
 		VMs: vms, Writer: binder, Plugins: plugins.Registry(binder, hosts, disks, networks), Growth: plugins.Growth(), Reasons: waiting.New(hosts), PlacedEvents: opts.placedEvents(),
 	})
 	if err != nil {
+		return err
+	}
+	if err := serveMetrics(&leaderManager{Manager: m, leadership: lead}, vms, sched, hosts); err != nil {
 		return err
 	}
 	if opts.WebhookPort != 0 {

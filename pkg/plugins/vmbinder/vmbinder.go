@@ -13,6 +13,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/metrics"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
@@ -54,6 +55,7 @@ func (p *plugin) Bind(ctx context.Context, _ fwk.CycleState, pod *corev1.Pod, no
 		if err := p.binder.Grow(ctx, vm, generation, node, podless.RequestOf(pod)); err != nil {
 			return fwk.AsStatus(err)
 		}
+		bound(pod)
 		return nil
 	}
 	vm, ok := podless.ParsePod(pod.Namespace, pod.Name, pod.UID)
@@ -73,5 +75,13 @@ func (p *plugin) Bind(ctx context.Context, _ fwk.CycleState, pod *corev1.Pod, no
 	if err := p.binder.Bind(ctx, vm, pod.Generation, node, reserved); err != nil {
 		return fwk.AsStatus(err)
 	}
+	bound(pod)
 	return nil
+}
+
+// bound counts an attempt that came to its end. The others are counted where
+// the scheduler handles failures.
+func bound(pod *corev1.Pod) {
+	profile, purpose := podless.ProfileOf(pod)
+	metrics.Attempted(profile, purpose, metrics.ResultBound, metrics.ReasonBound)
 }

@@ -37,6 +37,7 @@ func (r *Reasons) Of(pod *corev1.Pod, fit *framework.FitError, hosts fwk.NodeInf
 	never := strings.HasPrefix(d.PostFilterMsg, rejections.NoHost)
 	tooLarge := strings.HasPrefix(d.PostFilterMsg, vmpreemption.TooLarge)
 	groups := withAbsent(rejections.GroupBy(statuses(pod, d, hosts), nil, 0), fit)
+	count(pod, groups)
 	if tooLarge {
 		groups = slices.DeleteFunc(groups, func(g rejections.Group) bool { return shortages.OfCapacity(g.Kind) })
 	}
