@@ -121,7 +121,7 @@ test-integration: tools ## Run the tests against a real API server.
 .PHONY: test-e2e
 test-e2e: build tools guest guest-cloud ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
-	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 40m
+	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 60m
 
 .PHONY: test-cni
 test-cni: guest ## Try cards of real CNI plugins in network namespaces; needs root.
