@@ -42,9 +42,10 @@ func (a *Agent) Users(ctx context.Context, disk *v1alpha1.VirtualDisk) []volumes
 	return append(out, a.heldBySnapshots(ctx, disk)...)
 }
 
-// heldBySnapshots lists the snapshots that have the disk: it goes after them.
+// heldBySnapshots lists the snapshots that have the disk: it goes after them, away
+// or to another place.
 func (a *Agent) heldBySnapshots(ctx context.Context, disk *v1alpha1.VirtualDisk) (out []volumes.User) {
-	if disk.DeletionTimestamp == nil {
+	if disk.DeletionTimestamp == nil && disk.Status.MoveTo == nil {
 		return nil
 	}
 	names, err := a.snapshots.Holding(ctx, disk.Namespace, disk.UID)

@@ -51,8 +51,8 @@ func New(cached client.Reader, live client.Client, space Space, clk clock.Passiv
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // Register adds the controller to m: disks wake themselves, a VM that gives its
-// host or its disks up wakes those, and a host whose pools have changed all that
-// are to be moved.
+// host or its disks up wakes those, as does a snapshot that goes, and a host whose
+// pools have changed wakes all that are to be moved.
 func (c *Controller) Register(m manager.Manager) error {
 	return ctrl.NewControllerManagedBy(m).
 		Named("disk-move").
@@ -67,6 +67,14 @@ func (c *Controller) Register(m manager.Manager) error {
 			DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
 				if vm, ok := e.Object.(*v1alpha1.VirtualMachine); ok {
 					released(vm, nil, q)
+				}
+			},
+		}).
+		Watches(&v1alpha1.VirtualMachineSnapshot{}, handler.Funcs{
+			DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
+				s, ok := e.Object.(*v1alpha1.VirtualMachineSnapshot)
+				for i := 0; ok && i < len(s.Status.Disks); i++ {
+					q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: s.Namespace, Name: s.Status.Disks[i].Name}})
 				}
 			},
 		}).
@@ -155,6 +163,16 @@ func (c *Controller) look(ctx context.Context, d *v1alpha1.VirtualDisk) (view, e
 	for i := range vms.Items {
 		if vm := &vms.Items[i]; vm.Status.Placement != nil && vm.NamesDisk(d.Name) {
 			v.user = vm.Name
+			break
+		}
+	}
+	snapshots := &v1alpha1.VirtualMachineSnapshotList{}
+	if err := c.cached.List(ctx, snapshots, client.InNamespace(d.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return v, fmt.Errorf("reading the snapshots in VirtualDisk %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	for i := range snapshots.Items {
+		if s := &snapshots.Items[i]; s.HasDisk(d.UID) {
+			v.snapshot = s.Name
 			break
 		}
 	}

@@ -18,6 +18,8 @@ type view struct {
 	disk *v1alpha1.VirtualDisk
 	// user is a VM that has a host and names the disk; empty when there is none.
 	user string
+	// snapshot is one that is inside the disk; empty when there is none.
+	snapshot string
 	// target is the Hypervisor of the wanted host; nil when there is none.
 	target *v1alpha1.Hypervisor
 	// room is how many bytes of the wanted pool nobody else was promised.
@@ -51,7 +53,8 @@ type outcome struct {
 //   - A disk that has left is at home where it went.
 //   - One of which the target has all of it goes there, whatever is wanted by now.
 //   - A move that nobody wants any more, or to another place, is given up.
-//   - A disk that some VM has, or that has no volume, stays until that is otherwise.
+//   - A disk that some VM has, that snapshots are inside of, or that has no volume,
+//     stays until that is otherwise.
 //   - A move begins when the target has the pool, and room in it.
 func decide(v view) outcome {
 	d := v.disk
@@ -79,6 +82,8 @@ func decide(v view) outcome {
 		return outcome{reason: v1alpha1.ReasonNotReady, message: fmt.Sprintf("it is moved from host %s when it has a volume there; or delete it, and create it anew", d.Status.NodeName)}
 	case v.user != "":
 		return outcome{reason: v1alpha1.ReasonInUse, message: fmt.Sprintf("VirtualMachine %s has it: it is moved when that is stopped with whenStopped Release, or does not name it any more", v.user)}
+	case v.snapshot != "":
+		return outcome{reason: v1alpha1.ReasonInUse, message: fmt.Sprintf("VirtualMachineSnapshot %s is inside it, and would be lost with a copy: it is moved when that is deleted", v.snapshot)}
 	case v.target == nil:
 		return outcome{reason: v1alpha1.ReasonHostMissing, message: fmt.Sprintf("there is no host %s: name another one in spec.nodeName, or leave it", node)}
 	}

@@ -58,6 +58,7 @@ func TestDecide(t *testing.T) {
 		"there is no such host":                  {v: view{disk: disk(wanting("b", "")), room: gib}, reason: v1alpha1.ReasonHostMissing, says: "there is no host b"},
 		"there is no such pool":                  {v: view{disk: disk(wanting("b", "other")), target: host, room: gib}, reason: v1alpha1.ReasonPoolMissing, says: "host b has no active storage pool other"},
 		"there is no room":                       {v: view{disk: disk(wanting("b", "")), target: host, room: gib - 1}, reason: v1alpha1.ReasonPoolFull, says: "and it has 1Gi"},
+		"a snapshot is inside it":                {v: view{disk: disk(wanting("b", "")), snapshot: "nightly", target: host, room: gib}, reason: v1alpha1.ReasonInUse, says: "VirtualMachineSnapshot nightly"},
 		"it has no volume yet":                   {v: view{disk: disk(wanting("b", ""), func(d *v1alpha1.VirtualDisk) { d.Status.VolumeName = "" }), target: host, room: gib}, reason: v1alpha1.ReasonNotReady, says: "when it has a volume"},
 		"a store that both have":                 {v: view{disk: disk(wanting("b", "shared"), shared), target: host, room: gib}},
 		"out of a store that both have":          {v: view{disk: disk(wanting("b", "default"), shared), target: host, room: gib}, deed: begin, reason: v1alpha1.ReasonMoving, says: "host b"},
