@@ -38,6 +38,7 @@ func (a *Agent) exchange(ctx context.Context) {
 		return
 	}
 	a.transfer.Handle(a.volumes.Incoming())
+	a.transfer.Handle(a.images.Outgoing())
 	a.transfer.Handle(tickets.Pattern, http.HandlerFunc(a.serveTicket))
 	if err := a.transfer.Serve(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Volumes are not exchanged any more")
@@ -63,6 +64,8 @@ func (a *Agent) serveTicket(w http.ResponseWriter, r *http.Request) {
 	case ticket.Spec.DiskExport != nil:
 		disk := client.ObjectKey{Namespace: ticket.Namespace, Name: ticket.Spec.DiskExport.DiskName}
 		a.volumes.Export(w, r, disk, ticket.Spec.DiskExport.Format)
+	case ticket.Spec.ImageUpload != nil:
+		a.images.Upload(w, r, client.ObjectKey{Namespace: ticket.Namespace, Name: ticket.Spec.ImageUpload.ImageName})
 	default:
 		http.Error(w, "the ticket is for what this vm-executor does not know", http.StatusNotImplemented)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/images"
+	"domus.dev/domus/pkg/executor/transfer"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -22,9 +23,17 @@ func (a *Agent) newImages(o Options) *images.Keeper {
 	}
 	return images.New(images.Options{
 		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Images: watched, Disks: o.Disks, Pools: poolsOf{a},
-		Origins: o.Config.origins(), Grace: o.Config.imageGrace(), Recorder: o.Recorder, Clock: o.Clock,
+		Origins: o.Config.origins(), Peers: peersOf(o), Grace: o.Config.imageGrace(), Recorder: o.Recorder, Clock: o.Clock,
 		Changed: func(disk types.NamespacedName) { a.volumes.Enqueue(disk) },
 	})
+}
+
+// peersOf are the other hosts; nil when this one exchanges no volumes.
+func peersOf(o Options) *transfer.Peers {
+	if o.Transfer == nil {
+		return nil
+	}
+	return peers(o.Live, o.Transfer)
 }
 
 // noImages is a watch that has none.

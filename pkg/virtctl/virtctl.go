@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/virtctl/export"
 	"domus.dev/domus/pkg/virtctl/fit"
 	"domus.dev/domus/pkg/virtctl/get"
+	"domus.dev/domus/pkg/virtctl/image"
 	"domus.dev/domus/pkg/virtctl/importer"
 	"domus.dev/domus/pkg/virtctl/password"
 	"domus.dev/domus/pkg/virtctl/power"
@@ -92,6 +93,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 		wait.New(config, streams),
 		disk.New(config, streams),
 		disk.NewCDROM(config, streams),
+		image.New(config, streams),
 	)
 	add(look,
 		get.New(config, streams),

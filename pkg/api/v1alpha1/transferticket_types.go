@@ -15,9 +15,10 @@ type DiskExport struct {
 
 // TransferTicketSpec says what its bearer may do, and never changes.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is immutable: make another ticket"
-// +kubebuilder:validation:ExactlyOneOf=diskExport
+// +kubebuilder:validation:ExactlyOneOf=diskExport;imageUpload
 type TransferTicketSpec struct {
-	// nodeName is the host that is to serve it: the home of the disk.
+	// nodeName is the host that is to serve it: the home of the disk,
+	// or status.nodeName of the image.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	NodeName string `json:"nodeName"`
@@ -28,6 +29,9 @@ type TransferTicketSpec struct {
 	// diskExport lets the bearer read a disk.
 	// +optional
 	DiskExport *DiskExport `json:"diskExport,omitempty"`
+	// imageUpload lets the bearer upload an image.
+	// +optional
+	ImageUpload *ImageUpload `json:"imageUpload,omitempty"`
 }
 
 // TransferTicketStatus is what the host says.
@@ -56,6 +60,7 @@ type TransferTicketStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:selectablefield:JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Disk",type=string,JSONPath=`.spec.diskExport.diskName`
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.imageUpload.imageName`
 // +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.nodeName`
 // +kubebuilder:printcolumn:name="Expires",type=date,JSONPath=`.status.expires`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`

@@ -8,7 +8,7 @@ import (
 )
 
 // ImageOrigin is where the bytes of an image come from: exactly one of its fields.
-// +kubebuilder:validation:ExactlyOneOf=http;file
+// +kubebuilder:validation:ExactlyOneOf=http;file;upload
 type ImageOrigin struct {
 	// http is a web server.
 	// +optional
@@ -17,6 +17,9 @@ type ImageOrigin struct {
 	// images there, imageDir in the configuration of vm-executor.
 	// +optional
 	File *FileOrigin `json:"file,omitempty"`
+	// upload is a client that sends them to one host, which keeps them for all.
+	// +optional
+	Upload *UploadOrigin `json:"upload,omitempty"`
 }
 
 // HTTPOrigin is a file on a web server. Hosts fetch it themselves, each from
@@ -55,7 +58,7 @@ type VirtualDiskImageSpec struct {
 	// one of another format is refused.
 	Format DiskFormat `json:"format"`
 	// checksum is of the bytes as they come, in hexadecimal: sha256:... or
-	// sha512:.... Required for http, unless allowUnverified is set there.
+	// sha512:.... Required for upload, and for http unless allowUnverified is set there.
 	// +kubebuilder:validation:Pattern=`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`
 	// +kubebuilder:validation:MaxLength=135
 	// +optional
@@ -159,6 +162,10 @@ type VirtualDiskImageStatus struct {
 	// +kubebuilder:default=Pending
 	// +optional
 	Phase ImagePhase `json:"phase,omitempty"`
+	// nodeName is the host that keeps an image that is uploaded; chosen once.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	NodeName string `json:"nodeName,omitempty"`
 	// bytes is the length of the image, and virtualSize what a guest sees of it, in
 	// bytes, as hosts have found it.
 	// +optional

@@ -75,7 +75,9 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	image := &v1alpha1.VirtualDiskImage{}
 	err := c.cached.Get(ctx, req.NamespacedName, image)
 	if err == nil {
-		err = c.settle(ctx, image)
+		if err = c.settle(ctx, image); err == nil && image.Spec.Source.Upload != nil && image.Status.NodeName == "" {
+			return reconcile.Result{RequeueAfter: homeRetry}, nil
+		}
 	}
 	if apierrors.IsNotFound(err) || errors.Is(err, imagestatus.ErrStale) {
 		// Whoever was faster wakes us again.
@@ -104,7 +106,12 @@ func (c *Controller) settle(ctx context.Context, image *v1alpha1.VirtualDiskImag
 			return err
 		}
 	}
-	_, err := imagestatus.Write(ctx, c.live, image, func(s *v1alpha1.VirtualDiskImageStatus) {
+	home, err := c.home(ctx, image)
+	if err != nil {
+		return err
+	}
+	_, err = imagestatus.Write(ctx, c.live, image, func(s *v1alpha1.VirtualDiskImageStatus) {
+		s.NodeName = home
 		decide(s, image, users, func(host string) bool { return c.exists(ctx, host) }, metav1.NewTime(c.clock.Now()))
 	})
 	return err

@@ -1,6 +1,7 @@
 package imagestate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,15 +56,23 @@ func decide(s *v1alpha1.VirtualDiskImageStatus, image *v1alpha1.VirtualDiskImage
 	case image.DeletionTimestamp != nil:
 		s.Phase = v1alpha1.ImageDeleting
 		ready.Reason, ready.Message = v1alpha1.ReasonImageInUse, fmt.Sprintf("it is deleted when no disk stands on it any more: %s", some(standing))
+	case lostAt(image, s) != nil:
+		// Others may still have it, for as long as their disks need it.
+		lost := lostAt(image, s)
+		s.Phase = v1alpha1.ImageFailed
+		ready.Reason, ready.Message = lost.Reason, fmt.Sprintf("host %s: %s", lost.NodeName, lost.Message)
 	case s.Copies > 0:
 		s.Phase = v1alpha1.ImageReady
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonImageCached, "a host has it"
 	case fetching != nil:
 		s.Phase = v1alpha1.ImageFetching
-		ready.Reason, ready.Message = v1alpha1.ReasonImageFetching, fmt.Sprintf("host %s: %s", fetching.NodeName, fetching.Message)
+		ready.Reason, ready.Message = cmp.Or(fetching.Reason, v1alpha1.ReasonImageFetching), fmt.Sprintf("host %s: %s", fetching.NodeName, fetching.Message)
 	case failed != nil:
 		s.Phase = v1alpha1.ImageFailed
 		ready.Reason, ready.Message = failed.Reason, fmt.Sprintf("host %s: %s", failed.NodeName, failed.Message)
+	case image.Spec.Source.Upload != nil:
+		s.Phase = v1alpha1.ImagePending
+		ready.Reason, ready.Message = unuploaded(image, s.NodeName, exists(s.NodeName))
 	default:
 		s.Phase = v1alpha1.ImagePending
 		ready.Reason, ready.Message = v1alpha1.ReasonImageUnneeded, "a host fetches it for the first VirtualDisk there that begins with it"

@@ -102,7 +102,7 @@ func (k *Keeper) fetch(ctx context.Context, key libvirt.VolumeRef, w *work, in *
 	defer cancel(nil)
 	defer k.following(ctx, cancel, key, w, in)()
 
-	from, err := k.Origins.of(in.Image)
+	from, err := k.originOf(w, in)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (k *Keeper) fetch(ctx context.Context, key libvirt.VolumeRef, w *work, in *
 		}
 	}
 	err = k.fetchFrom(ctx, key, w, in, from, there)
-	if there > 0 && (errors.Is(err, errChanged) || isChecksum(err)) {
+	if there > 0 && !in.Home && (errors.Is(err, errChanged) || isChecksum(err)) {
 		// What was there was not the beginning of what there is now.
 		klog.FromContext(ctx).Info("An image is fetched from its beginning", keyError, err.Error())
 		err = k.fetchFrom(ctx, key, w, in, from, 0)
@@ -130,6 +130,21 @@ func (k *Keeper) fetch(ctx context.Context, key libvirt.VolumeRef, w *work, in *
 		}
 	}
 	return err
+}
+
+// originOf is where the bytes are to be had from now.
+func (k *Keeper) originOf(w *work, in *Situation) (origin, error) {
+	switch {
+	case in.Home:
+		if o := k.take(w); o != nil && o == in.offer {
+			w.memory = Memory{} // what went wrong before is over
+			return o, nil
+		}
+		return nil, errBrokenOff
+	case in.Image.Spec.Source.Upload != nil:
+		return &peer{peers: k.Peers, image: in.Image, self: k.Node}, nil
+	}
+	return k.Origins.of(in.Image)
 }
 
 // slotsOf takes as many tokens as a namespace may have fetches.
@@ -171,7 +186,7 @@ func (k *Keeper) following(ctx context.Context, cancel context.CancelCauseFunc, 
 			}
 			now := k.Images.Image(ctx, name)
 			waiting, all := k.waiting(ctx, name, key.Pool)
-			if all && len(waiting) == 0 || now == nil || now.UID != in.Image.UID || now.DeletionTimestamp != nil {
+			if all && len(waiting) == 0 && !in.Home || now == nil || now.UID != in.Image.UID || now.DeletionTimestamp != nil {
 				cancel(errUnneeded)
 				return
 			}

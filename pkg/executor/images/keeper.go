@@ -17,6 +17,7 @@ import (
 
 	"domus.dev/domus/pkg/api/imagestatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/transfer"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -78,11 +79,13 @@ type Options struct {
 	Node    string
 	Storage libvirt.Storage
 	// Live reads and writes the API server without a cache.
-	Live     client.Client
-	Images   Images
-	Disks    volumes.Disks
-	Pools    Pools
-	Origins  Origins
+	Live    client.Client
+	Images  Images
+	Disks   volumes.Disks
+	Pools   Pools
+	Origins Origins
+	// Peers are the other hosts; nil when this one exchanges no volumes.
+	Peers    *transfer.Peers
 	Recorder events.EventRecorder
 	Clock    clock.WithTicker
 	// Grace is how long an image is kept that nobody needs.
@@ -120,6 +123,9 @@ type work struct {
 	fetching       bool
 	// reason and message say why it is not ready.
 	reason, message string
+	// offer is what a request uploads, and taken says that a turn is at it.
+	offer *offer
+	taken bool
 }
 
 // New returns a Keeper that does nothing before Run.
@@ -171,6 +177,11 @@ func (k *Keeper) giveTurn(ctx context.Context, key libvirt.VolumeRef) {
 func (k *Keeper) work(key libvirt.VolumeRef) *work {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.workLocked(key)
+}
+
+// workLocked is work for who holds mu.
+func (k *Keeper) workLocked(key libvirt.VolumeRef) *work {
 	w := k.works[key]
 	if w == nil {
 		w = &work{reason: v1alpha1.ReasonImageNotReady, message: "is looked for on host " + k.Node}
@@ -264,6 +275,7 @@ func (k *Keeper) Turn(ctx context.Context, key libvirt.VolumeRef) (time.Duration
 			return 0, err
 		}
 		if !decision.Again {
+			k.answer(w, in.offer, errNotTaken)
 			if decision.Done {
 				k.drop(key)
 			}
@@ -277,7 +289,7 @@ func (k *Keeper) Turn(ctx context.Context, key libvirt.VolumeRef) (time.Duration
 func (k *Keeper) drop(key libvirt.VolumeRef) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if w := k.works[key]; w != nil && w.held == 0 {
+	if w := k.works[key]; w != nil && w.held == 0 && w.offer == nil {
 		delete(k.works, key)
 	}
 }
@@ -311,7 +323,14 @@ func (k *Keeper) situation(ctx context.Context, key libvirt.VolumeRef, name type
 	in.Waiting = len(waiting)
 	k.mu.Lock()
 	in.InUse = w.held > 0
+	if in.offer = w.offer; w.offer != nil {
+		in.Offered = true
+	}
 	k.mu.Unlock()
+	if in.Image != nil && in.Image.Spec.Source.Upload != nil {
+		in.Home = in.Image.UploadedTo(k.Node, key.Pool)
+		in.Awaited = !in.Home && !homeHas(in.Image)
+	}
 	// Of disks that wait an object that is gone keeps none: they wait for another.
 	if !in.InUse && in.Volume != nil && (in.Waiting == 0 || in.Image == nil || in.Image.DeletionTimestamp != nil) {
 		in.InUse, err = k.backs(ctx, key.Pool, in.Volume.Path)

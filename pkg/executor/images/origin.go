@@ -53,7 +53,7 @@ func (o Origins) of(image *v1alpha1.VirtualDiskImage) (origin, error) {
 	case s.File != nil:
 		return &folder{dir: o.Dir, name: s.File.Name}, nil
 	}
-	return nil, invalid("spec.source has none of http and file")
+	return nil, invalid("spec.source has none of http, file and upload")
 }
 
 // folder has a file of the host's folder of images.
@@ -159,6 +159,8 @@ func (s *steady) Read(p []byte) (int, error) {
 			return 0, fmt.Errorf("there are more bytes than the %d that were announced", s.total)
 		case errors.Is(err, io.EOF) && (s.total < 0 || s.at == s.total):
 			return n, io.EOF
+		case errors.Is(err, errBrokenOff):
+			return n, err // there is nothing to open again
 		case err != nil:
 			s.close()
 			if errors.Is(err, io.EOF) {

@@ -24,6 +24,8 @@ const (
 //   - One that is whole stays while disks are to be made of it, or stand on it, and
 //     as long afterwards as the host's configuration says. It is verified before a
 //     disk is made of it, once in the life of the process.
+//   - One that is uploaded here stays, whole or in part, and is gone on with when
+//     somebody uploads it.
 //   - What is not whole is gone on with while a disk waits for it, and goes
 //     otherwise.
 func Plan(in Situation) Decision {
@@ -40,10 +42,19 @@ func Plan(in Situation) Decision {
 		return Decision{Steps: append([]Step{StepRemove, StepUnmark}, withdrawal(in)...), Again: true}
 	case in.Volume != nil && !in.Marked:
 		return keep(in)
+	case in.Home && in.Offered:
+		return Decision{
+			Report: &Report{Phase: v1alpha1.ImageFetching, Reason: v1alpha1.ReasonImageUploading, Message: "it is being uploaded into storage pool " + in.Pool.Name},
+			Steps:  []Step{StepMark, StepFetch, StepUnmark}, Again: true,
+		}
+	case in.Home:
+		return await(in)
 	case in.Waiting == 0 && there:
 		return Decision{Steps: []Step{StepRemove, StepUnmark, StepWithdraw}, Again: true}
 	case in.Waiting == 0:
 		return Decision{Steps: withdrawal(in), Done: true}
+	case in.Awaited:
+		return Decision{Awaits: notUploaded}
 	}
 	if wait := in.Memory.RetryAt.Sub(in.Now); wait > 0 {
 		return Decision{RequeueAfter: wait, Report: failed(in)}
@@ -78,7 +89,7 @@ func keep(in Situation) Decision {
 			return Decision{RequeueAfter: wait, Report: failed(in)}
 		}
 		return Decision{Steps: []Step{StepVerify}, Again: true}
-	case in.Waiting > 0 || in.InUse:
+	case in.Waiting > 0 || in.InUse || in.Home:
 		return Decision{Report: ready, Ready: in.Memory.Verified}
 	case in.Memory.UnusedSince.IsZero():
 		return Decision{Report: ready, Unused: true, RequeueAfter: in.Grace}

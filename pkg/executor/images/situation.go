@@ -43,6 +43,11 @@ type Situation struct {
 	Waiting int
 	// InUse says that disks stand on it, or that one is being made of it.
 	InUse bool
+	// Home says that the image is uploaded to this host and pool, Offered that somebody
+	// is uploading it, and Awaited that it has yet to be uploaded, elsewhere.
+	Home, Offered, Awaited bool
+	// offer is what is offered.
+	offer *offer
 	// Grace is how long an image is kept that nobody needs.
 	Grace  time.Duration
 	Memory Memory
@@ -84,6 +89,8 @@ type Decision struct {
 	Steps []Step
 	// Ready says that disks can be made of it.
 	Ready bool
+	// Awaits is what disks that wait are told; empty leaves that as it is.
+	Awaits string
 	// Unused says that nobody needs it.
 	Unused bool
 	// Again asks for another look right after the steps.

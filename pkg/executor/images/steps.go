@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,10 +47,14 @@ func (k *Keeper) carryOut(ctx context.Context, key libvirt.VolumeRef, w *work, i
 	for _, step := range decision.Steps {
 		klog.FromContext(ctx).V(2).Info("Carrying out a step", keyStep, step)
 		if err := k.do(ctx, step, key, w, in); err != nil {
+			k.answer(w, in.offer, err)
 			return k.failed(ctx, step, key, w, in, err)
 		}
 	}
 	if len(decision.Steps) > 0 {
+		if slices.Contains(decision.Steps, StepFetch) {
+			k.answer(w, in.offer, nil)
+		}
 		if slices.Contains(decision.Steps, StepFetch) || slices.Contains(decision.Steps, StepVerify) {
 			w.memory = Memory{Verified: true} // what was to be done is done
 		}
@@ -68,11 +73,13 @@ func (k *Keeper) become(w *work, in *Situation, decision Decision) bool {
 	}
 	reason, message := v1alpha1.ReasonImageNotReady, w.message
 	switch r := decision.Report; {
+	case r == nil && decision.Awaits != "":
+		message = decision.Awaits
 	case r == nil:
 	case r.Phase == v1alpha1.ImageFailed:
 		reason, message = v1alpha1.ReasonImageFailed, "cannot be had on host "+k.Node+": "+r.Message
 	case r.Phase == v1alpha1.ImageFetching:
-		message = "is to be fetched: others go first"
+		message = cmp.Or(decision.Awaits, "is to be fetched: others go first")
 	}
 	changed := (ready == nil) != (w.ready == nil) || reason != w.reason || message != w.message
 	w.ready, w.reason, w.message = ready, reason, message
@@ -174,8 +181,8 @@ func (k *Keeper) mayRemove(key libvirt.VolumeRef) bool {
 // returned, and the turn repeated.
 func (k *Keeper) failed(ctx context.Context, step Step, key libvirt.VolumeRef, w *work, in *Situation, err error) error {
 	if ctx.Err() != nil || step != StepFetch && step != StepVerify && step != StepMark ||
-		errors.Is(err, libvirt.ErrUnavailable) || errors.Is(err, libvirt.ErrPoolBusy) || errors.Is(err, errUnneeded) {
-		if errors.Is(err, errUnneeded) {
+		errors.Is(err, libvirt.ErrUnavailable) || errors.Is(err, libvirt.ErrPoolBusy) || endsQuietly(err) {
+		if endsQuietly(err) {
 			k.queue.Add(key)
 			return nil
 		}
@@ -190,6 +197,11 @@ func (k *Keeper) failed(ctx context.Context, step Step, key libvirt.VolumeRef, w
 	k.queue.Add(key) // to report it
 	k.Pools.Look()
 	return nil
+}
+
+// endsQuietly says whether a fetch ended without anything having gone wrong.
+func endsQuietly(err error) bool {
+	return errors.Is(err, errUnneeded) || errors.Is(err, errBrokenOff) || errors.Is(err, errOffset)
 }
 
 // explain is a reason and words for what went wrong.

@@ -22,6 +22,9 @@ const (
 	// stallTimeout is how long the kernel keeps a connection whose other end says
 	// nothing.
 	stallTimeout = 30 * time.Second
+	// continueTimeout is how long a request that expects to be told to go on waits
+	// for that.
+	continueTimeout = time.Minute
 )
 
 // ErrStranger says that a caller is not who it would have to be.
@@ -61,6 +64,7 @@ func Client(config *tls.Config) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout, DisableCompression: true,
+			ExpectContinueTimeout: continueTimeout,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
