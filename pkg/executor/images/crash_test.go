@@ -189,7 +189,9 @@ func newPlace(t rapid.TB, dir string, capacity int64) *place {
 	}
 	p := &place{t: t, clock: clocktesting.NewFakeClock(start), origins: Origins{Networks: everywhere}, server: &server{}}
 	p.server.cut.Store(-1)
-	p.api = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.VirtualDisk{}, &v1alpha1.VirtualDiskImage{}).Build()
+	p.api = fake.NewClientBuilder().WithScheme(scheme).
+		WithIndex(&v1alpha1.VirtualDisk{}, "status.nodeName", func(o client.Object) []string { return []string{o.(*v1alpha1.VirtualDisk).Status.NodeName} }).
+		WithStatusSubresource(&v1alpha1.VirtualDisk{}, &v1alpha1.VirtualDiskImage{}).Build()
 	p.store = &store{Storage: simulated, content: map[string][]byte{}, left: -1}
 	p.restart()
 	return p

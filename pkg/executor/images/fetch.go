@@ -136,9 +136,9 @@ func (k *Keeper) fetch(ctx context.Context, key libvirt.VolumeRef, w *work, in *
 func (k *Keeper) originOf(w *work, in *Situation) (origin, error) {
 	switch {
 	case in.Home:
-		if o := k.take(w); o != nil && o == in.offer {
+		if k.take(w, in.offer) {
 			w.memory = Memory{} // what went wrong before is over
-			return o, nil
+			return in.offer, nil
 		}
 		return nil, errBrokenOff
 	case in.Image.Spec.Source.Upload != nil:

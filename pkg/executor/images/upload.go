@@ -18,6 +18,8 @@ var (
 	// errBrokenOff says that the bytes of an upload ended before all were there. What
 	// came stays.
 	errBrokenOff = errors.New("the upload was broken off")
+	// errSuperseded says that another request took the place of this one.
+	errSuperseded = fmt.Errorf("%w: another one took its place", errBrokenOff)
 	// errOffset says that an upload begins elsewhere than what is there ends.
 	errOffset = errors.New("the upload does not begin where what is there ends")
 	// errNotTaken says that nothing was to be done with the bytes of an upload.
@@ -69,7 +71,9 @@ func (b *body) Read(p []byte) (int, error) {
 		// What is to be done with the bytes takes as long as it takes.
 		_ = b.deadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fmt.Errorf("%w: nothing came for %s, or it was begun anew", errBrokenOff, stallTimeout)
+		if err = b.wait(); err == nil {
+			err = fmt.Errorf("%w: nothing came for %s", errBrokenOff, stallTimeout)
+		}
 	default:
 		err = fmt.Errorf("%w: %w", errBrokenOff, err)
 	}
@@ -80,7 +84,7 @@ func (b *body) wait() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ended {
-		return errBrokenOff
+		return errSuperseded
 	}
 	return b.deadline(time.Now().Add(stallTimeout))
 }
@@ -139,7 +143,7 @@ func (k *Keeper) supersede(ctx context.Context, key libvirt.VolumeRef, before *o
 		over := w == nil || w.offer != before
 		if !over && !w.taken {
 			w.offer, over = nil, true
-			before.done <- errBrokenOff
+			before.done <- errSuperseded
 		}
 		k.mu.Unlock()
 		if over {
@@ -182,15 +186,15 @@ func (k *Keeper) withdraw(key libvirt.VolumeRef, o *offer) bool {
 	return true
 }
 
-// take takes the offer that waits; nil when there is none.
-func (k *Keeper) take(w *work) *offer {
+// take takes the offer that the turn has seen; false when it is there no more.
+func (k *Keeper) take(w *work, seen *offer) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if w.offer == nil || w.taken {
-		return nil
+	if seen == nil || w.offer != seen || w.taken {
+		return false
 	}
 	w.taken = true
-	return w.offer
+	return true
 }
 
 // answer ends the offer that the turn has seen.

@@ -78,7 +78,7 @@ func (k *Keeper) uploadTo(ctx context.Context, name types.NamespacedName) (libvi
 	pool, ok := k.Pools.Pool(u.Pool())
 	switch {
 	case !ok:
-		return none, refusal{http.StatusConflict, "host " + k.Node + " has no active storage pool " + u.Pool() + ": start it there, or create the image with another spec.source.upload.poolName"}
+		return none, refusal{http.StatusServiceUnavailable, "host " + k.Node + " has no active storage pool " + u.Pool() + ": start it there, or create the image with another spec.source.upload.poolName"}
 	case !filePools[pool.Type]:
 		return none, refusal{http.StatusConflict, "storage pool " + u.Pool() + " has no files: create the image with another spec.source.upload.poolName"}
 	}
@@ -155,8 +155,10 @@ func (k *Keeper) append(w http.ResponseWriter, r *http.Request, key libvirt.Volu
 			return nil
 		}
 		return refusal{http.StatusConflict, "there are " + strconv.FormatInt(length, 10) + " bytes: go on from there"}
+	case errors.Is(err, errSuperseded):
+		return refusal{http.StatusConflict, err.Error()}
 	case errors.Is(err, errBrokenOff), ctx.Err() != nil:
-		return refusal{http.StatusConflict, err.Error() + ": go on with what is there"}
+		return refusal{http.StatusRequestTimeout, err.Error() + ": go on with what is there"}
 	case errors.Is(err, errUnneeded):
 		return refusal{http.StatusNotFound, "the image has been deleted"}
 	}

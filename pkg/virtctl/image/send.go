@@ -48,7 +48,9 @@ func (u *uploader) send(ctx context.Context, ticket *v1alpha1.TransferTicket, to
 		if method == http.MethodPatch {
 			r.ContentLength = u.length - offset
 			r.Header.Set("Content-Type", transfer.TypePartialUpload)
-			r.Header.Set("Expect", "100-continue")
+			if r.ContentLength > 0 {
+				r.Header.Set("Expect", "100-continue")
+			}
 			r.Header.Set(transfer.HeaderUploadOffset, strconv.FormatInt(offset, 10))
 			r.Header.Set(transfer.HeaderUploadLength, strconv.FormatInt(u.length, 10))
 		}
