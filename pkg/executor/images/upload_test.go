@@ -67,11 +67,18 @@ func (p *uploadPlace) begin() {
 	if err := p.disks.LookAtPools(context.Background()); err != nil {
 		p.t.Fatal(err)
 	}
-	p.images.queue.Add(p.key())
+	key := p.key()
+	p.images.queue.Add(key)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended, keeper := make(chan struct{}), p.images
 	go func() { defer close(ended); keeper.Run(ctx) }()
-	p.stop = func() { cancel(); <-ended }
+	p.stop = func() {
+		cancel()
+		<-ended
+		if err := keeper.quiet(context.Background(), key); err != nil { // a process's end is its requests'
+			p.t.Error(err)
+		}
+	}
 }
 
 func (p *uploadPlace) key() libvirt.VolumeRef {
