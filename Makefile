@@ -78,8 +78,12 @@ deps-run:
 
 ##@ Test
 
+# The tests with real guests wait most of the time, and the others do not: they run
+# side by side, and each says what it has to say when it is done.
 .PHONY: test
-test: deps test-unit corpus test-placement-quick test-integration test-cni test-e2e test-faults-quick ## Install what is missing and run every test.
+test: deps test-unit ## Install what is missing and run every test.
+	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni
+	$(MAKE) test-faults-quick
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.

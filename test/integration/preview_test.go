@@ -165,7 +165,7 @@ func TestKindsToComeAreNotInstalled(t *testing.T) {
 			}
 		}
 	}
-	if len(names) != 2 {
+	if len(names) != 1 {
 		t.Errorf("%d kinds", len(names))
 	}
 	for _, file := range files {

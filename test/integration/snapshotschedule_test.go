@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -116,6 +117,10 @@ func TestASnapshotSchedule(t *testing.T) {
 	if at := first.Status.NextTime.In(berlin); at.Hour() != 3 || at.Minute() != 30 {
 		t.Errorf("the next run is at %s", at)
 	}
+	// The VMs are known to the schedule alone: vm-scheduler refuses their snapshots, and
+	// the test says in their host's place that they are made.
+	done := client.RawPatch(types.MergePatchType, []byte(`{"status":{"nodeName":"none","phase":"Ready","conditions":null}}`))
+	seen := map[types.UID]bool{}
 	for night := range 3 {
 		clock.SetTime(first.Status.NextTime.Add(time.Duration(night)*24*time.Hour + time.Minute))
 		look()
@@ -126,12 +131,13 @@ func TestASnapshotSchedule(t *testing.T) {
 			if s.Spec.VirtualMachineName != "web" || s.Spec.Quiesce != v1alpha1.QuiesceIfPossible || s.Spec.Memory != v1alpha1.SnapshotMemoryNone {
 				t.Errorf("%+v", s.Spec)
 			}
-			if s.Status.Phase == "" {
-				made++
-				s.Status.Phase = v1alpha1.SnapshotReady
-				if err := suite.client.Status().Update(t.Context(), s); err != nil {
-					t.Fatal(err)
-				}
+			if seen[s.UID] {
+				continue
+			}
+			made++
+			seen[s.UID] = true
+			if err := suite.client.Status().Patch(t.Context(), s, done); err != nil {
+				t.Fatal(err)
 			}
 		}
 		if made != 1 {

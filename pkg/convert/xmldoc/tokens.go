@@ -9,8 +9,8 @@ import (
 // Tokens reads the document as tokens with prefixes and declarations, as
 // xml.Decoder.RawToken gives them, for xml.NewTokenDecoder: the text need not
 // be taken apart a second time. Text of an element comes before what else it
-// holds, without what only sets its elements apart, and elements that the rules
-// call verbatim are empty.
+// holds, without the white space that sets its elements apart, and elements that
+// the rules call verbatim are empty.
 func (d *Document) Tokens(rules Rules) xml.TokenReader { return &tokens{rules: rules, next: d.Root} }
 
 type tokens struct {
@@ -27,9 +27,13 @@ type tokens struct {
 func (t *tokens) Token() (xml.Token, error) {
 	if t.text {
 		t.text = false
-		// White space between elements is formatting, not a text of theirs.
-		if t.end.Text != "" && (len(t.end.Children) == 0 || !blank(t.end.Text)) {
-			return xml.CharData(t.end.Text), nil
+		text := t.end.Text
+		if len(t.end.Children) > 0 {
+			// White space before and between elements is formatting, not text.
+			text = strings.TrimSpace(text)
+		}
+		if text != "" {
+			return xml.CharData(text), nil
 		}
 	}
 	if t.end != nil && t.next == nil {
