@@ -53,7 +53,7 @@ func (a *Agent) heldBySnapshots(ctx context.Context, disk *v1alpha1.VirtualDisk)
 		return []volumes.User{{VM: "perhaps a VirtualMachineSnapshot, since the API server does not answer,"}}
 	}
 	for _, name := range names {
-		out = append(out, volumes.User{VM: "VirtualMachineSnapshot " + name})
+		out = append(out, volumes.User{VM: "VirtualMachineSnapshot " + name, Snapshot: true})
 	}
 	return out
 }

@@ -41,6 +41,12 @@ func (g snapshotGuests) Occupy(ctx context.Context, vm types.NamespacedName) (fu
 	return g.occupied.take(ctx, vm)
 }
 
+// Alter implements snapshots.Guests.
+func (g snapshotGuests) Alter(disks ...types.UID) (func(), bool) { return g.volumes.Alter(disks...) }
+
+// Copied implements snapshots.Guests.
+func (g snapshotGuests) Copied(disk types.UID) bool { return g.volumes.Copied(disk) }
+
 // Operates implements snapshots.Guests.
 func (g snapshotGuests) Operates(ctx context.Context, vm types.NamespacedName, operation types.UID) bool {
 	return g.operations.watched != nil && slices.ContainsFunc(g.operations.watched.Of(ctx, vm), func(op *v1alpha1.VirtualMachineOperation) bool {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -73,9 +75,40 @@ func (a *Agent) memoryOf(ctx context.Context, in *Situation) (xml, why string, e
 	case !samePlace(mark.Placement(in.Node), *p):
 		return "", fmt.Sprintf("the guest had other NUMA cells, CPUs or devices of the host in VirtualMachineSnapshot %s", r.Snapshot.Name) + remedy, nil
 	}
+	if why, err := strangeDisk(in, was); err != nil || why != "" {
+		return "", why + remedy, err
+	}
 	mark.Owner, mark.Operation = in.VM.Owner(), r.Operation
 	xml, err = convert.ReplaceOwnership(was, mark)
 	return xml, "", err
+}
+
+// strangeDisk says which VirtualDisk of the guest that the memory is of is not the
+// VM's now, or was written by it and is not in the snapshot; empty when none.
+func strangeDisk(in *Situation, was string) (string, error) {
+	all, written, err := libvirt.VolumesIn(was)
+	if err != nil {
+		return "", err
+	}
+	s := in.Restore.Snapshot
+	for _, v := range all {
+		if !strings.Contains(v.Name, v1alpha1.VolumeMark) || slices.ContainsFunc(s.Status.Disks, func(d v1alpha1.SnapshotDisk) bool {
+			return v == libvirt.VolumeRef{Pool: d.PoolName, Name: d.VolumeName}
+		}) {
+			continue
+		}
+		if slices.Contains(written, v) {
+			return fmt.Sprintf("the guest wrote volume %s too, which is not in VirtualMachineSnapshot %s, and may have been written since", v.Name, s.Name), nil
+		}
+		given := false
+		for _, now := range in.Disks.Volumes {
+			given = given || v == libvirt.VolumeRef{Pool: now.Pool, Name: now.Name}
+		}
+		if !given {
+			return fmt.Sprintf("the guest had volume %s in VirtualMachineSnapshot %s, whose VirtualDisk it cannot have now: name it in spec.disks again", v.Name, s.Name), nil
+		}
+	}
+	return "", nil
 }
 
 // samePlace says whether two placements give the guest the same of the host.

@@ -31,3 +31,13 @@ func Metadata(domain string) (string, error) {
 	}
 	return d.Metadata.XML, nil
 }
+
+// VolumesIn lists the volumes that are disks in a domain's document, and those of
+// them that its guest may write.
+func VolumesIn(domain string) (all, written []VolumeRef, err error) {
+	var d libvirtxml.Domain
+	if err := d.Unmarshal(domain); err != nil {
+		return nil, nil, err
+	}
+	return volumesOf(&d), writtenOf(&d), nil
+}

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -127,7 +128,7 @@ func TestImageUpload(t *testing.T) {
 		g.Eventually(getImage(t, "broken")).WithTimeout(settleTime).Should(WithTransform(imageSays, HavePrefix("Failed False InvalidImage")))
 		i, err := getImage(t, "broken")()
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(first().volumes(t, "default")).NotTo(ContainElement(i.VolumeName()))
+		g.Expect(first().image(i.VolumeName())).NotTo(BeAnExistingFile())
 	})
 	t.Run("no ticket for who may not upload it", func(t *testing.T) {
 		g := NewWithT(t)
@@ -160,11 +161,13 @@ func TestImageUpload(t *testing.T) {
 			vm := bootedFrom(name, name)
 			vm.Spec.NodeSelector = map[string]string{"kubernetes.io/hostname": h.node}
 			create(t, vm)
-			answers(t, name)
+			g.Eventually(get(t, name)).WithTimeout(bootTime).Should(WithTransform(func(vm *v1alpha1.VirtualMachine) bool {
+				return meta.IsStatusConditionTrue(vm.Status.Conditions, v1alpha1.ConditionAgentConnected)
+			}, BeTrue()), "its guest's agent does not answer")
 			columns(t, "get", "vdi,vdisk", "-o", "wide")
 			i, err := getImage(t, "given")()
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(h.volumes(t, "default")).To(ContainElement(i.VolumeName()))
+			g.Expect(h.image(i.VolumeName())).To(BeAnExistingFile())
 		})
 	}
 }

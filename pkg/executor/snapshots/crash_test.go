@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,7 +47,12 @@ type world struct {
 	keeper *Keeper
 	fault  func() (before, after error)
 	// runs is the guest, content what is on its disks, and kept what snapshots have.
+	// out are the volumes that the guest has not got, read those that somebody copies,
+	// and moments what was on all disks at one time.
 	runs    bool
+	out     map[string]bool
+	read    map[string]bool
+	moments map[string]bool
 	paused  bool
 	frozen  bool
 	content map[string]int
@@ -68,6 +74,7 @@ func newWorld(t rapid.TB, dir string) *world {
 	}
 	w := &world{
 		SimulatedStorage: storage, t: t, clock: clocktesting.NewFakeClock(now), runs: true,
+		out: map[string]bool{}, read: map[string]bool{}, moments: map[string]bool{},
 		content: map[string]int{}, kept: map[string]map[string]int{}, memories: map[string]bool{},
 	}
 	w.calm()
@@ -84,7 +91,9 @@ func newWorld(t rapid.TB, dir string) *world {
 		must(t, w.api.Status().Update(ctx, d))
 		must(t, storage.CreateVolume(ctx, "default", libvirt.NewVolume{Name: status.VolumeName, Format: libvirt.FormatQCOW2, Capacity: 1 << 20}))
 		w.kept[status.VolumeName] = map[string]int{}
+		w.content[status.VolumeName] = 0
 	}
+	w.moment()
 	must(t, w.api.Create(ctx, vm))
 	w.restart()
 	return w
@@ -120,7 +129,20 @@ func (w *world) each(volumes []libvirt.VolumeRef, fn func(v libvirt.VolumeRef) e
 	return nil
 }
 
+// moment remembers what is on all disks now.
+func (w *world) moment() { w.moments[fmt.Sprint(w.content)] = true }
+
+func (w *world) has(volume string) bool { return w.runs && !w.out[volume] }
+
+// apart has the test fail when a volume is changed that somebody reads.
+func (w *world) apart(v libvirt.VolumeRef) {
+	if w.read[v.Name] {
+		w.t.Fatalf("volume %s is changed while it is copied", v.Name)
+	}
+}
+
 func (w *world) take(ctx context.Context, name string, v libvirt.VolumeRef) error {
+	w.apart(v)
 	if err := w.SimulatedStorage.SnapshotVolumes(ctx, name, []libvirt.VolumeRef{v}); err != nil {
 		return err
 	}
@@ -129,15 +151,20 @@ func (w *world) take(ctx context.Context, name string, v libvirt.VolumeRef) erro
 }
 
 func (w *world) SnapshotVolumes(ctx context.Context, name string, volumes []libvirt.VolumeRef) error {
-	if w.runs {
-		w.t.Fatal("volumes are changed under the guest")
-	}
-	return w.each(volumes, func(v libvirt.VolumeRef) error { return w.take(ctx, name, v) })
+	return w.each(volumes, func(v libvirt.VolumeRef) error {
+		if w.has(v.Name) {
+			w.t.Fatal("volumes are changed under the guest")
+		}
+		return w.take(ctx, name, v)
+	})
 }
 
 func (w *world) SnapshotGuest(ctx context.Context, _, name string, volumes []libvirt.VolumeRef) error {
 	return w.change(func() error {
 		for _, v := range volumes {
+			if !w.has(v.Name) {
+				w.t.Fatalf("the guest has no volume %s", v.Name)
+			}
 			if err := w.take(ctx, name, v); err != nil {
 				return err
 			}
@@ -151,16 +178,19 @@ func (w *world) RevertVolumes(ctx context.Context, name string, volumes []libvir
 		w.t.Fatal("volumes are reverted under the guest")
 	}
 	return w.each(volumes, func(v libvirt.VolumeRef) error {
+		w.apart(v)
 		if err := w.SimulatedStorage.RevertVolumes(ctx, name, []libvirt.VolumeRef{v}); err != nil {
 			return err
 		}
 		w.content[v.Name] = w.kept[v.Name][name]
+		w.moment()
 		return nil
 	})
 }
 
 func (w *world) DeleteVolumeSnapshots(ctx context.Context, name string, volumes []libvirt.VolumeRef) error {
 	return w.each(volumes, func(v libvirt.VolumeRef) error {
+		w.apart(v)
 		delete(w.kept[v.Name], name)
 		return w.SimulatedStorage.DeleteVolumeSnapshots(ctx, name, []libvirt.VolumeRef{v})
 	})
@@ -211,14 +241,30 @@ func (w *world) Guest(context.Context, *v1alpha1.VirtualMachine) (Guest, error) 
 	case w.runs:
 		d.State = libvirt.StateRunning
 	}
+	for v := range w.kept {
+		if !w.out[v] {
+			d.Volumes = append(d.Volumes, libvirt.VolumeRef{Pool: "default", Name: v})
+		}
+	}
 	return Guest{Domain: d}, nil
 }
 
-func (w *world) User(libvirt.VolumeRef) string {
-	if w.runs {
+func (w *world) User(v libvirt.VolumeRef) string {
+	if w.has(v.Name) {
 		return "vm-uid"
 	}
 	return ""
+}
+
+func volumeOf(disk types.UID) string { return strings.TrimSuffix(string(disk), "-uid") + ".vd-1" }
+
+func (w *world) Copied(disk types.UID) bool { return w.read[volumeOf(disk)] }
+
+func (w *world) Alter(disks ...types.UID) (func(), bool) {
+	if slices.ContainsFunc(disks, w.Copied) {
+		return nil, false
+	}
+	return func() {}, true
 }
 
 func (w *world) Occupy(context.Context, types.NamespacedName) (func(), error) { return func() {}, nil }
@@ -326,8 +372,11 @@ func TestSnapshotsAreNeitherLostNorLeaked(t *testing.T) {
 			if w.restoring() == nil && w.runs && !w.paused && !w.frozen {
 				count++
 				for v := range w.kept {
-					w.content[v] = count
+					if w.has(v) {
+						w.content[v] = count
+					}
 				}
+				w.moment()
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
@@ -335,6 +384,16 @@ func TestSnapshotsAreNeitherLostNorLeaked(t *testing.T) {
 			"power": func(*rapid.T) {
 				if w.restoring() == nil {
 					w.runs, w.paused, w.frozen = !w.runs, false, false
+				}
+			},
+			"plug, or unplug": func(*rapid.T) {
+				if w.restoring() == nil {
+					w.out["y.vd-1"] = !w.out["y.vd-1"]
+				}
+			},
+			"a copy": func(*rapid.T) {
+				if !w.has("y.vd-1") {
+					w.read["y.vd-1"] = !w.read["y.vd-1"]
 				}
 			},
 			"create": func(t *rapid.T) {
@@ -384,15 +443,15 @@ func TestSnapshotsAreNeitherLostNorLeaked(t *testing.T) {
 					if !Ready(s) {
 						continue
 					}
-					seen := map[int]bool{}
+					then := map[string]int{}
 					for v, has := range w.kept {
 						n, is := has[s.Tag()]
 						if !is {
 							t.Fatalf("%s is Ready, and not in %s", s.Name, v)
 						}
-						seen[n] = true
+						then[v] = n
 					}
-					if len(seen) != 1 {
+					if !w.moments[fmt.Sprint(then)] {
 						t.Fatalf("%s has disks of different times: %v", s.Name, w.kept)
 					}
 					if m := s.Status.MemoryVolume; m != nil && !w.memories[m.VolumeName] {
@@ -405,15 +464,17 @@ func TestSnapshotsAreNeitherLostNorLeaked(t *testing.T) {
 			},
 		})
 		w.restart()
+		clear(w.read)
 		if s := w.restoring(); s != nil {
-			want := w.kept[disk("x").Object.Status.VolumeName][s.Tag()]
+			want := map[string]int{}
+			for v := range w.kept {
+				want[v] = w.kept[v][s.Tag()]
+			}
 			for range 3 {
 				w.turn()
 			}
-			for v, n := range w.content {
-				if n != want {
-					t.Fatalf("%s has %d after the restore to %s, which has %d", v, n, s.Name, want)
-				}
+			if diff := cmp.Diff(want, w.content); diff != "" {
+				t.Fatalf("after the restore to %s (-it +there is): %s", s.Name, diff)
 			}
 		}
 		for range 4 {

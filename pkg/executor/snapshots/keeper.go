@@ -63,6 +63,11 @@ type Guests interface {
 	// Occupy keeps the VM's own turns from all but switching its guest off until
 	// release is called. It waits for a turn, and for a save of the guest, to end.
 	Occupy(ctx context.Context, vm types.NamespacedName) (release func(), err error)
+	// Alter begins a change of the disks' volumes, which nobody copies, moves or
+	// exports before release is called; false where somebody does now, as Copied says
+	// of one.
+	Alter(disks ...types.UID) (release func(), ok bool)
+	Copied(disk types.UID) bool
 	// Operates says whether an operation of the VM, which is not over, is there.
 	Operates(ctx context.Context, vm types.NamespacedName, operation types.UID) bool
 	// Deadline is how long writing the VM's memory may take.
@@ -297,6 +302,8 @@ func (k *Keeper) disks(ctx context.Context, vm *v1alpha1.VirtualMachine) ([]Disk
 			d.Object = nil
 		case err != nil:
 			return nil, fmt.Errorf("reading VirtualDisk %s/%s: %w", vm.Namespace, d.Spec.DiskName, err)
+		default:
+			d.Copied = k.Guests.Copied(d.Object.UID)
 		}
 		out = append(out, d)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -35,12 +36,12 @@ var (
 // memory the guest is halted: first its disks are taken and then its memory, since
 // QEMU gives up its disks when the memory has been written.
 func (k *Keeper) make(ctx context.Context, key types.NamespacedName, in *Situation) (Made, error) {
-	release, err := k.occupy(ctx, key)
+	s, vm := in.Snapshot, in.VM
+	release, err := k.hold(ctx, key, s)
 	if err != nil {
 		return Made{}, err
 	}
 	defer release()
-	s, vm := in.Snapshot, in.VM
 	g, err := k.Guests.Guest(ctx, vm)
 	if err != nil {
 		return Made{}, err
@@ -63,15 +64,48 @@ func (k *Keeper) make(ctx context.Context, key types.NamespacedName, in *Situati
 			out.Message = "the guest's memory was saved, and what it had not written was there: its disks alone are as after a loss of power"
 		}
 		return out, k.Host.SnapshotVolumes(ctx, s.Tag(), volumes(s))
-	case s.WantsMemory():
+	}
+	if err := k.takeOthers(ctx, s, g); err != nil {
+		return Made{}, err
+	}
+	if s.WantsMemory() {
 		return k.makeWithMemory(ctx, s, vm, g)
 	}
 	return k.makeOfDisks(ctx, s, g)
 }
 
+// takeOthers takes the disks that the guest has not got, though its VM names them:
+// such as wait for its restart, or are plugged in next. Nobody writes them.
+func (k *Keeper) takeOthers(ctx context.Context, s *v1alpha1.VirtualMachineSnapshot, g Guest) error {
+	var others []libvirt.VolumeRef
+	for _, v := range volumes(s) {
+		if g.has(v) {
+			continue
+		}
+		if uuid := k.Guests.User(v); uuid != "" {
+			return &libvirt.Error{Doing: "taking the snapshot", Message: "domain " + uuid + " has volume " + v.Name}
+		}
+		others = append(others, v)
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	return k.Host.SnapshotVolumes(ctx, s.Tag(), others)
+}
+
+// takeGuests takes the disks that the guest has, at one moment.
+func (k *Keeper) takeGuests(ctx context.Context, s *v1alpha1.VirtualMachineSnapshot, g Guest) error {
+	has := slices.DeleteFunc(volumes(s), func(v libvirt.VolumeRef) bool { return !g.has(v) })
+	if len(has) == 0 {
+		return nil
+	}
+	return k.Host.SnapshotGuest(ctx, g.Domain.UUID, s.Tag(), has)
+}
+
 // makeOfDisks takes the disks of a guest.
 func (k *Keeper) makeOfDisks(ctx context.Context, s *v1alpha1.VirtualMachineSnapshot, g Guest) (Made, error) {
-	uuid := g.Domain.UUID
 	out := Made{}
 	thaw := k.quiesce(ctx, s, g, &out)
 	defer thaw()
@@ -79,7 +113,7 @@ func (k *Keeper) makeOfDisks(ctx context.Context, s *v1alpha1.VirtualMachineSnap
 		return out, libvirt.Error{Doing: errNotQuiesced.Error(), Message: out.Message + ": see to its agent, or create the snapshot with spec.quiesce IfPossible"}.As(errNotQuiesced)
 	}
 	out.At = k.Clock.Now()
-	return out, k.Host.SnapshotGuest(ctx, uuid, s.Tag(), volumes(s))
+	return out, k.takeGuests(ctx, s, g)
 }
 
 // quiesce brings the guest's file systems to rest where that is wanted and can be,
@@ -129,7 +163,7 @@ func (k *Keeper) makeWithMemory(ctx context.Context, s *v1alpha1.VirtualMachineS
 		}
 	}
 	out = Made{At: k.Clock.Now(), Reason: v1alpha1.ReasonQuiesceMemory, Message: "the guest goes on from its memory; its disks alone are as after a loss of power"}
-	if err := k.Host.SnapshotGuest(ctx, uuid, s.Tag(), volumes(s)); err != nil {
+	if err := k.takeGuests(ctx, s, g); err != nil {
 		return out, err
 	}
 	deadline := k.Guests.Deadline(vm)

@@ -2,6 +2,8 @@ package snapshots
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -83,6 +85,9 @@ func produce(in Situation) Decision {
 		return Decision{Steps: []Step{StepBegin}, Again: true}
 	case !m.Cleaned:
 		return Decision{Steps: []Step{StepClean}, Again: true}
+	case !sameDisks(in):
+		// spec.disks was edited meanwhile, and nothing of it is made.
+		return Decision{Steps: []Step{StepBegin}, Again: true}
 	}
 	return Decision{Steps: []Step{StepMake}, Again: true}
 }
@@ -204,6 +209,10 @@ func waits(in Situation) (why string, after time.Duration) {
 			return fmt.Sprintf("VirtualDisk %s is not ready", o.Name), settle
 		case o.Status.NodeName != in.Node:
 			return fmt.Sprintf("VirtualDisk %s is on host %s, and not on %s", o.Name, o.Status.NodeName, in.Node), lookAgain
+		case o.Status.MoveTo != nil:
+			return fmt.Sprintf("VirtualDisk %s is being moved to storage pool %s of host %s", o.Name, o.Status.MoveTo.PoolName, o.Status.MoveTo.NodeName), lookAgain
+		case d.Copied:
+			return fmt.Sprintf("VirtualDisk %s is being copied or exported", o.Name), settle
 		case o.Status.ClaimedBy != nil && o.Status.ClaimedBy.UID != in.VM.UID:
 			return fmt.Sprintf("VirtualMachine %s has VirtualDisk %s now", o.Status.ClaimedBy.Name, o.Name), lookAgain
 		}
@@ -215,7 +224,34 @@ func waits(in Situation) (why string, after time.Duration) {
 			return "the guest is between two states", settle
 		}
 	}
+	if in.Snapshot.WantsMemory() {
+		return givesUp(in), settle
+	}
 	return "", 0
+}
+
+// givesUp says which VirtualDisk, that the guest writes, is not in spec.disks any
+// more; "" when none is. It would not be in the snapshot, and not fit the memory.
+func givesUp(in Situation) string {
+	if !in.Guest.active() {
+		return ""
+	}
+	for _, v := range in.Guest.Domain.Written {
+		named := slices.ContainsFunc(written(in.Disks), func(d Disk) bool {
+			return d.Object != nil && v == libvirt.VolumeRef{Pool: d.Object.Pool(), Name: d.Object.Status.VolumeName}
+		})
+		if !named && strings.Contains(v.Name, v1alpha1.VolumeMark) {
+			return fmt.Sprintf("the guest has volume %s still, which it is to give up: its memory would count on what is not in the snapshot; name its VirtualDisk in spec.disks again, or restart the VirtualMachine", v.Name)
+		}
+	}
+	return ""
+}
+
+// sameDisks says whether the snapshot is of the disks that the VM's guest writes now.
+func sameDisks(in Situation) bool {
+	return slices.EqualFunc(in.Snapshot.Status.Disks, written(in.Disks), func(s v1alpha1.SnapshotDisk, d Disk) bool {
+		return d.Object != nil && s.UID == d.Object.UID
+	})
 }
 
 // end removes a snapshot that is deleted.

@@ -28,6 +28,7 @@ func usual(changes ...func(*Situation)) Situation {
 		Guest: Guest{Domain: &libvirt.Domain{UUID: "vm-uid", State: libvirt.StateRunning}},
 		Disks: []Disk{disk("data")},
 	}
+	s.Status.Disks = []v1alpha1.SnapshotDisk{{Name: "data", UID: "d-uid", PoolName: "default", VolumeName: "data.vd-1"}}
 	for _, f := range changes {
 		f(&in)
 	}
@@ -55,6 +56,11 @@ func restoring(r v1alpha1.SnapshotRestore) func(*Situation) {
 	return func(in *Situation) { in.Snapshot.Status.Restoring, in.Restoring = &r, true }
 }
 func ready(in *Situation) { in.Snapshot.Status.Phase = v1alpha1.SnapshotReady }
+
+// gives is a guest that writes the volume, whatever its VM names.
+func gives(volume string) func(*Situation) {
+	return func(in *Situation) { in.Guest.Domain.Written = []libvirt.VolumeRef{{Pool: "default", Name: volume}} }
+}
 
 func TestPlan(t *testing.T) {
 	failing := []Step{StepClean, StepFail}
@@ -102,12 +108,22 @@ func TestPlan(t *testing.T) {
 		"a disk that is not ready":    {usual(func(in *Situation) { in.Disks[0].Object.Status.Conditions = nil }), nil, "is not ready"},
 		"a disk that is not there":    {usual(func(in *Situation) { in.Disks[0].Object = nil }), nil, "there is no VirtualDisk data"},
 		"a disk of another VM":        {usual(func(in *Situation) { in.Disks[0].Object.Status.ClaimedBy.UID = "x" }), nil, "has VirtualDisk data now"},
-		"a guest that shuts down":     {usual(func(in *Situation) { in.Guest.Domain.State = libvirt.StateShuttingDown }), nil, "between two states"},
-		"while another is restored":   {usual(func(in *Situation) { in.Restoring = true }), nil, "is being restored"},
-		"a failure is waited out":     {usual(func(in *Situation) { in.Memory.note("no luck", now) }), nil, "no luck; it is tried again"},
-		"a failure for good":          {usual(func(in *Situation) { in.Memory.Refused, in.Memory.Why = "X", "never" }), failing, "never"},
-		"whole":                       {usual(ready), nil, ""},
-		"failed, and held still":      {usual(func(in *Situation) { in.Snapshot.Status.Phase = v1alpha1.SnapshotFailed }), []Step{StepLetGo}, ""},
+		"a disk that is moved": {usual(func(in *Situation) {
+			in.Disks[0].Object.Status.MoveTo = &v1alpha1.DiskTarget{NodeName: "b", PoolName: "fast"}
+		}), nil, "is being moved to storage pool fast of host b"},
+		"a disk that is copied":     {usual(func(in *Situation) { in.Disks[0].Copied = true }), nil, "is being copied or exported"},
+		"spec.disks was edited":     {usual(func(in *Situation) { in.Disks[0].Object.UID = "other" }), []Step{StepBegin}, ""},
+		"a disk that is given up":   {usual(gives("b.vd-1")), []Step{StepMake}, ""},
+		"and is in the memory":      {usual(memory, gives("b.vd-1")), nil, "the guest has volume b.vd-1 still"},
+		"memory, all disks named":   {usual(memory, gives("data.vd-1")), []Step{StepMake}, ""},
+		"a guest that shuts down":   {usual(func(in *Situation) { in.Guest.Domain.State = libvirt.StateShuttingDown }), nil, "between two states"},
+		"while another is restored": {usual(func(in *Situation) { in.Restoring = true }), nil, "is being restored"},
+		"a failure is waited out":   {usual(func(in *Situation) { in.Memory.note("no luck", now) }), nil, "no luck; it is tried again"},
+		"a failure for good":        {usual(func(in *Situation) { in.Memory.Refused, in.Memory.Why = "X", "never" }), failing, "never"},
+		"whole":                     {usual(ready), nil, ""},
+		"failed, and held still": {usual(func(in *Situation) {
+			in.Snapshot.Status.Phase, in.Snapshot.Status.Disks = v1alpha1.SnapshotFailed, nil
+		}), []Step{StepLetGo}, ""},
 		"lost, and in other disks": {usual(func(in *Situation) {
 			in.Snapshot.Status.Phase = v1alpha1.SnapshotFailed
 			in.Snapshot.Status.Disks = make([]v1alpha1.SnapshotDisk, 1)
@@ -180,6 +196,9 @@ func TestUnusableSnapshots(t *testing.T) {
 		"another disk of that name": {func(_ *v1alpha1.VirtualMachineSnapshot, _ *v1alpha1.VirtualMachine, d []Disk) {
 			d[0].Object.UID = "other"
 		}, "is another one"},
+		"a disk that is exported": {func(_ *v1alpha1.VirtualMachineSnapshot, _ *v1alpha1.VirtualMachine, d []Disk) {
+			d[0].Copied = true
+		}, "being copied or exported"},
 		"a disk of another VM now": {func(_ *v1alpha1.VirtualMachineSnapshot, _ *v1alpha1.VirtualMachine, d []Disk) {
 			d[0].Object.Status.ClaimedBy.UID = "x"
 		}, "is not the VirtualMachine's to write"},

@@ -126,6 +126,8 @@ func unusable(node string, s *v1alpha1.VirtualMachineSnapshot, vm *v1alpha1.Virt
 			return fmt.Sprintf("VirtualDisk %s is another one than is in VirtualMachineSnapshot %s, whose own is gone: delete the snapshot", d.Name, s.Name)
 		case objects[at].Object.Status.ClaimedBy == nil || objects[at].Object.Status.ClaimedBy.UID != vm.UID:
 			return fmt.Sprintf("VirtualDisk %s is not the VirtualMachine's to write now", d.Name)
+		case objects[at].Copied:
+			return fmt.Sprintf("VirtualDisk %s is being copied or exported: ask again when that is over", d.Name)
 		}
 	}
 	return ""
@@ -194,7 +196,7 @@ func (k *Keeper) revert(ctx context.Context, key types.NamespacedName, in *Situa
 	s := in.Snapshot
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	release, err := k.occupy(ctx, key)
+	release, err := k.hold(ctx, key, s)
 	if err != nil {
 		return err
 	}

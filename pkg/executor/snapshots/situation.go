@@ -34,6 +34,13 @@ func (g Guest) saved() bool  { return g.Domain != nil && g.Domain.Saved }
 type Disk struct {
 	Spec   *v1alpha1.VirtualMachineDisk
 	Object *v1alpha1.VirtualDisk
+	// Copied says that its volume is being read, for a copy, a move or an export.
+	Copied bool
+}
+
+// has says whether a guest runs, or is paused, that has the volume.
+func (g Guest) has(v libvirt.VolumeRef) bool {
+	return g.active() && slices.Contains(g.Domain.Volumes, v)
 }
 
 // Memory is what is remembered of a snapshot between two looks; it is lost with the

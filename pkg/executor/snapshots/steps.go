@@ -184,7 +184,7 @@ func (k *Keeper) clean(ctx context.Context, key types.NamespacedName, in *Situat
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	release, err := k.occupy(ctx, key)
+	release, err := k.hold(ctx, key, s)
 	if err != nil {
 		return err
 	}
@@ -340,6 +340,27 @@ func (k *Keeper) unlink(ctx context.Context, key types.NamespacedName, s *v1alph
 		}
 	}
 	return nil
+}
+
+// hold has the VM's turns wait, and whoever would read the snapshot's disks.
+func (k *Keeper) hold(ctx context.Context, key types.NamespacedName, s *v1alpha1.VirtualMachineSnapshot) (func(), error) {
+	disks := make([]types.UID, 0, len(s.Status.Disks))
+	for _, d := range s.Status.Disks {
+		disks = append(disks, d.UID)
+	}
+	altered, ok := k.Guests.Alter(disks...)
+	if !ok {
+		return nil, &libvirt.Error{Doing: "changing the disks of VirtualMachineSnapshot " + s.Name, Message: "one of them is being copied, moved or exported"}
+	}
+	release, err := k.occupy(ctx, key)
+	if err != nil {
+		altered()
+		return nil, err
+	}
+	return func() {
+		altered()
+		release()
+	}, nil
 }
 
 // occupy has the VM's turns wait.

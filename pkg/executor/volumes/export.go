@@ -141,6 +141,9 @@ func (k *Keeper) export(w http.ResponseWriter, r *http.Request, key types.Namesp
 		}
 	}
 	defer release()
+	if why := k.beingAltered(d); why != "" {
+		return refuse(http.StatusConflict, "%s: try again", why)
+	}
 	if d.Spec.AccessMode != v1alpha1.DiskSharedReadOnly {
 		users := k.Guests.Users(ctx, d)
 		if bound, err := k.boundAnywhere(ctx, d); err == nil && !d.Exclusive() {

@@ -103,8 +103,9 @@ type Keeper struct {
 	// known.
 	suffix string
 	works  map[types.NamespacedName]*work
-	// copied counts the copies that are being made of each disk.
-	copied map[types.UID]int
+	// copied counts the copies that are being made of each disk, and altered the
+	// changes of its volume; see alter.go.
+	copied, altered map[types.UID]int
 	// back are the versions at which claims to disks were given back, until the
 	// watch has heard of it.
 	back map[types.UID]returned
@@ -130,7 +131,7 @@ func New(o Options) *Keeper {
 		Options: o, segment: wholeSegment, looking: make(chan struct{}, 1),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualdisks-" + o.Node, Clock: o.Clock}),
-		works: map[types.NamespacedName]*work{}, copied: map[types.UID]int{},
+		works: map[types.NamespacedName]*work{}, copied: map[types.UID]int{}, altered: map[types.UID]int{},
 	}
 }
 

@@ -20,6 +20,7 @@ func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualD
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	in.Copied = k.beingCopied(disk)
 	in.Users = k.Guests.Users(ctx, disk)
 	if (disk.DeletionTimestamp != nil || disk.Status.MoveTo != nil) && len(in.Users) == 0 {
 		var err error

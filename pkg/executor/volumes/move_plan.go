@@ -42,6 +42,8 @@ func move(in Situation) Decision {
 		return wait(left, "%s", in.Memory.Message)
 	case progress.State == v1alpha1.MoveCopied:
 		return Decision{Steps: []Step{StepRemove, StepLeave}}
+	case len(in.Users) > 0 && in.Users[0].Snapshot:
+		return wait(lookAgain, "%s is inside it, and would be lost with a copy: it is moved when that is deleted", in.Users[0].VM)
 	case len(in.Users) > 0:
 		return wait(lookAgain, "%s has it: it is moved when that is stopped with whenStopped Release, or does not name it any more", in.Users[0].VM)
 	case in.Volume.Backing != "" && d.Status.MoveTo.NodeName != in.Node:

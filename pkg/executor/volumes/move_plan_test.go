@@ -40,6 +40,10 @@ func TestPlanOfAMove(t *testing.T) {
 			in:   Situation{Disk: disk("disk", holding, made, moving(v1alpha1.MoveCopying)), Pool: pool, Volume: volume(), Users: bound},
 			says: "VirtualMachine vm has it",
 		},
+		"a snapshot that has come to be inside it is not lost": {
+			in:   Situation{Disk: disk("disk", holding, made, moving("")), Pool: pool, Volume: volume(), Users: []User{{VM: "VirtualMachineSnapshot s", Snapshot: true}}},
+			says: "VirtualMachineSnapshot s is inside it",
+		},
 		"one on an image stays": {
 			in:   Situation{Disk: disk("disk", holding, made, moving("")), Pool: pool, Volume: &libvirt.Volume{Name: "x", Backing: "/image"}},
 			says: "its volume stands on another one",

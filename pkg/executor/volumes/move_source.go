@@ -59,6 +59,9 @@ func (k *Keeper) carry(ctx context.Context, w *work, in *Situation) error {
 	d := in.Disk
 	k.copying(d, 1)
 	defer k.copying(d, -1)
+	if why := k.beingAltered(d); why != "" {
+		return moveError{errors.New(why)}
+	}
 	// One may have come to use it since that was looked at.
 	users := k.Guests.Users(ctx, d)
 	if len(users) == 0 {

@@ -75,10 +75,11 @@ func end(in Situation) Decision {
 		return Decision{}
 	}
 	if len(in.Users) > 0 {
-		return Decision{RequeueAfter: lookAgain, Report: &Report{
-			Phase: v1alpha1.DiskDeleting, Reason: v1alpha1.ReasonInUse, Volume: in.Volume,
-			Message: fmt.Sprintf("%s has it: the volume is kept until that is deleted, or stopped with whenStopped Release and without it in spec.disks", in.Users[0].VM),
-		}}
+		message := fmt.Sprintf("%s has it: the volume is kept until that is deleted, or stopped with whenStopped Release and without it in spec.disks", in.Users[0].VM)
+		if in.Users[0].Snapshot {
+			message = fmt.Sprintf("%s is inside it: the volume is kept until that is deleted", in.Users[0].VM)
+		}
+		return Decision{RequeueAfter: lookAgain, Report: &Report{Phase: v1alpha1.DiskDeleting, Reason: v1alpha1.ReasonInUse, Volume: in.Volume, Message: message}}
 	}
 	if in.Pool == nil {
 		return Decision{RequeueAfter: lookAgain, Report: &Report{
@@ -130,6 +131,9 @@ func keep(in Situation) Decision {
 	}
 	if in.Misread != "" && !slices.ContainsFunc(in.Users, func(u User) bool { return u.Running }) {
 		return not(v1alpha1.ReasonInUse, "it grows when its guest runs: what the guest has written begins as a file of format %s, and libvirt would change it as one", in.Misread)
+	}
+	if in.Copied {
+		return not(v1alpha1.ReasonInUse, "it grows when nobody copies or exports it any more")
 	}
 	for _, u := range in.Users {
 		if u.Saved {

@@ -212,6 +212,10 @@ func TestPlan(t *testing.T) {
 			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(), Users: []User{saved}},
 			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady, sized: v1alpha1.ReasonInUse,
 		},
+		"not while it is copied": {
+			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2 * gib, Volume: volume(), Copied: true},
+			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady, sized: v1alpha1.ReasonInUse,
+		},
 		"there is no room to grow": {
 			in:    Situation{Disk: disk("disk", holding, made, sized(2*gib)), Pool: pool, Room: 2*gib - 1, Volume: volume()},
 			phase: v1alpha1.DiskReady, reason: v1alpha1.ReasonVolumeReady, sized: v1alpha1.ReasonPoolFull,
@@ -237,6 +241,10 @@ func TestPlan(t *testing.T) {
 		"deleted and in use": {
 			in:    Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume(), Users: []User{run}},
 			phase: v1alpha1.DiskDeleting, reason: v1alpha1.ReasonInUse, says: "VirtualMachine vm has it: the volume is kept",
+		},
+		"deleted with a snapshot inside": {
+			in:    Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume(), Users: []User{{VM: "VirtualMachineSnapshot s", Snapshot: true}}},
+			phase: v1alpha1.DiskDeleting, reason: v1alpha1.ReasonInUse, says: "VirtualMachineSnapshot s is inside it: the volume is kept until that is deleted",
 		},
 		"deleted and its pool is not there": {
 			in:    Situation{Disk: disk("disk", deleted, made)},

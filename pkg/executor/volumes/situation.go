@@ -17,8 +17,10 @@ import (
 
 // User is who has a disk.
 type User struct {
-	// VM is the VirtualMachine, or a word for a domain that is none's.
-	VM string
+	// VM is the VirtualMachine, or a word for a domain that is none's, or for a
+	// snapshot, as Snapshot says.
+	VM       string
+	Snapshot bool
 	// DomainUUID is that of its domain here; empty where there is none.
 	DomainUUID string
 	// Running says that a guest has the disk now, and Saved that the saved memory
@@ -59,6 +61,8 @@ type Situation struct {
 	// Image is what the disk begins with; nil when it begins with none, or it is not
 	// to be made.
 	Image *Image
+	// Copied says that the volume is being read, for a copy or an export.
+	Copied bool
 	// Users are those who have the disk.
 	Users  []User
 	Memory Memory

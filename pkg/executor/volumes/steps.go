@@ -214,6 +214,9 @@ func (k *Keeper) copy(ctx context.Context, d *v1alpha1.VirtualDisk, v libvirt.Ne
 		k.copying(s.Disk, -1)
 		k.Changed(client.ObjectKeyFromObject(s.Disk))
 	}()
+	if why := k.beingAltered(s.Disk); why != "" {
+		return moveError{errors.New(why)}
+	}
 	if s.Disk.Spec.AccessMode != v1alpha1.DiskSharedReadOnly {
 		// One may have been started before that.
 		for _, u := range k.Guests.Users(ctx, s.Disk) {
@@ -226,23 +229,14 @@ func (k *Keeper) copy(ctx context.Context, d *v1alpha1.VirtualDisk, v libvirt.Ne
 	return k.duplicate(ctx, d.Pool(), filePools[pool.Type], v, s.Disk.Pool(), s.Volume, nil)
 }
 
-func (k *Keeper) copying(d *v1alpha1.VirtualDisk, by int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.copied[d.UID] += by; k.copied[d.UID] == 0 {
-		delete(k.copied, d.UID)
-	}
-}
-
-func (k *Keeper) beingCopied(d *v1alpha1.VirtualDisk) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.copied[d.UID] > 0
-}
-
 // grow gives the volume the disk's size, under the guest that has it if one does.
 func (k *Keeper) grow(ctx context.Context, in *Situation) error {
 	d, size := in.Disk, in.Disk.Spec.Size.Value()
+	release, ok := k.Alter(d.UID)
+	if !ok {
+		return fmt.Errorf("growing VirtualDisk %s/%s: it is being copied", d.Namespace, d.Name)
+	}
+	defer release()
 	if err := k.admit(ctx, d, size); err != nil {
 		return err
 	}

@@ -91,7 +91,11 @@ func TestWhatIsWaitedFor(t *testing.T) {
 		"what was said before":   {vm: vm(data), changes: []func(*v1alpha1.VirtualMachine){runs(), says(v1alpha1.ConditionDisksPending, 2, "why")}, want: verdict{waiting: "waits for its host"}},
 		"what the leader says":   {vm: vm(data), changes: []func(*v1alpha1.VirtualMachine){runs(), says(v1alpha1.ConditionDisksPending, 3, "why"), says(v1alpha1.ConditionDiskClaimsPending, 3, "space")}, want: verdict{waiting: "space"}},
 		"only a restart will do": {vm: vm(data), changes: []func(*v1alpha1.VirtualMachine){runs(), says(v1alpha1.ConditionRestartRequired, 3, "spec.disks[data] (why) takes effect at the next start")}, err: "`virtctl restart web`"},
-		"for another field":      {vm: vm(data), changes: []func(*v1alpha1.VirtualMachine){runs(), says(v1alpha1.ConditionRestartRequired, 3, "spec.disks[data-2] takes effect at the next start")}, want: verdict{waiting: "waits for its host"}},
+		"a disk of another host": {vm: vm(data), changes: []func(*v1alpha1.VirtualMachine){runs(),
+			says(v1alpha1.ConditionRestartRequired, 3, "spec.disks[data] (VirtualDisk data is on host b) takes effect at the next start, for which the VM is placed anew")}, err: "see first that one host can have all its disks"},
+		"and of another VM": {vm: vm(data), changes: []func(*v1alpha1.VirtualMachine){runs(), says(v1alpha1.ConditionDiskClaimsPending, 3, "db has it"),
+			says(v1alpha1.ConditionRestartRequired, 3, "spec.disks[data] (VirtualDisk data is on host b) takes effect at the next start, for which the VM is placed anew")}, err: "db has it; the guest runs on without it"},
+		"for another field": {vm: vm(data), changes: []func(*v1alpha1.VirtualMachine){runs(), says(v1alpha1.ConditionRestartRequired, 3, "spec.disks[data-2] takes effect at the next start")}, want: verdict{waiting: "waits for its host"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, change := range test.changes {

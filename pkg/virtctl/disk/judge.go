@@ -22,6 +22,9 @@ type verdict struct {
 	err error
 }
 
+// placedAnew is in what its host says of a VM that cannot have a disk where it is.
+const placedAnew = "placed anew"
+
 // judge says whether the guest has the disk name as the VM's spec has it.
 func judge(vm *v1alpha1.VirtualMachine, name string) verdict {
 	if !wait.HasGuest(vm) {
@@ -36,6 +39,12 @@ func judge(vm *v1alpha1.VirtualMachine, name string) verdict {
 		return verdict{done: true}
 	}
 	if c := said(vm, v1alpha1.ConditionRestartRequired); c != nil && strings.Contains(c.Message, "spec.disks["+name+"]") {
+		if strings.Contains(c.Message, placedAnew) {
+			if claims := said(vm, v1alpha1.ConditionDiskClaimsPending); claims != nil {
+				return verdict{err: failure.Refused("virtualmachine %q: %s; the guest runs on without it, and restarted now it would wait until one host can have all its disks", vm.Name, claims.Message)}
+			}
+			return verdict{err: failure.Refused("virtualmachine %q: %s: see first that one host can have all its disks, for otherwise it waits without a guest", vm.Name, c.Message)}
+		}
 		return verdict{err: failure.Refused("virtualmachine %q: %s: `virtctl restart %s`", vm.Name, c.Message, vm.Name)}
 	}
 	for _, kind := range []string{v1alpha1.ConditionDiskClaimsPending, v1alpha1.ConditionDisksPending} {
