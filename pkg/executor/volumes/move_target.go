@@ -195,7 +195,8 @@ func (k *Keeper) offered(ctx context.Context, d *v1alpha1.VirtualDisk, offer mov
 			k.arrivals.hear(in, k.Clock.Now())
 			return &moveAccepted{Offset: in.offset}, nil
 		}
-		k.arrivals.drop(d.UID)
+		// It may have been on its way to another pool here, where nobody else knows of it.
+		k.abandon(ctx, in)
 	}
 	in := &arrival{
 		key: client.ObjectKeyFromObject(d), uid: d.UID, id: d.Status.MoveTo.ID, pool: d.Status.MoveTo.PoolName, volume: d.VolumeName(), offer: offer,
