@@ -241,7 +241,7 @@ func TestSnapshots(t *testing.T) {
 	waitSnapshot(t, ns, "two", snapshotReady)
 	drop(newDisk(ns, "a", 1))
 	waitDisk(t, ns, "a", func(d *v1alpha1.VirtualDisk) string {
-		if d == nil || !strings.Contains(fmt.Sprint(d.Status.Conditions), "VirtualMachineSnapshot two has it") {
+		if d == nil || !strings.Contains(fmt.Sprint(d.Status.Conditions), "VirtualMachineSnapshot two is inside it") {
 			return fmt.Sprintf("%+v", d)
 		}
 		return ""
