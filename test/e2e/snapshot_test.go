@@ -310,7 +310,7 @@ func TestSnapshot(t *testing.T) {
 			g.Expect(tags(t, disk)).To(Equal(tagsOf(t)))
 			g.Expect(tagsOf(t)).To(HaveLen(1))
 			g.Expect(env.Delete(t.Context(), d)).To(Succeed())
-			g.Eventually(getDisk(t, disk)).WithTimeout(settleTime).Should(WithTransform(says("Ready"), ContainSubstring("False InUse: VirtualMachineSnapshot four has it")))
+			g.Eventually(getDisk(t, disk)).WithTimeout(settleTime).Should(WithTransform(says("Ready"), ContainSubstring("False InUse: VirtualMachineSnapshot four is inside it")))
 			removeSnapshot(t, "four")
 			g.Eventually(func() bool {
 				_, err := getDisk(t, disk)()
