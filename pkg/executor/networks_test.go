@@ -190,7 +190,7 @@ func TestACardThatIsNotGivenUp(t *testing.T) {
 	if pendingCards(s.vm()) != "" {
 		t.Errorf("said at once: %s", pendingCards(s.vm()))
 	}
-	s.clock.Step(cardGrace)
+	s.clock.Step(plugGrace)
 	s.mustTurn()
 	if got := pendingCards(s.vm()); !strings.HasPrefix(got, "WaitingForGuest: the guest was asked to give card dmz up and has it still") {
 		t.Errorf("said %q", got)
@@ -201,7 +201,7 @@ func TestACardThatIsNotGivenUp(t *testing.T) {
 	if len(s.host.done) != asked {
 		t.Error("it is asked over and over")
 	}
-	s.clock.Step(firstCardAsk)
+	s.clock.Step(firstUnplug)
 	s.host.cards.keeps = false
 	s.mustTurn()
 	if got := pendingCards(s.vm()); got != "" || !slices.Equal(s.cardNames(), []string{"lan"}) {
@@ -225,7 +225,7 @@ func TestACardThatCannotBePluggedIn(t *testing.T) {
 			s.mustTurn()
 			s.networkTurns("dmz")
 			s.mustTurn()
-			s.clock.Step(cardGrace)
+			s.clock.Step(plugGrace)
 			s.mustTurn()
 			vm := s.vm()
 			if got := pendingCards(vm); got != test.pending {

@@ -15,97 +15,32 @@ import (
 	"domus.dev/domus/pkg/executor/cardplug"
 )
 
-const (
-	// cardGrace is how long a change of cards may take before that is said: most are
-	// made in less, and saying it is a write.
-	cardGrace = 4 * time.Second
-	// A guest that was asked to give a card up is looked at each settle for cardGlance,
-	// although its answer is an event, and asked again after firstCardAsk, doubling up
-	// to lastCardAsk: one that boots does not hear it.
-	cardGlance   = 10 * time.Second
-	firstCardAsk = 20 * time.Second
-	lastCardAsk  = 10 * time.Minute
-)
-
-// CardPlugging is what is remembered of the changes of a guest's cards: since when
-// there are any, and what was tried of each.
-type CardPlugging struct {
-	since time.Time
-	tries map[cardKey]cardTry
-}
-
+// cardKey is a change of a guest's cards.
 type cardKey struct {
 	action cardplug.Action
 	name   string
 }
 
-type cardTry struct {
-	tries    int
-	at, next time.Time
-	// failure is why the last failed; empty of a guest that was asked to give a card
-	// up. unsupported says that there is no other way but to start the guest anew.
-	failure     string
-	unsupported bool
-}
-
-// see forgets what is not to be done any more.
-func (p *CardPlugging) see(c *cardplug.Comparison, now time.Time) {
-	if c == nil || len(c.Changes)+len(c.Waits) == 0 {
-		*p = CardPlugging{}
-		return
+// cardKeys are the changes' keys, and how many others wait.
+func cardKeys(c *cardplug.Comparison) (keys []cardKey, waits int) {
+	if c == nil {
+		return nil, 0
 	}
-	if p.since.IsZero() {
-		p.since = now
-	}
-	kept := map[cardKey]cardTry{}
 	for _, change := range c.Changes {
-		key := cardKey{change.Action, change.Name}
-		if try, was := p.tries[key]; was {
-			kept[key] = try
-		}
+		keys = append(keys, cardKey{change.Action, change.Name})
 	}
-	p.tries = kept
-}
-
-// note remembers a try: one that failed, or asked the guest.
-func (p *CardPlugging) note(c cardplug.Change, now time.Time, failure string, unsupported bool) {
-	first, last := firstCardAsk, lastCardAsk
-	if failure != "" {
-		first, last = firstBackoff, lastBackoff
-	}
-	if p.tries == nil {
-		p.tries = map[cardKey]cardTry{}
-	}
-	key := cardKey{c.Action, c.Name}
-	tries := p.tries[key].tries
-	p.tries[key] = cardTry{tries: tries + 1, at: now, next: now.Add(min(first<<min(tries, 10), last)), failure: failure, unsupported: unsupported}
+	return keys, len(c.Waits)
 }
 
 // dueCard is the change that is to be made now; nil when none is, and when to look
 // again then, 0 for when something is heard.
 func dueCard(in Situation) (*cardplug.Change, time.Duration) {
-	if in.Cards == nil {
-		return nil, 0
+	keys, waits := cardKeys(in.Cards)
+	at, again := in.Memory.Cards.due(keys, func(i int) bool { return keys[i].action == cardplug.Detach }, waits, in.Now)
+	if at >= 0 {
+		return &in.Cards.Changes[at], 0
 	}
-	var again time.Duration
-	for i := range in.Cards.Changes {
-		c := &in.Cards.Changes[i]
-		try, tried := in.Memory.Cards.tries[cardKey{c.Action, c.Name}]
-		left := try.next.Sub(in.Now)
-		if !tried || left <= 0 {
-			return c, 0
-		}
-		if c.Action == cardplug.Detach && in.Now.Sub(try.at) < cardGlance {
-			left = settle
-		}
-		again = sooner(again, left)
-	}
-	if len(in.Cards.Changes)+len(in.Cards.Waits) > 0 {
-		if left := in.Memory.Cards.since.Add(cardGrace).Sub(in.Now); left > 0 {
-			again = sooner(again, left)
-		}
-	}
-	if len(in.Cards.Waits) > 0 {
+	if waits > 0 {
 		again = sooner(again, askAgain)
 	}
 	return nil, again
@@ -168,8 +103,8 @@ func cardsPending(in Situation) (reason, message string) {
 		try, tried := in.Memory.Cards.tries[cardKey{c.Action, c.Name}]
 		switch {
 		case try.unsupported:
-		case try.failure != "":
-			say(v1alpha1.ReasonInterfacePlugFailed, try.failure)
+		case try.failure.Reason != "":
+			say(try.failure.Reason, try.failure.Message)
 		case c.Action == cardplug.Detach && tried:
 			say(v1alpha1.ReasonInterfaceKept, fmt.Sprintf("the guest was asked to give card %s up and has it still: a guest that boots, or has no driver for that, keeps it until it is asked again or started anew", c.Name))
 		default:
@@ -198,7 +133,7 @@ func markCards(status *v1alpha1.VirtualMachineStatus, in Situation, state v1alph
 	case reason == "":
 		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionInterfacesPending)
 		return
-	case in.Now.Sub(in.Memory.Cards.since) < cardGrace:
+	case in.Now.Sub(in.Memory.Cards.since) < plugGrace:
 		return
 	}
 	meta.SetStatusCondition(&status.Conditions, metav1.Condition{

@@ -13,116 +13,36 @@ import (
 	"domus.dev/domus/pkg/executor/hotplug"
 )
 
-const (
-	// plugGrace is how long a change of disks may take before that is said: most are
-	// made in less, and saying it is a write.
-	plugGrace = 4 * time.Second
-	// A guest that was asked to give a disk up is looked at each settle for
-	// unplugGlance, although its answer is an event, and asked again after
-	// firstUnplug, doubling up to lastUnplug: Linux takes 5 s for a PCI Express
-	// port, and one that boots does not hear it.
-	unplugGlance = 10 * time.Second
-	firstUnplug  = 20 * time.Second
-	lastUnplug   = 10 * time.Minute
-)
-
-// plugKey is a change of a guest's disks, and plugTry what was tried of it.
+// plugKey is a change of a guest's disks.
 type plugKey struct {
 	action     hotplug.Action
 	name, disk string
-}
-
-type plugTry struct {
-	// tries are those so far, at is when the last was, and next when another is due.
-	tries    int
-	at, next time.Time
-	// failure is why the last failed; none of a guest that was asked to give a disk
-	// up. unsupported says that there is no other way but to start the guest anew.
-	failure     Failure
-	unsupported bool
 }
 
 func keyOf(c hotplug.Change) plugKey {
 	return plugKey{action: c.Action, name: c.Name, disk: c.DiskName}
 }
 
-// Plugging is what is remembered of the changes of a guest's disks: since when there
-// are any, and what was tried.
-type Plugging struct {
-	since time.Time
-	tries map[plugKey]plugTry
-}
-
-// see forgets what is not to be done any more.
-func (p *Plugging) see(c *hotplug.Comparison, now time.Time) {
-	if c == nil || len(c.Changes)+len(c.Waits) == 0 {
-		*p = Plugging{}
-		return
+// keysOf are the changes' keys, and how many others wait.
+func keysOf(c *hotplug.Comparison) (keys []plugKey, waits int) {
+	if c == nil {
+		return nil, 0
 	}
-	if p.since.IsZero() {
-		p.since = now
-	}
-	kept := map[plugKey]plugTry{}
 	for _, change := range c.Changes {
-		if try, was := p.tries[keyOf(change)]; was {
-			kept[keyOf(change)] = try
-		}
+		keys = append(keys, keyOf(change))
 	}
-	p.tries = kept
-}
-
-// asked notes that the guest was asked to give a disk up, and failed that a change
-// failed.
-func (p *Plugging) asked(c hotplug.Change, now time.Time) {
-	p.note(c, now, firstUnplug, lastUnplug, Failure{}, false)
-}
-
-func (p *Plugging) failed(c hotplug.Change, now time.Time, f Failure, unsupported bool) {
-	p.note(c, now, firstBackoff, lastBackoff, f, unsupported)
-}
-
-func (p *Plugging) note(c hotplug.Change, now time.Time, first, last time.Duration, f Failure, unsupported bool) {
-	if p.tries == nil {
-		p.tries = map[plugKey]plugTry{}
-	}
-	try := p.tries[keyOf(c)]
-	wait := min(first<<min(try.tries, 10), last)
-	p.tries[keyOf(c)] = plugTry{tries: try.tries + 1, at: now, next: now.Add(wait), failure: f, unsupported: unsupported}
+	return keys, len(c.Waits)
 }
 
 // dueChange is the change that is to be made now; nil when none is, and when to look
 // again then, 0 for when something is heard.
 func dueChange(in Situation) (*hotplug.Change, time.Duration) {
-	if in.Plug == nil {
-		return nil, 0
+	keys, waits := keysOf(in.Plug)
+	at, again := in.Memory.Plugging.due(keys, func(i int) bool { return keys[i].action == hotplug.Detach }, waits, in.Now)
+	if at < 0 {
+		return nil, again
 	}
-	var again time.Duration
-	for i := range in.Plug.Changes {
-		c := &in.Plug.Changes[i]
-		try, tried := in.Memory.Plugging.tries[keyOf(*c)]
-		left := try.next.Sub(in.Now)
-		if !tried || left <= 0 {
-			return c, 0
-		}
-		if c.Action == hotplug.Detach && in.Now.Sub(try.at) < unplugGlance {
-			left = settle
-		}
-		again = sooner(again, left)
-	}
-	if len(in.Plug.Changes)+len(in.Plug.Waits) > 0 {
-		if left := in.Memory.Plugging.since.Add(plugGrace).Sub(in.Now); left > 0 {
-			again = sooner(again, left)
-		}
-	}
-	return nil, again
-}
-
-// sooner is the lesser of two times to look again, of which 0 is never.
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
+	return &in.Plug.Changes[at], 0
 }
 
 // plug brings the disks of a guest that runs to what spec.disks says; nil when there

@@ -86,9 +86,9 @@ type Memory struct {
 	// NetworksSince is since when it waits for its networks.
 	NetworksSince time.Time
 	// Cards is what was tried of changing the running guest's cards.
-	Cards CardPlugging
+	Cards Plugging[cardKey]
 	// Plugging is what was tried of changing the guest's disks.
-	Plugging Plugging
+	Plugging Plugging[plugKey]
 }
 
 // Attempt is a step that failed, Failures times in a row, and when to take it

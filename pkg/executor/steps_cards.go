@@ -18,7 +18,7 @@ import (
 func (a *Agent) lookAtCards(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *Situation) error {
 	d := in.Domain
 	if d == nil || !d.State.Active() {
-		w.memory.Cards = CardPlugging{}
+		w.memory.Cards = Plugging[cardKey]{}
 		return a.lookAtNetworks(ctx, w, vm, in)
 	}
 	a.namedNetworks(w, vm)
@@ -33,7 +33,8 @@ func (a *Agent) lookAtCards(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 		compared := cardplug.Compare(vm, d.Ownership.Spec, d.Cards, in.Networks.Cards, in.Networks.Waiting)
 		in.Cards = &compared
 	}
-	w.memory.Cards.see(in.Cards, in.Now)
+	keys, waits := cardKeys(in.Cards)
+	w.memory.Cards.see(keys, waits, in.Now)
 	return nil
 }
 
@@ -51,7 +52,7 @@ func (a *Agent) plugCard(ctx context.Context, w *work, in *Situation) error {
 	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound):
 		return err
 	case err == nil && change.Action == cardplug.Detach:
-		w.memory.Cards.note(*change, in.Now, "", false)
+		w.memory.Cards.asked(cardKey{change.Action, change.Name}, in.Now)
 	case err == nil:
 		a.tell.recorder.Eventf(in.VM, nil, corev1.EventTypeNormal, eventCardPlugged, "Plug", "The guest on %s is given card %s on VirtualNetwork %s", a.tell.node, change.Name, change.Entry.NetworkName)
 	default:
@@ -59,7 +60,7 @@ func (a *Agent) plugCard(ctx context.Context, w *work, in *Situation) error {
 		if change.Action == cardplug.Detach {
 			failure = fmt.Sprintf("unplugging card %s failed and is tried again: %s", change.Name, causeOf(err, in.VM))
 		}
-		w.memory.Cards.note(*change, in.Now, failure, errors.Is(err, libvirt.ErrUnsupported))
+		w.memory.Cards.failed(cardKey{change.Action, change.Name}, in.Now, Failure{v1alpha1.ReasonInterfacePlugFailed, failure}, errors.Is(err, libvirt.ErrUnsupported))
 		a.tell.recorder.Eventf(in.VM, nil, corev1.EventTypeWarning, v1alpha1.ReasonInterfacePlugFailed, "Plug", "%s: %s", a.tell.node, shortened(failure, maxNote))
 	}
 	in.Domain, err = a.look(ctx, in.VM.DomainUUID())

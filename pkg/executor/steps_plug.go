@@ -34,7 +34,8 @@ func (a *Agent) compareDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualM
 		}
 		in.Plug = &compared
 	}
-	w.memory.Plugging.see(in.Plug, in.Now)
+	keys, waits := keysOf(in.Plug)
+	w.memory.Plugging.see(keys, waits, in.Now)
 	return nil
 }
 
@@ -70,12 +71,12 @@ func (a *Agent) plugStep(ctx context.Context, w *work, in *Situation) error {
 	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound):
 		return err
 	case err == nil && change.Action == hotplug.Detach:
-		w.memory.Plugging.asked(*change, in.Now)
+		w.memory.Plugging.asked(keyOf(*change), in.Now)
 	case err == nil:
 		a.tell.plugged(in.VM, *change)
 	default:
 		f, unsupported := plugFailure(*change, err, in.VM)
-		w.memory.Plugging.failed(*change, in.Now, f, unsupported)
+		w.memory.Plugging.failed(keyOf(*change), in.Now, f, unsupported)
 		a.tell.plugFailed(in.VM, f)
 	}
 	in.Domain, err = a.look(ctx, in.VM.DomainUUID())
