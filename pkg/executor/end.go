@@ -75,6 +75,8 @@ func evidence(in Situation, why string) ending {
 	switch {
 	case d == nil:
 		return failed("the guest is gone, and its domain was removed from the host")
+	case in.Memory.CannotGoOn != "":
+		return failed("QEMU could not have the guest go on, which was switched off (" + in.Memory.CannotGoOn + ")")
 	case why == libvirt.ReasonShutDown:
 		return ending{v1alpha1.ReasonGuestShutDown, "the guest shut itself down"}
 	case why == libvirt.ReasonCrashed:

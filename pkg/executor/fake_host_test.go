@@ -39,6 +39,8 @@ type fakeHost struct {
 	// down unanswered.
 	destroyErr error
 	stuck      bool
+	// dead: QEMU cannot have a paused guest go on.
+	dead bool
 	// deaf guests do not react to ACPI.
 	deaf bool
 	// saveErr is what a save fails with, and restoreErr what a start does that
@@ -290,6 +292,10 @@ func (h *fakeHost) Resume(_ context.Context, uuid string) error {
 	return h.change("resume", func() error {
 		if h.stuck {
 			return libvirt.ErrTimeout
+		}
+		if h.dead {
+			own := libvirt.Error{Doing: "resuming", Message: "Resetting the Virtual Machine is required"}
+			return own.As(libvirt.ErrNeedsReset)
 		}
 		return h.set(uuid, libvirt.StateRunning, "")
 	})

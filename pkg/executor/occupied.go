@@ -81,7 +81,7 @@ func (o *occupied) take(ctx context.Context, key types.NamespacedName) (release 
 // to switch the guest off, and to say how an operation went; false for nothing.
 func whileOccupied(d Decision) (Decision, bool) {
 	switch {
-	case len(d.Steps) > 0 && d.Steps[0] == StepDestroy:
+	case len(d.Steps) > 0 && (d.Steps[0] == StepDestroy || d.Steps[0] == StepEndDead):
 		return Decision{Steps: d.Steps[:1], Again: true}, true
 	case len(d.Steps) == 0 && d.Outcome != nil:
 		return Decision{Outcome: d.Outcome}, true

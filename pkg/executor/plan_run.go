@@ -62,6 +62,9 @@ func runs(in Situation, host *v1alpha1.HostStatus) Decision {
 // resume lets a paused guest go on that may.
 func resume(in Situation, host *v1alpha1.HostStatus) Decision {
 	d := in.Domain
+	if in.Memory.CannotGoOn != "" {
+		return Decision{Steps: []Step{StepEndDead}, Again: true}
+	}
 	switch d.Reason {
 	case libvirt.ReasonCrashed:
 		return Decision{Report: crashed()}

@@ -74,6 +74,9 @@ type Memory struct {
 	SaveAsked  bool
 	AbortedAt  time.Time
 	AbortError string
+	// CannotGoOn is why QEMU cannot have the paused guest go on unless it is reset, in
+	// QEMU's words; empty when that is not known.
+	CannotGoOn string
 	// Balloon is what the guest's balloon was last told.
 	Balloon Balloon
 	// Refused is the last grant that this host refused to give a running guest.
@@ -104,6 +107,9 @@ type Attempt struct {
 // returned.
 func (m *Memory) see(d *Observed, asked bool, now time.Time) {
 	active := d != nil && d.State.Active()
+	if active && d.State != libvirt.StatePaused {
+		m.CannotGoOn = "" // somebody has reset it
+	}
 	saving := active && d.State == libvirt.StatePaused && d.Reason == libvirt.ReasonSaving
 	switch {
 	case !saving && (!active || !asked):
@@ -198,6 +204,9 @@ const (
 	StepDiscardSave Step = "DiscardSave"
 	// StepDestroy switches the guest off.
 	StepDestroy Step = "Destroy"
+	// StepEndDead switches a guest off that cannot go on. It has come to its end by
+	// itself.
+	StepEndDead Step = "EndDead"
 	// StepUndefine removes the domain.
 	StepUndefine Step = "Undefine"
 	// StepRemoveFinalizer lets the VM go.

@@ -79,6 +79,11 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		destroy, cancel := context.WithTimeout(ctx, destroyTimeout)
 		defer cancel()
 		return a.host.Destroy(destroy, uuid)
+	case StepEndDead:
+		destroy, cancel := context.WithTimeout(ctx, destroyTimeout)
+		defer cancel()
+		w.memory.Expected = true // what becomes of it is for spec.runPolicy to say
+		return a.host.Destroy(destroy, uuid)
 	case StepUndefine:
 		saved, kept := in.Domain != nil && in.Domain.Saved, ""
 		if in.Domain != nil && vm.DeletionTimestamp == nil {
@@ -138,7 +143,7 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 	now := a.clock.Now()
 	w.memory.Starting = errors.Is(err, libvirt.ErrTimeout)
 	if err == nil {
-		w.memory.Expected = true
+		w.memory.Expected, w.memory.CannotGoOn = true, ""
 		w.memory.StopAskedAt, w.memory.LastAskedAt = time.Time{}, time.Time{}
 		if saved && ran(in.VM) {
 			w.memory.StartedAt = time.Time{} // as was reported: it goes on

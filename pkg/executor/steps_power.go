@@ -79,6 +79,9 @@ func (a *Agent) halt(ctx context.Context, step Step, w *work, in *Situation) err
 		return nil
 	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound):
 		return err
+	case errors.Is(err, libvirt.ErrNeedsReset):
+		w.memory.CannotGoOn, w.memory.Attempt = causeOf(err, vm), Attempt{}
+		return errNoted
 	case disk:
 		klog.FromContext(ctx).Info("A guest whose disk is full could not be resumed", keyError, err.Error())
 		return nil

@@ -133,7 +133,7 @@ func (a *Agent) startFromMemory(ctx context.Context, w *work, in *Situation) err
 		err := a.host.StartFromMemory(ctx, uuid, m.PoolName, m.VolumeName, xml)
 		if err == nil {
 			wake(a.pinsChanged)
-			w.memory.Expected, w.memory.StartedAt = true, time.Time{}
+			w.memory.Expected, w.memory.StartedAt, w.memory.CannotGoOn = true, time.Time{}, ""
 			a.tell.restored(in.VM)
 			return nil
 		}

@@ -300,7 +300,7 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 
 // reportStopFailure tells the owner of a guest that it cannot be got rid of.
 func (a *Agent) reportStopFailure(ctx context.Context, w *work, in Situation, step Step, err error) error {
-	if step != StepDestroy && step != StepUndefine && step != StepDiscardSave || errors.Is(err, libvirt.ErrUnavailable) {
+	if step != StepDestroy && step != StepEndDead && step != StepUndefine && step != StepDiscardSave || errors.Is(err, libvirt.ErrUnavailable) {
 		return nil
 	}
 	if !in.VM.PlacedOn(in.Node) || ended(hostStatus(in.VM)) {

@@ -21,6 +21,9 @@ var (
 	ErrMissingResource = errors.New("the host lacks something the domain names")
 	// ErrWrongState: the domain is not in a state in which this can be done.
 	ErrWrongState = errors.New("the domain's state does not allow it")
+	// ErrNeedsReset: QEMU has met an error in which the guest's CPUs cannot go on
+	// unless it is reset.
+	ErrNeedsReset = errors.New("the guest cannot go on")
 	// ErrUnsupported: this libvirt cannot do it.
 	ErrUnsupported = errors.New("libvirt does not support it")
 	// ErrAgentUnavailable: the domain has no guest agent, or it does not answer.

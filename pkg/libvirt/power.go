@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"errors"
+	"strings"
 
 	lv "libvirt.org/go/libvirt"
 )
@@ -46,8 +47,19 @@ func (c *connection) Suspend(ctx context.Context, uuid string) error {
 // Resume implements Host.
 func (c *connection) Resume(ctx context.Context, uuid string) error {
 	return c.change(ctx, asking, uuid, "resuming domain "+uuid, func(d *lv.Domain) error {
-		return unlessState(d, lv.DOMAIN_RUNNING, d.Resume)
+		return needsReset("resuming domain "+uuid, unlessState(d, lv.DOMAIN_RUNNING, d.Resume))
 	})
+}
+
+// needsReset finds QEMU's refusal among what libvirt says of a Resume, for which
+// neither has a code: what libvirt knows of such a guest is that it is paused.
+// Source: qmp_cont of QEMU.
+func needsReset(doing string, err error) error {
+	var e lv.Error
+	if errors.As(err, &e) && strings.Contains(e.Message, "Resetting the Virtual Machine is required") {
+		return &Error{Doing: doing, Code: int(e.Code), Message: e.Message, kind: ErrNeedsReset}
+	}
+	return err
 }
 
 // Save implements Host. The guest is to run when it is restored, whether it did

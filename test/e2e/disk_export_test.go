@@ -172,7 +172,7 @@ func TestDiskExport(t *testing.T) {
 		g.Eventually(get(t, name)).WithTimeout(bootTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
 		file := filepath.Join(dir, "held.raw")
 		_, errOut, code := export("-o", file)
-		g.Expect(code).To(Equal(5))
+		g.Expect(code).To(Equal(5), errOut)
 		g.Expect(errOut).To(ContainSubstring("VirtualMachine holder has VirtualDisk demo/given, and may be writing it: stop its guest first"))
 		left, err := filepath.Glob(file + "*")
 		g.Expect(err).NotTo(HaveOccurred())

@@ -119,11 +119,11 @@ func TestImageUpload(t *testing.T) {
 		other := filepath.Join(dir, "other.qcow2")
 		g.Expect(os.WriteFile(other, append([]byte("QFI\xfb"), content[5:]...), 0o600)).To(Succeed())
 		_, errOut, code := env.virtctl("image", "upload", "given", "-f", other)
-		g.Expect(code).To(Equal(5))
+		g.Expect(code).To(Equal(5), errOut)
 		g.Expect(errOut).To(ContainSubstring("is there with checksum " + sum))
 		// The host says so too, of a file that is not read first.
 		_, errOut, code = env.virtctl("image", "upload", "broken", "-f", file, "--format", "raw", "--host", first().node)
-		g.Expect(code).To(Equal(5))
+		g.Expect(code).To(Equal(5), errOut)
 		g.Expect(errOut).To(ContainSubstring("host real-1: it begins as a file of format qcow2, and spec.format is raw"))
 		g.Eventually(getImage(t, "broken")).WithTimeout(settleTime).Should(WithTransform(imageSays, HavePrefix("Failed False InvalidImage")))
 		i, err := getImage(t, "broken")()

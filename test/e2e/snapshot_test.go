@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -340,10 +339,15 @@ func logSnapshots(t *testing.T) {
 	}
 }
 
-// killedAmidMemory is off by default: once in some 30 such kills the guest was left by
-// QEMU 7.2 in its state internal-error, in which it cannot go on. What is to become of
-// such a guest is not decided yet: see docs/snapshots.md.
-var killedAmidMemory = flag.Bool("killed-amid-memory", false, "kill vm-executor amid snapshots with memory, too")
+// startedAt is when the VM's guest was last started, the zero time if it never was.
+func startedAt(t *testing.T, name string) time.Time {
+	t.Helper()
+	vm, err := get(t, name)()
+	if err != nil || vm.Status.Host == nil || vm.Status.Host.StartedAt == nil {
+		return time.Time{}
+	}
+	return vm.Status.Host.StartedAt.Time
+}
 
 // TestSnapshotSurvivesKills kills the executor while it makes, restores and removes
 // snapshots. In the end the snapshots in the disk are those of the objects.
@@ -359,7 +363,7 @@ func TestSnapshotSurvivesKills(t *testing.T) {
 			logSnapshots(t)
 		}
 	})
-	killed := map[string]int{}
+	killed, lost := map[string]int{}, 0
 	kill := func(what string, within time.Duration) {
 		time.Sleep(rand.N(within))
 		env.kill(t, "vm-executor-real")
@@ -372,14 +376,28 @@ func TestSnapshotSurvivesKills(t *testing.T) {
 	}
 	keep := takeSnapshot(t, newSnapshot(name, "keep"))
 	for i := range kills {
-		with := i%2 == 0 && *killedAmidMemory
+		with := i%2 == 0
 		s := newSnapshot(name, fmt.Sprintf("killed-%d", i))
 		if with {
 			withMemory(&s.Spec)
 		}
+		before := startedAt(t, name)
 		g.Expect(env.Create(t.Context(), s)).To(Succeed())
 		kill("create", 1500*time.Millisecond)
-		g.Eventually(getSnapshot(t, s.Name)).WithTimeout(snapTime).Should(WithTransform(snapPhase, Equal(v1alpha1.SnapshotReady)))
+		g.Eventually(getSnapshot(t, s.Name)).WithTimeout(snapTime).Should(WithTransform(snapPhase, BeElementOf(v1alpha1.SnapshotReady, v1alpha1.SnapshotFailed)))
+		if made, err := getSnapshot(t, s.Name)(); with && err == nil && made.Status.Phase == v1alpha1.SnapshotFailed {
+			// QEMU could not have the guest go on, which has begun anew: that is seldom
+			// and told, and nothing of the snapshot is left.
+			g.Eventually(func() time.Time { return startedAt(t, name) }).WithTimeout(settleTime).Should(BeTemporally(">", before), snapSays(v1alpha1.ConditionSnapshotReady)(made))
+			t.Logf("the guest was lost: %s", snapSays(v1alpha1.ConditionSnapshotReady)(made))
+			lost++
+			removeSnapshot(t, s.Name)
+			agree()
+			g.Expect(memories(t)).To(BeEmpty())
+			g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
+			continue
+		}
+		g.Expect(getSnapshot(t, s.Name)()).To(WithTransform(snapPhase, Equal(v1alpha1.SnapshotReady)))
 		agree()
 		g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseRunning)))
 
@@ -410,6 +428,7 @@ func TestSnapshotSurvivesKills(t *testing.T) {
 		g.Expect(memories(t)).To(BeEmpty())
 		t.Logf("killed %v", killed)
 	}
+	g.Expect(lost).To(BeNumerically("<", kills/4), "guests were lost")
 	removeSnapshot(t, keep.Name)
 	g.Expect(tags(t, disk)).To(BeEmpty())
 	g.Expect(strings.TrimSpace(env.virsh(t, "list", "--all", "--name"))).NotTo(ContainSubstring("domus-scratch"))

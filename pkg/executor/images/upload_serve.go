@@ -3,8 +3,10 @@ package images
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
@@ -13,6 +15,10 @@ import (
 	"domus.dev/domus/pkg/executor/transfer"
 	"domus.dev/domus/pkg/libvirt"
 )
+
+// lingerTime is how long a caller who is refused is listened to at most, who has the
+// answer and goes away long before.
+const lingerTime = 5 * time.Second
 
 // refusal is an answer to a request that is not served.
 type refusal struct {
@@ -41,10 +47,26 @@ func (k *Keeper) Upload(w http.ResponseWriter, r *http.Request, name types.Names
 	switch {
 	case err == nil:
 	case errors.As(err, &no):
-		http.Error(w, no.says, no.status)
+		refuse(w, r, no)
 	default:
 		klog.FromContext(ctx).Info("Uploading an image failed", keyImage, name, keyError, err.Error())
-		http.Error(w, "the image could not be stored: see the log of its host's vm-executor", http.StatusServiceUnavailable)
+		refuse(w, r, refusal{http.StatusServiceUnavailable, "the image could not be stored: see the log of its host's vm-executor"})
+	}
+}
+
+// refuse answers a caller who may be in the middle of sending. What comes is thrown
+// away for a while: a connection that is closed with bytes unread is reset, and the
+// caller would lose the answer. net/http does that itself, but not for callers who
+// expected to be told to continue.
+func refuse(w http.ResponseWriter, r *http.Request, no refusal) {
+	w.Header().Set("Connection", "close")
+	http.Error(w, no.says, no.status)
+	if r.Method != http.MethodPatch {
+		return
+	}
+	control := http.NewResponseController(w)
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.Copy(io.Discard, r.Body)
 	}
 }
 

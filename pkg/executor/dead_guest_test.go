@@ -1,0 +1,66 @@
+package executor
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/libvirt"
+)
+
+// A guest that QEMU cannot have go on has come to its end, whatever libvirt calls its
+// state: what becomes of it is as after any other end by failure.
+func TestAGuestThatCannotGoOnHasEnded(t *testing.T) {
+	for _, policy := range policies {
+		t.Run(string(policy), func(t *testing.T) {
+			s := newStage(t, bound(policyIs(policy)))
+			s.settles()
+			s.told()
+			s.host.done = nil
+			s.host.set(testUID, libvirt.StatePaused, libvirt.ReasonUnknown)
+			s.host.dead = true
+			s.settles()
+			again := policy == v1alpha1.RunAlways || policy == v1alpha1.RunOnFailure
+			want, events := "Ended GuestFailed", []string{"GuestFailed"}
+			if again {
+				want, events = "Failed GuestEnded", []string{"GuestEnded"}
+			}
+			s.is(want, "resume", "destroy")
+			if why := s.said().Message; !strings.Contains(why, "QEMU could not have the guest go on, which was switched off (Resetting the Virtual Machine is required)") {
+				t.Errorf("it does not say why: %s", why)
+			}
+			if diff := cmp.Diff(events, s.told()); diff != "" {
+				t.Errorf("events: %s", diff)
+			}
+			if !again {
+				return
+			}
+			s.host.dead = false
+			s.clock.Step(time.Minute)
+			s.settles()
+			s.is("Running", "define", "start")
+			// It is a guest like others from then on.
+			s.host.set(testUID, libvirt.StatePaused, libvirt.ReasonUnknown)
+			s.settles()
+			s.is("Running", "resume")
+		})
+	}
+}
+
+// One that somebody resets goes on.
+func TestAGuestThatIsResetGoesOn(t *testing.T) {
+	s := newStage(t, bound())
+	s.settles()
+	s.edit(shall(v1alpha1.PowerPaused))
+	s.settles()
+	s.host.done, s.host.dead = nil, true
+	s.settles()
+	s.is("Paused") // it is not known, and nobody wants it to go on
+	s.host.dead = false
+	s.edit(shall(v1alpha1.PowerRunning))
+	s.settles()
+	s.is("Running", "resume")
+}
