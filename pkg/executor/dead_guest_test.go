@@ -20,7 +20,7 @@ func TestAGuestThatCannotGoOnHasEnded(t *testing.T) {
 			s.settles()
 			s.told()
 			s.host.done = nil
-			s.host.set(testUID, libvirt.StatePaused, libvirt.ReasonUnknown)
+			s.standsStill()
 			s.host.dead = true
 			s.settles()
 			again := policy == v1alpha1.RunAlways || policy == v1alpha1.RunOnFailure
@@ -43,7 +43,7 @@ func TestAGuestThatCannotGoOnHasEnded(t *testing.T) {
 			s.settles()
 			s.is("Running", "define", "start")
 			// It is a guest like others from then on.
-			s.host.set(testUID, libvirt.StatePaused, libvirt.ReasonUnknown)
+			s.standsStill()
 			s.settles()
 			s.is("Running", "resume")
 		})
@@ -63,4 +63,12 @@ func TestAGuestThatIsResetGoesOn(t *testing.T) {
 	s.edit(shall(v1alpha1.PowerRunning))
 	s.settles()
 	s.is("Running", "resume")
+}
+
+// standsStill has the guest be paused, and libvirt not know why.
+func (s *stage) standsStill() {
+	s.t.Helper()
+	if err := s.host.set(testUID, libvirt.StatePaused, libvirt.ReasonUnknown); err != nil {
+		s.t.Fatal(err)
+	}
 }

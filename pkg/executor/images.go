@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -91,7 +90,7 @@ func (w *Watch) followImages(ctx context.Context, a *Agent) error {
 	if err != nil {
 		return fmt.Errorf("watching VirtualDiskImages: %w", err)
 	}
-	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandler(whenever(func(key types.NamespacedName) { a.images.Heard(ctx, key) }))); err != nil {
+	if _, err := informer.AddEventHandler(whenever(func(key types.NamespacedName) { a.images.Heard(ctx, key) })); err != nil {
 		return fmt.Errorf("watching VirtualDiskImages: %w", err)
 	}
 	return nil

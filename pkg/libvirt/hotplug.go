@@ -34,7 +34,7 @@ type HotPlug interface {
 	ChangeMedium(ctx context.Context, uuid, doc string, force bool) error
 }
 
-// ErrTrayLocked: the guest has locked the tray of a CD-ROM drive.
+// ErrTrayLocked says that the guest has locked the tray of a CD-ROM drive.
 var ErrTrayLocked = errors.New("the guest has locked the tray")
 
 // AttachDisk implements Host.

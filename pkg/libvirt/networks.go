@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// ErrNoNetwork: the host has no such network. It is ErrMissingResource too.
+// ErrNoNetwork says that the host has no such network. It is ErrMissingResource too.
 var ErrNoNetwork = fmt.Errorf("no such network: %w", ErrMissingResource)
 
-// ErrNetworkBusy: the network, its bridge or its addresses are in use by something
+// ErrNetworkBusy says that the network, its bridge or its addresses are in use by something
 // else on the host.
 var ErrNetworkBusy = errors.New("the host uses the network's bridge or addresses for something else")
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ErrNoMemory: there is no saved memory at that place, or it is not whole.
+// ErrNoMemory says that there is no saved memory at that place, or it is not whole.
 var ErrNoMemory = errors.New("there is no whole image of a guest's memory")
 
 // Snapshots are snapshots inside qcow2 volumes, and the memory of guests beside

@@ -3,13 +3,13 @@ package libvirt
 import (
 	"encoding/binary"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"libvirt.org/go/libvirtxml"
-	"os"
 )
 
 // entry is an entry of a table of snapshots, as QEMU writes it.

@@ -88,7 +88,8 @@ func WriteEnded() { writesInFlight.Dec() }
 // WriteDelayed counts a write that has to wait.
 func WriteDelayed() { writesDelayed.WithLabelValues().Inc() }
 
-// Bound, Running and Started observe the parts of a VM's way to a running guest.
+// Bound observes a VM's way to its host; Running and Started observe the rest of it, to
+// a running guest.
 func Bound(profile string, took time.Duration) {
 	boundTimes.WithLabelValues(profile).Observe(took.Seconds())
 }

@@ -123,7 +123,6 @@ func hotPlug(t *testing.T, machine string) {
 	})
 	create(t, withMachine(t, newAgentGuest(t, name, nil), machine))
 	vm := answers(t, name)
-	process := qemu(vm.Status.Host.DomainUUID)
 
 	// One that is at home nowhere comes to be on the guest's host, and in the guest.
 	began := time.Now()
@@ -146,7 +145,7 @@ func hotPlug(t *testing.T, machine string) {
 	g.Expect(after.Status.Epoch).To(Equal(vm.Status.Epoch), "it was placed anew for a disk")
 	vm = after
 	g.Expect(hear(t, vm, "head -c 20 /dev/vdb")).To(Equal(secret))
-	process = qemu(vm.Status.Host.DomainUUID)
+	process := qemu(vm.Status.Host.DomainUUID)
 
 	// The executor is killed amid: the disk comes all the same, and once.
 	setDisks(t, name, data, v1alpha1.VirtualMachineDisk{Name: "more", DiskName: second, Serial: "second"})

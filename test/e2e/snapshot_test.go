@@ -24,6 +24,9 @@ import (
 // snapTime is how long a snapshot or a restore may take, on a busy machine.
 const snapTime = 3 * time.Minute
 
+// snapped is the VM that TestSnapshots is about.
+const snapped = "snapped"
+
 func newSnapshot(of, name string, changes ...func(*v1alpha1.VirtualMachineSnapshotSpec)) *v1alpha1.VirtualMachineSnapshot {
 	s := &v1alpha1.VirtualMachineSnapshot{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	s.Spec.VirtualMachineName = of
@@ -100,9 +103,10 @@ func askRestore(t *testing.T, vm string, r v1alpha1.Restore) *v1alpha1.VirtualMa
 	return op
 }
 
-func restored(t *testing.T, vm string, r v1alpha1.Restore) {
+// restored has the VM that TestSnapshots is about restored.
+func restored(t *testing.T, r v1alpha1.Restore) {
 	t.Helper()
-	op := askRestore(t, vm, r)
+	op := askRestore(t, snapped, r)
 	if op.Status.Phase != v1alpha1.OperationSucceeded {
 		t.Fatalf("%s: %s", op.Status.Reason, op.Status.Message)
 	}
@@ -178,7 +182,7 @@ var count = regexp.MustCompile(`COUNT=(\d+)=`)
 // TestSnapshot follows a VM through snapshots of its disk and its memory, and back.
 // Each step builds upon the one before.
 func TestSnapshot(t *testing.T) {
-	const name, disk = "snapped", "snapped-data"
+	const name, disk = snapped, "snapped-data"
 	t.Cleanup(func() { remove(t, name) })
 	vm := func(t *testing.T) *v1alpha1.VirtualMachine { return answers(t, name) }
 	counted := func(t *testing.T) (n int) {
@@ -214,7 +218,7 @@ func TestSnapshot(t *testing.T) {
 			reads(t, vm(t), "second")
 		}},
 		{"the first content is back", func(t *testing.T) {
-			restored(t, name, v1alpha1.Restore{SnapshotName: "one", DiscardRunning: true})
+			restored(t, v1alpha1.Restore{SnapshotName: "one", DiscardRunning: true})
 			reads(t, vm(t), "first")
 		}},
 		{"with memory, a counter goes back", func(t *testing.T) {
@@ -232,7 +236,7 @@ func TestSnapshot(t *testing.T) {
 			writes(t, vm(t), "third")
 			g.Eventually(func() int { return counted(t) }).WithTimeout(settleTime).Should(BeNumerically(">", at+10))
 			booted := strings.Count(env.console(name), banner)
-			restored(t, name, v1alpha1.Restore{SnapshotName: "two", DiscardRunning: true})
+			restored(t, v1alpha1.Restore{SnapshotName: "two", DiscardRunning: true})
 			after := vm(t)
 			g.Eventually(func() int { return counted(t) }).WithTimeout(settleTime).Should(BeNumerically("<", at+8))
 			n := counted(t)
@@ -251,7 +255,7 @@ func TestSnapshot(t *testing.T) {
 			g.Expect(s.Status.ParentName).To(Equal("two"))
 			op := askRestore(t, name, v1alpha1.Restore{SnapshotName: "two"})
 			g.Expect(op.Status.Message).To(ContainSubstring("spec.powerState is Stopped"))
-			restored(t, name, v1alpha1.Restore{SnapshotName: "one"})
+			restored(t, v1alpha1.Restore{SnapshotName: "one"})
 			g.Expect(get(t, name)()).To(WithTransform(phase, Equal(v1alpha1.PhaseStopped)))
 			four := takeSnapshot(t, newSnapshot(name, "four"))
 			g.Expect(four.Status.ParentName).To(Equal("one"))
@@ -263,10 +267,10 @@ func TestSnapshot(t *testing.T) {
 			g.Expect(tags(t, disk)).To(Equal(tagsOf(t)))
 			g.Expect(getSnapshot(t, "two")()).To(HaveField("Status.ParentName", ""))
 			g.Expect(getSnapshot(t, "four")()).To(HaveField("Status.ParentName", ""))
-			restored(t, name, v1alpha1.Restore{SnapshotName: "three"})
+			restored(t, v1alpha1.Restore{SnapshotName: "three"})
 			setPower(t, name, v1alpha1.PowerRunning)
 			reads(t, vm(t), "fourth")
-			restored(t, name, v1alpha1.Restore{SnapshotName: "four", DiscardRunning: true})
+			restored(t, v1alpha1.Restore{SnapshotName: "four", DiscardRunning: true})
 			reads(t, vm(t), "first")
 			removeSnapshot(t, "three") // under the guest
 			removeSnapshot(t, "two")

@@ -39,8 +39,8 @@ func TestAGuestThatKeepsItsMemorySaysSo(t *testing.T) {
 	hosts(t, ns, 1, mid)
 	runsOn(t, newVM(ns, "vm", 2, 2, mayGrow(6)))
 	size(t, ns, "vm", 2, 1)
-	hostReports(t, ns, "vm", func(h *v1alpha1.HostStatus) { h.CPU, h.Memory, h.MemoryTarget = 2, 2*gib, gib })
+	hostReports(t, ns, func(h *v1alpha1.HostStatus) { h.CPU, h.Memory, h.MemoryTarget = 2, 2*gib, gib })
 	waitVM(t, ns, "vm", pends(v1alpha1.ReasonGuestKeepsMemory, "keeps 2Gi of memory and is to have 1Gi"))
-	hostReports(t, ns, "vm", func(h *v1alpha1.HostStatus) { h.Memory, h.MemoryTarget = gib, 0 })
+	hostReports(t, ns, func(h *v1alpha1.HostStatus) { h.Memory, h.MemoryTarget = gib, 0 })
 	waitVM(t, ns, "vm", func(vm *v1alpha1.VirtualMachine) string { return granted(2, 1)(vm) + pends("", "")(vm) })
 }

@@ -129,7 +129,7 @@ func TestAGuestGrowsWhereItIs(t *testing.T) {
 	// What it gives back is granted no more when its host says so.
 	size(t, ns, "vm", 5, 2)
 	stays(t, ns, "vm", granted(5, 3))
-	hostReports(t, ns, "vm", func(h *v1alpha1.HostStatus) { h.CPU, h.Memory = 5, 2*gib })
+	hostReports(t, ns, func(h *v1alpha1.HostStatus) { h.CPU, h.Memory = 5, 2*gib })
 	waitVM(t, ns, "vm", granted(5, 2))
 }
 
@@ -190,7 +190,7 @@ func TestAHostThatRefusesGrowthHasItTakenBack(t *testing.T) {
 	runsOn(t, newVM(ns, "vm", 2, 1, mayGrow(6)))
 	size(t, ns, "vm", 6, 3)
 	waitVM(t, ns, "vm", granted(6, 3))
-	hostReports(t, ns, "vm", func(h *v1alpha1.HostStatus) {
+	hostReports(t, ns, func(h *v1alpha1.HostStatus) {
 		h.Refused = &v1alpha1.GrowthRefusal{
 			Granted: v1alpha1.GuestSize{CPU: 6, Memory: 3 * gib}, Held: v1alpha1.GuestSize{CPU: 2, Memory: gib},
 			Reason: v1alpha1.ReasonHostUnfit, Message: "the host is full",
@@ -198,7 +198,7 @@ func TestAHostThatRefusesGrowthHasItTakenBack(t *testing.T) {
 	})
 	waitVM(t, ns, "vm", granted(2, 1))
 	waitVM(t, ns, "vm", pends(v1alpha1.ReasonHostRefused, on+" does not let it grow, and is asked again in 5m0s: the host is full"))
-	hostReports(t, ns, "vm", func(h *v1alpha1.HostStatus) { h.Refused = nil })
+	hostReports(t, ns, func(h *v1alpha1.HostStatus) { h.Refused = nil })
 	stays(t, ns, "vm", granted(2, 1))
 	// What was given back is others', and something else may be asked for.
 	create(t, newVM(ns, "beside", 4, 1))
@@ -275,10 +275,10 @@ func TestGrowthAndNewVMsShareWhatIsLeft(t *testing.T) {
 	}
 }
 
-// hostReports changes status.host as the executor of the VM's host would.
-func hostReports(t *testing.T, ns, name string, change func(*v1alpha1.HostStatus)) {
+// hostReports changes status.host of the VM vm as the executor of its host would.
+func hostReports(t *testing.T, ns string, change func(*v1alpha1.HostStatus)) {
 	t.Helper()
-	_, err := vmstatus.New(suite.client).Patch(t.Context(), readVM(t, ns, name), func(s *v1alpha1.VirtualMachineStatus) { change(s.Host) })
+	_, err := vmstatus.New(suite.client).Patch(t.Context(), readVM(t, ns, "vm"), func(s *v1alpha1.VirtualMachineStatus) { change(s.Host) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,14 +55,14 @@ func ofImage(ns, name, image string, clone v1alpha1.ImageClone) *v1alpha1.Virtua
 	return d
 }
 
-// waitImage waits until is returns "" for the image, and returns it; nil stands for
+// waitImage waits until is returns "" for the image named image, and returns it; nil stands for
 // one that is gone.
-func waitImage(t *testing.T, ns, name string, is func(*v1alpha1.VirtualDiskImage) string) *v1alpha1.VirtualDiskImage {
+func waitImage(t *testing.T, ns string, is func(*v1alpha1.VirtualDiskImage) string) *v1alpha1.VirtualDiskImage {
 	t.Helper()
 	var last string
 	for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		i := &v1alpha1.VirtualDiskImage{}
-		err := suite.client.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, i)
+		err := suite.client.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "image"}, i)
 		if apierrors.IsNotFound(err) {
 			i = nil
 		} else if err != nil {
@@ -72,7 +72,7 @@ func waitImage(t *testing.T, ns, name string, is func(*v1alpha1.VirtualDiskImage
 			return i
 		}
 	}
-	t.Fatalf("VirtualDiskImage %s/%s: %s", ns, name, last)
+	t.Fatalf("VirtualDiskImage %s/%s: %s", ns, "image", last)
 	return nil
 }
 
@@ -134,13 +134,13 @@ func TestImages(t *testing.T) {
 	}
 
 	make(newImage(ns, "image", server.URL, content))
-	waitImage(t, ns, "image", imageIs(v1alpha1.ImagePending))
+	waitImage(t, ns, imageIs(v1alpha1.ImagePending))
 	make(ofImage(ns, "copy", "image", v1alpha1.CloneFull))
 	make(ofImage(ns, "standing", "image", v1alpha1.CloneBacking))
 	waitWebhook(t)
 	make(newVM(ns, "vm", 1, 1, withDisks("copy", "standing")))
 	waitVM(t, ns, "vm", stateIs("Running"))
-	image := waitImage(t, ns, "image", func(i *v1alpha1.VirtualDiskImage) string {
+	image := waitImage(t, ns, func(i *v1alpha1.VirtualDiskImage) string {
 		if i == nil || i.Status.Copies != 1 || i.Status.VirtualSize != gib || i.Status.Bytes != int64(len(content)) || !slices.Contains(i.Finalizers, v1alpha1.ImageFinalizer) {
 			return fmt.Sprintf("not there: %+v", i)
 		}
@@ -190,7 +190,7 @@ func TestImages(t *testing.T) {
 	if err := suite.client.Delete(t.Context(), image); err != nil {
 		t.Fatal(err)
 	}
-	waitImage(t, ns, "image", imageIs(v1alpha1.ImageDeleting))
+	waitImage(t, ns, imageIs(v1alpha1.ImageDeleting))
 	for _, o := range []client.Object{
 		&v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "vm"}},
 		&v1alpha1.VirtualDisk{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "standing"}},
@@ -199,7 +199,7 @@ func TestImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitImage(t, ns, "image", func(i *v1alpha1.VirtualDiskImage) string {
+	waitImage(t, ns, func(i *v1alpha1.VirtualDiskImage) string {
 		if i != nil {
 			return fmt.Sprintf("still there: %+v", i.Status)
 		}

@@ -18,12 +18,9 @@ import (
 	"domus.dev/domus/pkg/libvirt"
 )
 
-func newSnapshot(ns, of, name string, change ...func(*v1alpha1.VirtualMachineSnapshot)) *v1alpha1.VirtualMachineSnapshot {
+func newSnapshot(ns, of, name string) *v1alpha1.VirtualMachineSnapshot {
 	s := &v1alpha1.VirtualMachineSnapshot{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}
 	s.Spec.VirtualMachineName = of
-	for _, f := range change {
-		f(s)
-	}
 	return s
 }
 

@@ -17,6 +17,6 @@ type Restore struct {
 	WithoutMemory bool `json:"withoutMemory,omitempty"`
 }
 
-// ReasonSnapshotUnusable: the VM cannot be restored to the snapshot, as it is or as
+// ReasonSnapshotUnusable says that the VM cannot be restored to the snapshot, as it is or as
 // the VM is; the message says why and what to do.
 const ReasonSnapshotUnusable = "SnapshotUnusable"

@@ -64,9 +64,9 @@ func size(p *v1alpha1.Placement, vm *v1alpha1.VirtualMachine) (v1alpha1.GuestSiz
 // waitsToRun says of a guest that stands still what it is to have, and when.
 func waitsToRun(h *v1alpha1.HostStatus, vm *v1alpha1.VirtualMachine, was, to v1alpha1.GuestSize) string {
 	var amounts []string
-	switch {
-	case to.CPU == was.CPU:
-	case to.CPU == 1:
+	switch to.CPU {
+	case was.CPU:
+	case 1:
 		amounts = append(amounts, "1 vCPU")
 	default:
 		amounts = append(amounts, fmt.Sprintf("%d vCPUs", to.CPU))

@@ -2,6 +2,7 @@ package hotplug
 
 import (
 	"fmt"
+	"slices"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
@@ -51,7 +52,7 @@ func Compare(wanted Wanted, guest Guest) Comparison {
 			c.missing(entry)
 		}
 	}
-	c.Changes = append(c.first, c.then...)
+	c.Changes = slices.Concat(c.first, c.then)
 	return c.Comparison
 }
 

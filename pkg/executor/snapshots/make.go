@@ -54,8 +54,7 @@ func (k *Keeper) make(ctx context.Context, key types.NamespacedName, in *Situati
 	if why, _ := waits(now); why != "" {
 		return Made{}, errors.New("taking the snapshot: " + why)
 	}
-	switch {
-	case !g.active():
+	if !g.active() {
 		ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 		defer cancel()
 		out := Made{At: k.Clock.Now(), Quiesced: true, Reason: v1alpha1.ReasonQuiescedNoGuest, Message: "no guest was running"}

@@ -2,8 +2,8 @@ package dashboards
 
 // fleet answers what is left, where, and of what use it is.
 func fleet() board {
-	memory := func(state, page string) string {
-		return `sum(domus_host_` + state + `_memory_bytes{` + onHosts + `,page_size=~"` + page + `"})`
+	memory := func(state string) string {
+		return `sum(domus_host_` + state + `_memory_bytes{` + onHosts + `})`
 	}
 	cell := `by (cluster, node, cell) `
 	return board{
@@ -18,11 +18,11 @@ func fleet() board {
 				{title: "VMs without room if their host failed", kind: number, unit: plain, width: 4, description: "0 is N+1.", queries: []query{{`max(domus_fleet_unprotected_vms{` + inCluster + `})`, ""}}},
 				{title: "vCPUs held of allocatable", kind: number, unit: share, width: 4, queries: []query{
 					{`sum(domus_host_requested_cpus{` + onHosts + `}) / sum(domus_host_allocatable_cpus{` + onHosts + `})`, ""}}},
-				{title: "Memory held of allocatable", kind: number, unit: share, width: 4, queries: []query{{memory("requested", ".*") + " / " + memory("allocatable", ".*"), ""}}},
+				{title: "Memory held of allocatable", kind: number, unit: share, width: 4, queries: []query{{memory("requested") + " / " + memory("allocatable"), ""}}},
 				{title: "vCPUs", kind: lines, unit: plain, queries: []query{
 					{`sum(domus_host_capacity_cpus{` + onHosts + `})`, "physical CPUs"}, {`sum(domus_host_allocatable_cpus{` + onHosts + `})`, "allocatable"}, {`sum(domus_host_requested_cpus{` + onHosts + `})`, "held"}}},
 				{title: "Memory", kind: lines, unit: bytes, queries: []query{
-					{memory("capacity", ".*"), "physical"}, {memory("allocatable", ".*"), "allocatable"}, {memory("requested", ".*"), "held"}}},
+					{memory("capacity"), "physical"}, {memory("allocatable"), "allocatable"}, {memory("requested"), "held"}}},
 			}},
 			{"Hosts and NUMA cells", []panel{
 				{title: "vCPUs held, by host", kind: squares, unit: share, width: 24, queries: []query{

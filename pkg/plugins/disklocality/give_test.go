@@ -12,10 +12,10 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// placedOn is a VM that is on a host and names disks.
-func placedOn(name, host string, disks ...string) *v1alpha1.VirtualMachine {
+// placed is a VM that is on host a and names disks.
+func placed(name string, disks ...string) *v1alpha1.VirtualMachine {
 	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name)}}
-	vm.Status.Placement = &v1alpha1.Placement{NodeName: host}
+	vm.Status.Placement = &v1alpha1.Placement{NodeName: "a"}
 	for _, d := range disks {
 		vm.Spec.Disks = append(vm.Spec.Disks, v1alpha1.VirtualMachineDisk{Name: d, DiskName: d})
 	}
@@ -44,9 +44,9 @@ func TestDisksAreGivenToAVMThatHasAHost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := on(t, test.disks...)
 			for _, other := range test.others {
-				s.vms[other] = placedOn(other, "a")
+				s.vms[other] = placed(other)
 			}
-			refused, err := s.disks.Give(t.Context(), placedOn("vm", "a", "d"), s.fleet.Hypervisor("a"))
+			refused, err := s.disks.Give(t.Context(), placed("vm", "d"), s.fleet.Hypervisor("a"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestDisksAreGivenToAVMThatHasAHost(t *testing.T) {
 func TestWhatIsGivenIsCounted(t *testing.T) {
 	s := on(t, disk("d", 6), disk("e", 6))
 	hv := s.fleet.Hypervisor("a")
-	if refused, err := s.disks.Give(t.Context(), placedOn("vm", "a", "d", "e"), hv); err != nil || len(refused) != 1 || refused[0].Disk != "e" {
+	if refused, err := s.disks.Give(t.Context(), placed("vm", "d", "e"), hv); err != nil || len(refused) != 1 || refused[0].Disk != "e" {
 		t.Fatalf("%+v, %v", refused, err)
 	}
 	s.disks.See(disk("d", 6, home("a"), claimedBy("vm")))
@@ -84,7 +84,7 @@ func TestWhatIsNotStoredIsNotHeld(t *testing.T) {
 	for _, err := range []error{diskstatus.ErrStale, errors.New("forbidden")} {
 		s := on(t, disk("d", 6))
 		s.writer.err = err
-		if _, got := s.disks.Give(t.Context(), placedOn("vm", "a", "d"), s.fleet.Hypervisor("a")); !errors.Is(got, err) {
+		if _, got := s.disks.Give(t.Context(), placed("vm", "d"), s.fleet.Hypervisor("a")); !errors.Is(got, err) {
 			t.Errorf("%v", got)
 		}
 		if n, held := s.disks.Promises(), s.disks.claims[place{node: "a", pool: "default"}]; n != 0 || held != 0 {
@@ -94,7 +94,7 @@ func TestWhatIsNotStoredIsNotHeld(t *testing.T) {
 	// Of what may have been stored the space is held until the disk tells.
 	s := on(t, disk("d", 6))
 	s.writer.err = diskstatus.ErrUnknown
-	if _, err := s.disks.Give(t.Context(), placedOn("vm", "a", "d"), s.fleet.Hypervisor("a")); err == nil {
+	if _, err := s.disks.Give(t.Context(), placed("vm", "d"), s.fleet.Hypervisor("a")); err == nil {
 		t.Error("no error")
 	}
 	if held := s.disks.claims[place{node: "a", pool: "default"}]; held != 6*gib {
@@ -108,7 +108,7 @@ func TestADiskThatIsBeingPlacedIsNotGiven(t *testing.T) {
 	if got := s.Reserve(t.Context(), nil, pod("other", "d"), "a"); !got.IsSuccess() {
 		t.Fatal(got)
 	}
-	refused, err := s.disks.Give(t.Context(), placedOn("vm", "a", "d"), s.fleet.Hypervisor("a"))
+	refused, err := s.disks.Give(t.Context(), placed("vm", "d"), s.fleet.Hypervisor("a"))
 	if err != nil || len(refused) != 1 || refused[0].Reason != v1alpha1.ReasonDiskInUse || len(s.writer.stored) > 0 {
 		t.Errorf("%+v, %v; stored %v", refused, err, s.writer.stored)
 	}

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"sigs.k8s.io/yaml"
 )
@@ -144,7 +144,7 @@ func Selectors(expr string) ([]Selector, error) {
 		if v, is := node.(*parser.VectorSelector); is {
 			s := Selector{Metric: v.Name}
 			for _, m := range v.LabelMatchers {
-				if m.Name != labels.MetricName && !slices.Contains(s.Labels, m.Name) {
+				if m.Name != model.MetricNameLabel && !slices.Contains(s.Labels, m.Name) {
 					s.Labels = append(s.Labels, m.Name)
 				}
 			}
