@@ -342,32 +342,32 @@ func TestDiskPoolIsFull(t *testing.T) {
 	g.Expect(diskVolumes(t, "small")).To(Equal([]string{d.VolumeName()}))
 }
 
-// TestDiskSurvivesKills kills the executor while it makes and removes volumes. In
-// the end there are the volumes of the objects that there are, and no others.
+// TestDiskSurvivesKills kills the executor while it makes, copies and removes volumes.
+// In the end there are the volumes of the objects that there are, and no others.
 func TestDiskSurvivesKills(t *testing.T) {
-	const kills = 20
+	const each = 20 // kills of each kind
 	g := NewWithT(t)
 	createDisk(t, newDisk("source", "64Mi"))
 	atHome(t, "source", "default")
 	g.Eventually(getDisk(t, "source")).WithTimeout(settleTime).Should(WithTransform(isReady, BeTrue()))
 	source, err := getDisk(t, "source")()
 	g.Expect(err).NotTo(HaveOccurred())
-	killed := 0
-	kill := func() {
+	killed := map[string]int{}
+	kill := func(amid string) {
 		time.Sleep(rand.N(250 * time.Millisecond))
 		env.kill(t, "vm-executor-real")
-		killed++
+		killed[amid]++
 		g.Expect(env.up()).To(Succeed())
 	}
-	for killed < kills {
-		name := fmt.Sprintf("killed-%d", killed)
+	for i := range 2 * each {
+		name, what := fmt.Sprintf("killed-%d", i), "create"
 		var changes []func(*v1alpha1.VirtualDisk)
-		if killed%4 < 2 {
-			changes = append(changes, copyOf("source"))
+		if i%2 == 0 {
+			what, changes = "clone", append(changes, copyOf("source"))
 		}
 		createDisk(t, newDisk(name, "64Mi", changes...))
 		atHome(t, name, "default")
-		kill()
+		kill(what)
 		g.Eventually(getDisk(t, name)).WithTimeout(bootTime).Should(WithTransform(isReady, BeTrue()))
 		d, err := getDisk(t, name)()
 		g.Expect(err).NotTo(HaveOccurred())
@@ -375,12 +375,14 @@ func TestDiskSurvivesKills(t *testing.T) {
 		slices.Sort(want)
 		g.Expect(diskVolumes(t, "default")).To(ConsistOf(want))
 		g.Expect(env.Delete(t.Context(), d)).To(Succeed())
-		kill()
+		if i%4 < 2 {
+			kill("delete")
+		}
 		g.Eventually(func() bool {
 			_, err := getDisk(t, name)()
 			return apierrors.IsNotFound(err)
 		}).WithTimeout(bootTime).Should(BeTrue())
 		g.Expect(diskVolumes(t, "default")).To(ConsistOf(source.VolumeName()))
 	}
-	t.Logf("killed %d times", killed)
+	t.Logf("killed amid %v", killed)
 }
