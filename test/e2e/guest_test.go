@@ -15,9 +15,9 @@ import (
 const (
 	// bootTime is far above the 10 s that an emulated guest takes, since other
 	// work may share the machine.
-	bootTime = 3 * time.Minute
+	bootTime = 5 * time.Minute
 	// settleTime is how long a change of state may take to be seen.
-	settleTime = time.Minute
+	settleTime = 3 * time.Minute
 	// stillTime is how long a guest is watched to be left alone.
 	stillTime = 5 * time.Second
 )

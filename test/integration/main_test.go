@@ -83,7 +83,7 @@ func build(dir, command string) error {
 
 // eventually is how long anything that must happen may take. The machine may be
 // small and busy.
-const eventually = 60 * time.Second
+const eventually = 3 * time.Minute
 
 // shortly is how long the tests wait for something that must not happen.
 const shortly = 3 * time.Second
