@@ -76,7 +76,7 @@ func (c *Controller) ofSlices() handler.Funcs {
 			}
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) {
-			if s, ok := e.Object.(*discoveryv1.EndpointSlice); ok && !c.written.HandleDeletion(s) {
+			if s, ok := e.Object.(*discoveryv1.EndpointSlice); ok && (!c.written.Has(s) || !c.written.HandleDeletion(s)) {
 				add(q, s)
 			}
 		},
