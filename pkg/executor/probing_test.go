@@ -91,7 +91,7 @@ func TestAGuestIsProbed(t *testing.T) {
 		t.Errorf("before the first probe it says %q", got)
 	}
 	s.probed()
-	if got := serving(s.vm()); got != "False ProbeFailed: refused" {
+	if got := serving(s.vm()); got != "False ProbeFailed: spec.readinessProbe: refused" {
 		t.Errorf("it says %q", got)
 	}
 	if want := []string{"192.168.9.40:8080 by " + lanNetwork("lan").Bridge() + " within 2s"}; cmp.Diff(want, o.asked) != "" {

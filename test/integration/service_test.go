@@ -281,3 +281,44 @@ func TestLargeServices(t *testing.T) {
 		t.Errorf("%s is still there", gone.Name)
 	}
 }
+
+// A probe that could not be made is refused, with the field and the remedy.
+func TestProbesAreChecked(t *testing.T) {
+	startScheduler(t, schedulerOptions{})
+	ns := namespace(t, nil)
+	both := func(p *v1alpha1.ReadinessProbe) {
+		p.TCPSocket, p.HTTPGet = &v1alpha1.TCPSocketProbe{Port: intstr.FromInt32(80)}, &v1alpha1.HTTPGetProbe{Port: intstr.FromInt32(80)}
+	}
+	tcp := func(port intstr.IntOrString) func(*v1alpha1.ReadinessProbe) {
+		return func(p *v1alpha1.ReadinessProbe) { p.TCPSocket = &v1alpha1.TCPSocketProbe{Port: port} }
+	}
+	get := func(change func(*v1alpha1.HTTPGetProbe)) func(*v1alpha1.ReadinessProbe) {
+		return func(p *v1alpha1.ReadinessProbe) {
+			p.HTTPGet = &v1alpha1.HTTPGetProbe{Port: intstr.FromInt32(80)}
+			change(p.HTTPGet)
+		}
+	}
+	for want, probe := range map[string]func(*v1alpha1.ReadinessProbe){
+		"": tcp(intstr.FromString("web")),
+		"spec.readinessProbe: Invalid value: exactly one of tcpSocket and httpGet must be given":              both,
+		"spec.readinessProbe.tcpSocket.port: Invalid value: 65536: must be a number from 1 to 65535":          tcp(intstr.FromInt32(65536)),
+		`spec.readinessProbe.tcpSocket.port: Invalid value: "Web": must be a number from 1 to 65535`:          tcp(intstr.FromString("Web")),
+		`spec.readinessProbe.tcpSocket.port: Invalid value: "other": spec.ports has no TCP port of this name`: tcp(intstr.FromString("other")),
+		"spec.readinessProbe.httpGet.path: Invalid value":                                                     get(func(g *v1alpha1.HTTPGetProbe) { g.Path = "http://169.254.169.254/" }),
+		"spec.readinessProbe.httpGet.httpHeaders[0].value: Invalid value": get(func(g *v1alpha1.HTTPGetProbe) {
+			g.HTTPHeaders = []v1alpha1.HTTPHeader{{Name: "a", Value: "b\r\nHost: c"}}
+		}),
+		`spec.readinessProbe.interfaceName: Invalid value: "lan": spec.interfaces has no card of this name`: func(p *v1alpha1.ReadinessProbe) { tcp(intstr.FromInt32(80))(p); p.InterfaceName = "lan" },
+		"spec.readinessProbe.timeoutSeconds: Invalid value":                                                 func(p *v1alpha1.ReadinessProbe) { tcp(intstr.FromInt32(80))(p); p.TimeoutSeconds = 61 },
+	} {
+		vm := newVM(ns, "probed", 1, 1, withCards("pods"), func(vm *v1alpha1.VirtualMachine) {
+			vm.Spec.Ports = []v1alpha1.GuestPort{{Name: "web", Port: 8080}}
+			vm.Spec.ReadinessProbe = &v1alpha1.ReadinessProbe{}
+			probe(vm.Spec.ReadinessProbe)
+		})
+		err := suite.client.Create(t.Context(), vm, client.DryRunAll)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package probes
 
 import (
 	"context"
-	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -87,17 +86,6 @@ func (k *Keeper) Forget(vm types.NamespacedName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.trials, vm)
-}
-
-// Known counts the guests that are probed, by what is known of them.
-func (k *Keeper) Known() map[Verdict]int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out := map[Verdict]int{}
-	for t := range maps.Values(k.trials) {
-		out[t.view.Verdict]++
-	}
-	return out
 }
 
 // Turn makes the VM's probe, if it is due. No two of a VM may be at the same time.

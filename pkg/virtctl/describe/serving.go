@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/virtctl/output"
@@ -15,13 +16,14 @@ import (
 // serves says what the VM's probe has found out; empty where it has none, or no guest.
 func (p *printer) serves(vm *v1alpha1.VirtualMachine) string {
 	c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionServing)
-	switch {
-	case c == nil:
+	if c == nil {
 		return ""
-	case c.Status == metav1.ConditionTrue:
-		return "yes, since " + p.ago(c.LastTransitionTime)
 	}
-	return p.paint.Warn("no, and Services do not lead to it: " + joined(c.Reason, c.Message, "since "+p.ago(c.LastTransitionTime)))
+	since := duration.HumanDuration(p.now.Sub(c.LastTransitionTime.Time))
+	if c.Status == metav1.ConditionTrue {
+		return "yes, since " + since
+	}
+	return p.paint.Warn("no, and Services do not lead to it: " + joined(c.Reason, c.Message, "since "+since))
 }
 
 // cardLine is a card as the guest has it; addresses that its network gave it are told from

@@ -11,9 +11,9 @@ import (
 
 func TestWhetherAGuestServes(t *testing.T) {
 	for want, conditions := range map[string][]metav1.Condition{
-		"":                   nil,
-		"yes, since 60m ago": {{Type: "Serving", Status: "True", Reason: "ProbeSucceeded", LastTransitionTime: ago(time.Hour)}},
-		"no, and Services do not lead to it: ProbeFailed: HTTP probe failed with statuscode: 503: since 60m ago": {{Type: "Serving", Status: "False", Reason: "ProbeFailed", Message: "HTTP probe failed with statuscode: 503", LastTransitionTime: ago(time.Hour)}},
+		"":               nil,
+		"yes, since 60m": {{Type: "Serving", Status: "True", Reason: "ProbeSucceeded", LastTransitionTime: ago(time.Hour)}},
+		"no, and Services do not lead to it: ProbeFailed: HTTP probe failed with statuscode: 503: since 60m": {{Type: "Serving", Status: "False", Reason: "ProbeFailed", Message: "HTTP probe failed with statuscode: 503", LastTransitionTime: ago(time.Hour)}},
 	} {
 		vm := &v1alpha1.VirtualMachine{}
 		vm.Status.Conditions = conditions
