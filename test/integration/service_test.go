@@ -85,15 +85,16 @@ func endpointsOf(t *testing.T, ns, service string) string {
 	return strings.Join(out, "; ")
 }
 
-func waitEndpoints(t *testing.T, ns, service, want string) {
+// waitEndpoints waits until the Service web has these.
+func waitEndpoints(t *testing.T, ns, want string) {
 	t.Helper()
 	got := ""
 	for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if got = endpointsOf(t, ns, service); got == want {
+		if got = endpointsOf(t, ns, "web"); got == want {
 			return
 		}
 	}
-	t.Fatalf("Service %s/%s has\n%s\nwant\n%s", ns, service, got, want)
+	t.Fatalf("Service %s/web has\n%s\nwant\n%s", ns, got, want)
 }
 
 // serviceEvent waits for an event of reason about the Service and returns its note.
@@ -142,6 +143,11 @@ func TestServices(t *testing.T) {
 		Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "admin", Port: 90, TargetPort: intstr.FromString("admin")}},
 	}
 	create(t, s)
+	// What another controller has made of it is none of ours.
+	foreign := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web-pods", Labels: map[string]string{
+		discoveryv1.LabelServiceName: "web", discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io",
+	}}, AddressType: discoveryv1.AddressTypeIPv4}
+	create(t, foreign)
 	time.Sleep(shortly)
 	if got := endpointsOf(t, ns, "web"); got != "" {
 		t.Errorf("a Service without the mark has %s", got)
@@ -157,14 +163,14 @@ func TestServices(t *testing.T) {
 		}
 	}
 	annotate(v1alpha1.ServiceSelectorAnnotation, "app=web")
-	waitEndpoints(t, ns, "web", "IPv4")
+	waitEndpoints(t, ns, "IPv4")
 
 	guestHas(t, ns, "web-0", "", "10.9.0.5")
 	guestHas(t, ns, "web-1", metav1.ConditionFalse, "10.9.0.6", "fd00::6")
 	const first, second = "10.9.0.5 admin=9000,http=80 VirtualMachine/web-0 ready called web-0", "10.9.0.6 admin=9000,http=80 VirtualMachine/web-1"
-	waitEndpoints(t, ns, "web", first+"; "+second+" called web-1")
+	waitEndpoints(t, ns, first+"; "+second+" called web-1")
 	guestHas(t, ns, "web-1", metav1.ConditionTrue, "10.9.0.6", "fd00::6")
-	waitEndpoints(t, ns, "web", first+"; "+second+" ready called web-1")
+	waitEndpoints(t, ns, first+"; "+second+" ready called web-1")
 	made := slicesOf(t, ns, "web")
 	if len(made) != 1 || len(made[0].OwnerReferences) != 1 || made[0].OwnerReferences[0].UID != s.UID {
 		t.Errorf("slices %+v", made)
@@ -190,33 +196,38 @@ func TestServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	zoned := strings.ReplaceAll(first+"; "+second+" ready called web-1", " called", " in z1 called")
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 	if err := suite.client.Delete(t.Context(), &slicesOf(t, ns, "web")[0]); err != nil {
 		t.Fatal(err)
 	}
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 
 	// A network that there is not, and a selector that is none.
 	annotate(v1alpha1.ServiceNetworkAnnotation, "lan")
-	waitEndpoints(t, ns, "web", "IPv4")
+	waitEndpoints(t, ns, "IPv4")
 	if note := serviceEvent(t, ns, "web", "UnknownVMNetwork"); !strings.Contains(note, "there is no VirtualNetwork lan in namespace "+ns) {
 		t.Errorf("the event says %s", note)
 	}
 	annotate(v1alpha1.ServiceNetworkAnnotation, nil)
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 	annotate(v1alpha1.ServiceSelectorAnnotation, "app in web")
-	waitEndpoints(t, ns, "web", "IPv4")
+	waitEndpoints(t, ns, "IPv4")
 	if note := serviceEvent(t, ns, "web", "InvalidVMSelector"); !strings.Contains(note, "domus.dev/vm-selector") {
 		t.Errorf("the event says %s", note)
 	}
 
 	// The mark goes, comes back, and the Service goes; nobody collects garbage here.
 	annotate(v1alpha1.ServiceSelectorAnnotation, nil)
-	waitEndpoints(t, ns, "web", "")
+	waitEndpoints(t, ns, "")
 	annotate(v1alpha1.ServiceSelectorAnnotation, "app=web")
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 	remove(s)
-	waitEndpoints(t, ns, "web", "")
+	waitEndpoints(t, ns, "")
+	now := &discoveryv1.EndpointSlice{}
+	get(t, client.ObjectKeyFromObject(foreign), now)
+	if now.ResourceVersion != foreign.ResourceVersion {
+		t.Errorf("another controller's slice was written: %+v", now)
+	}
 }
 
 // More VMs than a slice holds; slices of another vm-scheduler are taken over.
