@@ -99,7 +99,7 @@ func newServer(o Options) *server {
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Path+"{$}", s.asset("index.html"))
-	for _, name := range []string{"map.js", "picture.js", "details.js", "words.js", "map.css"} {
+	for _, name := range []string{"map.js", "picture.js", "details.js", "words.js", "map.css", "icon.svg"} {
 		mux.HandleFunc("GET "+Path+name, s.asset(name))
 	}
 	mux.HandleFunc("GET "+Path+"state", s.state)
