@@ -24,13 +24,13 @@ function head(title, close) {
 function vmButton(vm, choose) {
   return element("button", { type: "button", class: "row", onclick: () => choose({ vm: `${vm.namespace}/${vm.name}` }), "aria-label": about(vm) },
     element("span", { class: `dot ${kind(vm)}` }), element("span", { class: "grow" }, `${vm.namespace}/${vm.name}`),
-    element("span", { class: "quiet" }, `${vm.cpu} · ${bytes(vm.memory)}`));
+    element("span", { class: "quiet" }, `${count(vm.cpu, "vCPU")} · ${bytes(vm.memory)}`));
 }
 
 function amountsTable(host) {
   const names = Object.keys(measures).filter(n => !n.startsWith("huge") || host[n][1] || host[n][0]);
   const row = (title, amounts) => element("tr", {}, element("th", { scope: "row" }, title),
-    ...names.map(n => element("td", {}, element("span", {}, measures[n].free(amounts[n][1] - amounts[n][0])), element("small", {}, `${measures[n].of(...amounts[n])} used`))));
+    ...names.map(n => element("td", {}, element("span", {}, measures[n].free(amounts[n][1] - amounts[n][0]).replace(" free", "")), element("small", {}, measures[n].of(...amounts[n]), " used"))));
   return element("div", { class: "scroll" }, element("table", {},
     element("thead", {}, element("tr", {}, element("td"), ...names.map(n => element("th", { scope: "col" }, measures[n].name)))),
     element("tbody", {}, row("host", host), ...(host.cells || []).map(c => row(`cell ${c.id}`, c)))));
@@ -93,7 +93,7 @@ function reviewed(vm, why, choose) {
   if (review.rejections?.length) {
     content.push(section(review.feasible ? "What other hosts lack" : "What rejects it", element("ul", { class: "rejections" }, ...review.rejections.map(r => {
       const names = r.nodeNames || [];
-      return element("li", {}, element("details", {}, element("summary", {}, element("strong", {}, count(r.hosts, "host")), ` ${r.reason}`, element("small", {}, ` ${r.plugin}${r.evictable ? "; could evict" : ""}`)),
+      return element("li", {}, element("details", { open: review.rejections.length <= 3 }, element("summary", {}, element("strong", {}, count(r.hosts, "host")), ` ${r.reason}`, element("small", {}, ` ${r.plugin}${r.evictable ? "; could evict" : ""}`)),
         element("p", { class: "names" }, ...names.flatMap((n, i) => i ? [" ", link(n)] : [link(n)]), names.length < r.hosts && ` and ${r.hosts - names.length} more`)));
     }))));
   }

@@ -125,6 +125,7 @@ function arrange() {
   const list = $("hosts");
   if (list.dataset.view !== wanted.view) {
     list.dataset.view = wanted.view;
+    $("lines").hidden = wanted.view !== "fleet";
     for (const name of cards.keys()) stale.add(name);
   }
   const names = new Set([...hosts.keys(), ...placed.keys()]);
@@ -167,14 +168,14 @@ function arrange() {
 function drawCard(name) {
   const card = cards.get(name), host = hostOf(name), here = vmsOf(name);
   const amount = host.partial ? [0, 0] : host[wanted.measure];
-  card.className = `host use${level(amount)}${host.ready ? "" : " away"}${host.schedulable ? "" : " closed"}${selected?.host === name ? " selected" : ""}`;
+  card.className = `host use${level(amount)}${host.ready ? "" : " away"}${host.schedulable ? "" : " closed"}${selected?.host === name || here.some(vm => selected?.vm === `${vm.namespace}/${vm.name}`) ? " selected" : ""}`;
   card.setAttribute("aria-label", describe(host, here));
   const badge = host.ready ? (host.schedulable ? "" : "cordoned") : "not ready";
   const known = host.partial ? here.length : host.vms;
   const title = element("div", { class: "title" }, element("span", { class: "name" }, name), badge && element("span", { class: "badge" }, badge),
     wanted.view === "fleet" ? element("span", { class: "quiet" }, `${known}`) : element("span", { class: "quiet" }, `${count(known, "VM")}${host.partial ? "" : ` · ${percent(amount)}`}`));
   card.title = wanted.view === "fleet" ? describe(host, here) : (host.notes || none).join("\n");
-  card.replaceChildren(title, wanted.view === "fleet" ? fleetPicture(host, here) : cellsPicture(host, here, matches));
+  card.replaceChildren(title, wanted.view === "fleet" ? fleetPicture(host, here) : cellsPicture(host, here, matches, selected?.vm));
 }
 
 function summarize() {
@@ -216,8 +217,10 @@ let why, failed, whyOf = "", shownAs = "", asked = 0;
 function choose(what) {
   const before = selected;
   selected = what;
-  if (before?.host) stale.add(before.host);
-  if (what?.host) stale.add(what.host);
+  for (const s of [before, what]) {
+    const at = s?.host || vms.get(s?.vm)?.host;
+    if (at) stale.add(at);
+  }
   why = failed = undefined;
   whyOf = shownAs = "";
   history.replaceState(null, "", what ? `#${what.vm ? "vm=" + what.vm : "host=" + what.host}` : "#");
@@ -401,7 +404,7 @@ async function start() {
 function legend() {
   const parts = [["use0", levels[0]], ["use1", levels[1]], ["use2", levels[2]], ["use3", levels[3]], ["use4", levels[4]]];
   const kinds = [["runs", "runs"], ["between", "starts or stops"], ["off", "off, keeps its place"], ["failed", "failed"]];
-  $("legend").append(...parts.map(([c, said]) => element("span", { class: `swatch ${c}`, title: said })), "full", ...kinds.flatMap(([c, said]) => [element("span", { class: `dot ${c}` }), said]));
+  $("legend").append("empty", ...parts.map(([c, said]) => element("span", { class: `swatch ${c}`, title: said })), "full", ...kinds.flatMap(([c, said]) => [element("span", { class: `dot ${c}` }), said]));
 }
 
 function fromAddress() {

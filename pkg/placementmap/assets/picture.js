@@ -24,7 +24,7 @@ export function element(tag, properties = {}, ...children) {
   return e;
 }
 
-const width = 292, left = 34, right = 92;
+const width = 292, left = 34, right = 84;
 const bar = width - left - right;
 const gaugeHeight = 13, laneHeight = 16;
 
@@ -59,14 +59,14 @@ function gauges(y, amounts) {
 }
 
 // lane shows VMs side by side, as wide as their share of the vCPUs.
-function lane(y, vms, total, cpuOf, matches) {
+function lane(y, vms, total, cpuOf, matches, chosen) {
   const g = svg("g", { class: "lane" }, svg("rect", { x: left, y, width: width - left, height: laneHeight - 3, rx: 2, class: "trough" }));
   const sum = vms.reduce((n, vm) => n + cpuOf(vm), 0);
   const scale = (width - left) / Math.max(total, sum, 1);
   let x = left;
   for (const vm of vms) {
     const w = Math.max(2, cpuOf(vm) * scale);
-    const r = svg("rect", { x, y, width: Math.max(1.5, w - 1), height: laneHeight - 3, rx: 2, class: `vm ${kind(vm)}${matches(vm) ? "" : " dim"}`, "data-vm": `${vm.namespace}/${vm.name}` });
+    const r = svg("rect", { x, y, width: Math.max(1.5, w - 1), height: laneHeight - 3, rx: 2, class: `vm ${kind(vm)}${matches(vm) ? "" : " dim"}${chosen === `${vm.namespace}/${vm.name}` ? " chosen" : ""}`, "data-vm": `${vm.namespace}/${vm.name}` });
     const title = svg("title", {});
     title.textContent = about(vm);
     r.append(title);
@@ -82,9 +82,10 @@ function lane(y, vms, total, cpuOf, matches) {
 
 function cellCPU(vm, id) { return vm.cells?.find(c => c.id === id)?.cpu || 0; }
 
-// cellsPicture is a host with its NUMA cells and the VMs in them.
-export function cellsPicture(host, vms, matches) {
-  const picture = svg("svg", { width, role: "img", "aria-label": describe(host, vms) });
+// cellsPicture is a host with its NUMA cells and the VMs in them, of which the chosen
+// one is marked.
+export function cellsPicture(host, vms, matches, chosen) {
+  const picture = svg("svg", { role: "img", "aria-label": describe(host, vms) });
   let y = 0, drawn;
   if (!host.partial) {
     [drawn, y] = gauges(y, host);
@@ -92,7 +93,7 @@ export function cellsPicture(host, vms, matches) {
   }
   const unbound = vms.filter(vm => !vm.cells?.length);
   if (unbound.length || host.partial) {
-    picture.append(text(0, y + 12, "VMs"), lane(y + 2, host.partial ? vms : unbound, host.partial ? 0 : host.cpu[1], vm => vm.cpu, matches));
+    picture.append(text(0, y + 12, "VMs"), lane(y + 2, host.partial ? vms : unbound, host.partial ? 0 : host.cpu[1], vm => vm.cpu, matches, chosen));
     y += laneHeight + 2;
   }
   for (const cell of host.cells || []) {
@@ -105,16 +106,14 @@ export function cellsPicture(host, vms, matches) {
     title.textContent = `NUMA cell ${cell.id}: host CPUs ${cell.cpus}${cell.dedicated ? `, ${cell.dedicated} of them dedicated` : ""}`;
     const label = text(0, y + 10, `cell ${cell.id}`, { class: "cellname" });
     label.append(title);
-    picture.append(label, lane(y, vms.filter(vm => vm.cells?.some(c => c.id === cell.id)), cell.cpu[1], vm => cellCPU(vm, cell.id), matches));
+    picture.append(label, lane(y, vms.filter(vm => vm.cells?.some(c => c.id === cell.id)), cell.cpu[1], vm => cellCPU(vm, cell.id), matches, chosen));
     y += laneHeight;
     [drawn, y] = gauges(y, cell);
     picture.append(drawn);
     y += 2;
     frame.setAttribute("height", y - from);
   }
-  picture.setAttribute("height", y + 2);
   picture.setAttribute("viewBox", `-5 0 ${width + 10} ${y + 2}`);
-  picture.setAttribute("width", width + 10);
   return picture;
 }
 

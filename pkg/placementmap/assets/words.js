@@ -10,8 +10,10 @@ export function bytes(n) {
   return `${sign}${Number(v.toFixed(1))} ${units[i]}`;
 }
 
+export function number(n) { return n.toLocaleString("en"); }
+
 export const measures = {
-  cpu: { label: "CPU", name: "vCPUs", free: n => `${n} free`, of: (u, t) => `${u} of ${t} vCPUs` },
+  cpu: { label: "CPU", name: "vCPUs", free: n => `${number(n)} free`, of: (u, t) => `${number(u)} of ${number(t)} vCPUs` },
   memory: { label: "mem", name: "memory", free: n => `${bytes(n)} free`, of: (u, t) => `${bytes(u)} of ${bytes(t)}` },
   hugepages2Mi: { label: "2Mi", name: "2 MiB pages", ...pages(2 ** 21) },
   hugepages1Gi: { label: "1Gi", name: "1 GiB pages", ...pages(2 ** 30) },
@@ -19,7 +21,7 @@ export const measures = {
 
 function pages(size) {
   const count = n => Math.floor(n / size);
-  return { free: n => `${count(n)} pages free`, of: (u, t) => `${count(u)} of ${count(t)} pages` };
+  return { free: n => `${number(count(n))} free`, of: (u, t) => `${number(count(u))} of ${number(count(t))} pages` };
 }
 
 // ratio is how full something is; 0 where there is nothing of it.
@@ -38,7 +40,7 @@ export const levels = ["empty", "under 50%", "under 75%", "under 90%", "90% and 
 // memoryOf says a VM's memory, with the pages that it lies in.
 export function memoryOf(vm) { return bytes(vm.memory) + (vm.pageSize ? ` in ${vm.pageSize} pages` : ""); }
 
-export function count(n, one, many = one + "s") { return `${n} ${n === 1 ? one : many}`; }
+export function count(n, one, many = one + "s") { return `${number(n)} ${n === 1 ? one : many}`; }
 
 // kind is the class by which a VM is coloured.
 export function kind(vm) {
