@@ -56,17 +56,15 @@ func (s *sight) may(ctx context.Context, verb, resource, namespace, name string)
 	return false, nil
 }
 
-// learn asks about the namespaces of items that have not been asked about.
-func (s *sight) learn(ctx context.Context, items []item) error {
+// learn asks about namespaces that have not been asked about.
+func (s *sight) learn(ctx context.Context, namespaces map[string]bool) error {
 	if s.everywhere {
 		return nil
 	}
 	unknown := map[string]bool{}
-	for i := range items {
-		if namespace := items[i].key.namespace; namespace != "" {
-			if _, known := s.namespaces[namespace]; !known {
-				unknown[namespace] = true
-			}
+	for namespace := range namespaces {
+		if _, known := s.namespaces[namespace]; !known && namespace != "" {
+			unknown[namespace] = true
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -83,6 +81,15 @@ func (s *sight) learn(ctx context.Context, items []item) error {
 		})
 	}
 	return group.Wait()
+}
+
+// namespacesOf are those of the items.
+func namespacesOf(items []item) map[string]bool {
+	out := map[string]bool{}
+	for i := range items {
+		out[items[i].key.namespace] = true
+	}
+	return out
 }
 
 // sees says whether the viewer may know of a document. What has not been learnt is
@@ -113,11 +120,7 @@ func (s *sight) same(ctx context.Context) (bool, error) {
 	if now.hosts != s.hosts || now.everywhere != s.everywhere {
 		return false, nil
 	}
-	items := make([]item, 0, len(s.namespaces))
-	for namespace := range s.namespaces {
-		items = append(items, item{key: key{namespace: namespace}})
-	}
-	if err := now.learn(ctx, items); err != nil {
+	if err := now.learn(ctx, s.namespaces); err != nil {
 		return false, err
 	}
 	for namespace, allowed := range s.namespaces {

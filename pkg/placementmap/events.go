@@ -44,6 +44,12 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	if seen == nil {
 		return
 	}
+	// Of what they have been shown already they are to hear when they may see it no
+	// more.
+	if err := seen.learn(r.Context(), s.Fleet.journal.namespaces()); err != nil {
+		fail(w, r, err)
+		return
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	// A browser's own: it comes back where it was.
 	cursor := r.Header.Get("Last-Event-ID")
@@ -77,7 +83,7 @@ func (s *server) follow(ctx context.Context, stream *stream, seen *sight, cursor
 		}
 		revision = upTo
 		if len(items) > 0 {
-			if seen.learn(ctx, items) != nil {
+			if seen.learn(ctx, namespacesOf(items)) != nil {
 				return // the viewer comes back, and is told why not
 			}
 			if anySeen(seen, items) {

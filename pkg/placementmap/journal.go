@@ -124,3 +124,14 @@ func (j *journal) all() ([]item, uint64) {
 	}
 	return items, j.revision
 }
+
+// namespaces are those of what is there.
+func (j *journal) namespaces() map[string]bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	out := map[string]bool{}
+	for k := range j.byKey {
+		out[k.namespace] = true
+	}
+	return out
+}

@@ -142,7 +142,7 @@ func TestVMs(t *testing.T) {
 		t.Errorf("message %q", got.Message)
 	}
 	off := newVM("ns", "off", 4, 8)
-	off.Spec.PowerState, off.Spec.WhenStopped = v1alpha1.PowerStopped, v1alpha1.ReleasePlacement
+	off.Spec.PowerState, off.Spec.WhenStopped = v1alpha1.PowerStopped, v1alpha1.SlotRelease
 	if got := vmOf(off); got.Waits {
 		t.Errorf("a VM that is to be off waits: %+v", got)
 	}

@@ -164,7 +164,7 @@ func (s *server) state(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	items, revision := s.Fleet.journal.all()
-	if err := seen.learn(r.Context(), items); err != nil {
+	if err := seen.learn(r.Context(), namespacesOf(items)); err != nil {
 		fail(w, r, err)
 		return
 	}

@@ -39,7 +39,9 @@ func (i *informer) AddEventHandler(h cache.ResourceEventHandler) (cache.Resource
 func (i *informer) set(obj any)    { i.handlers[0].OnUpdate(nil, obj) }
 func (i *informer) remove(obj any) { i.handlers[0].OnDelete(cache.DeletedFinalStateUnknown{Obj: obj}) }
 
-type registration struct{ cache.ResourceEventHandlerRegistration }
+type registration struct {
+	cache.ResourceEventHandlerRegistration
+}
 
 func (registration) HasSynced() bool { return true }
 
@@ -323,11 +325,11 @@ func TestWhy(t *testing.T) {
 		t.Errorf("%s", body)
 	}
 	for path, want := range map[string]int{
-		"why?namespace=b&name=two":          http.StatusForbidden,
-		"why?namespace=b&name=gone":         http.StatusForbidden,
-		"why?namespace=a&name=gone":         http.StatusNotFound,
+		"why?namespace=b&name=two":           http.StatusForbidden,
+		"why?namespace=b&name=gone":          http.StatusForbidden,
+		"why?namespace=a&name=gone":          http.StatusNotFound,
 		"why?namespace=a&name=" + "..%2Fone": http.StatusBadRequest,
-		"why":                               http.StatusBadRequest,
+		"why":                                http.StatusBadRequest,
 	} {
 		if code, body, _ := w.get("jane", Path+path); code != want {
 			t.Errorf("%s: %d %s, want %d", path, code, body, want)
