@@ -105,6 +105,7 @@ function draw() {
   if (waitingStale) drawWaiting();
   drawDetails();
   performance.measure("draw", { start: began, end: performance.now() });
+  if (inSight.size && !performance.getEntriesByName("drawn").length) performance.mark("drawn");
 }
 
 const watcher = new IntersectionObserver(entries => {
@@ -350,7 +351,6 @@ async function load() {
         take(document);
         explainRights();
         draw();
-        performance.mark("drawn");
         return;
       }
       connection("no map", "away");

@@ -1,0 +1,62 @@
+// The map of a cluster, as virtctl map serves it.
+import { act, ask, equal, holds, shot } from "./stage.mjs";
+
+const url = process.env.MAP_URL;
+
+await act(async page => {
+  await page.goto(url);
+  await page.waitForSelector(".host svg");
+  await page.waitForFunction(() => document.getElementById("connection").textContent === "live");
+  equal(await page.locator(".host").count(), Number(process.env.HOSTS), "hosts");
+  await shot(page, "placement-map");
+
+  // A VM that waits says why.
+  await page.click('.pending[data-vm="shop/warehouse-1"]');
+  await page.waitForSelector("#why");
+  const why = await page.locator("#details").innerText();
+  for (const said of ["waits for a host", "need 48 vCPUs in one cell", "HostNUMA", "numa none instead of single-cell"]) {
+    holds(why.toLowerCase().includes(said.toLowerCase()), `the reason does not say ${said}: ${why}`);
+  }
+  await shot(page, "placement-map-waits");
+  await page.keyboard.press("Escape");
+  holds(await page.locator("#details").isHidden(), "Escape does not close the details");
+
+  // A VM that is created appears on its host, without anything being loaded again.
+  await page.evaluate(() => { window.sameDocument = true; });
+  await ask("create late-1");
+  const late = page.locator('rect[data-vm="shop/late-1"]').first();
+  await page.fill("#vm", "late-1");
+  await late.waitFor();
+  const host = await page.locator(".host").first().getAttribute("data-host");
+  equal(await page.locator(".host").count(), 1, "hosts that have the VM looked for");
+  await late.click();
+  await page.waitForSelector("#why");
+  holds((await page.locator("#details").innerText()).includes(host), "the VM's host is not named");
+  holds(await page.locator("#details .scores li.here").count() === 1, "its host's score is not marked");
+  await shot(page, "placement-map-vm");
+
+  // It is deleted, and gone from the map.
+  await ask("delete late-1");
+  await page.waitForFunction(() => document.getElementById("details").textContent.includes("It is gone"));
+  await page.fill("#vm", "");
+  await page.waitForFunction(() => !document.querySelector('rect[data-vm="shop/late-1"]'));
+  holds(await page.evaluate(() => window.sameDocument), "the page was loaded anew");
+
+  // vm-scheduler is killed and comes back: so does the map.
+  await ask("restart");
+  await page.waitForFunction(() => document.getElementById("connection").textContent === "live", null, { timeout: 120000 });
+  await ask("create late-2");
+  await page.keyboard.press("Escape");
+  await page.fill("#vm", "late-2");
+  await page.locator('rect[data-vm="shop/late-2"]').first().waitFor();
+}).catch(e => { console.error(e); process.exitCode = 1; });
+
+if (process.env.SHOTS) {
+  await act(async page => {
+    await page.goto(url);
+    await page.waitForSelector(".host svg");
+    await page.click('[data-host="sim-012"] .title');
+    await shot(page, "placement-map-host-dark");
+  }, { colorScheme: "dark" });
+}
+process.exit();
