@@ -94,7 +94,7 @@ func newHost(i int) (*v1alpha1.Hypervisor, *corev1.Node) {
 // newVM is the i-th VM; one of a host has its place there.
 func newVM(i int, host string) *v1alpha1.VirtualMachine {
 	vm := &v1alpha1.VirtualMachine{ObjectMeta: metav1.ObjectMeta{Namespace: fmt.Sprintf("team-%02d", i%40), Name: fmt.Sprintf("vm-%04d", i)}}
-	cpu, memory := int32(1+i%8+i/perHost%5), int64(2+i%16)<<30
+	cpu, memory := int32(1+i%5+i/perHost*7%5), int64(2+i*7%(8+i/perHost*11%24))<<30
 	vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: cpu, Memory: *resource.NewQuantity(memory, resource.BinarySI)}
 	if host == "" {
 		vm.Status.Phase, vm.Status.Reason = v1alpha1.PhasePending, "Unschedulable"
@@ -103,6 +103,10 @@ func newVM(i int, host string) *v1alpha1.VirtualMachine {
 	}
 	vm.Status.Phase = v1alpha1.PhaseRunning
 	vm.Status.Placement = &v1alpha1.Placement{NodeName: host, Granted: v1alpha1.GrantedResources{CPU: cpu, Memory: memory, Overhead: 256 << 20}}
+	if i%7 == 3 {
+		memory = min(memory, 8<<30)
+		vm.Status.Placement.Granted.Memory, vm.Status.Placement.Granted.PageSize = memory, v1alpha1.PageSize1Gi
+	}
 	if i%3 != 0 {
 		vm.Status.Placement.Cells = []v1alpha1.PlacedCell{{ID: int32(i % 2), CPU: cpu, Memory: memory}}
 	}
