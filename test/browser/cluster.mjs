@@ -58,7 +58,8 @@ if (process.env.SHOTS) {
   await act(async page => {
     await page.goto(url);
     await page.waitForSelector(".host svg");
-    await page.click('[data-host="sim-012"] .title');
+    await page.selectOption("#order", "full");
+    await page.locator('.host').nth(1).locator(".title").click();
     await shot(page, "placement-map-host-dark");
   }, { colorScheme: "dark" });
 }

@@ -22,9 +22,9 @@ export function equal(got, want, what) {
 export function holds(is, what) { if (!is) throw new Error(what); }
 
 // act opens a page and runs the scene. Whatever the page complains of is an error.
-export async function act(scene, { colorScheme = "light", width = 1500, height = 950 } = {}) {
+export async function act(scene, { colorScheme = "light", width = 1360, height = 860 } = {}) {
   const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+    executablePath: process.env.CHROMIUM,
     // Chromium has no sandbox for root.
     args: process.getuid() === 0 ? ["--no-sandbox"] : [],
   });

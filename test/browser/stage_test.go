@@ -26,15 +26,15 @@ var bin = filepath.Join("..", "..", "bin")
 // what it tells is returned.
 func watch(t *testing.T, script, url string, hosts int, act func(what string) error) map[string]string {
 	t.Helper()
-	for _, needed := range []string{filepath.Join("node_modules", "playwright-core"), chromium()} {
-		if _, err := os.Stat(needed); err != nil {
-			t.Fatalf("%v: run make deps and make test-browser", err)
-		}
+	browser := chromium(t)
+	if _, err := os.Stat(filepath.Join("node_modules", "playwright-core")); err != nil {
+		t.Fatalf("%v: run make test-browser", err)
 	}
+	nodeIsNew(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script)
-	cmd.Env = append(os.Environ(), "MAP_URL="+url, fmt.Sprint("HOSTS=", hosts), "CHROMIUM="+chromium())
+	cmd.Env = append(os.Environ(), "MAP_URL="+url, fmt.Sprint("HOSTS=", hosts), "CHROMIUM="+browser)
 	if folder := os.Getenv(shotsVariable); folder != "" {
 		cmd.Env = append(cmd.Env, "SHOTS="+folder)
 	}
@@ -77,9 +77,32 @@ func watch(t *testing.T, script, url string, hosts int, act func(what string) er
 	return told
 }
 
-func chromium() string {
+// chromium is the browser's program; CHROMIUM in the environment names another.
+func chromium(t *testing.T) string {
+	t.Helper()
 	if path := os.Getenv("CHROMIUM"); path != "" {
 		return path
 	}
-	return "/usr/bin/chromium"
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("there is no Chromium: run make deps, or set CHROMIUM to the path of one")
+	return ""
+}
+
+// oldestNode is the oldest Node.js that playwright-core runs on.
+const oldestNode = 18
+
+func nodeIsNew(t *testing.T) {
+	t.Helper()
+	out, err := exec.Command("node", "--version").Output()
+	if err != nil {
+		t.Fatalf("asking Node.js for its version: %v: run make deps", err)
+	}
+	major := 0
+	if _, err := fmt.Sscanf(string(out), "v%d.", &major); err != nil || major < oldestNode {
+		t.Fatalf("Node.js is %s: version %d or later is needed", out, oldestNode)
+	}
 }
