@@ -42,6 +42,19 @@ await act(async (page, complaints) => {
   await page.waitForFunction(() => !document.querySelector('rect[data-vm="shop/late-1"]'));
   holds(await page.evaluate(() => window.sameDocument), "the page was loaded anew");
 
+  // A tab out of sight does not follow, and misses nothing.
+  const sight = hidden => page.evaluate(hidden => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await sight(true);
+  await ask("create meanwhile-1");
+  await page.waitForTimeout(2000);
+  equal(await page.locator('rect[data-vm="shop/meanwhile-1"]').count(), 0, "what a tab out of sight has heard");
+  await sight(false);
+  await page.fill("#vm", "meanwhile-1");
+  await page.locator('rect[data-vm="shop/meanwhile-1"]').first().waitFor();
+
   // vm-scheduler is killed and comes back: so does the map.
   equal(complaints, [], "the page complains");
   await ask("restart");

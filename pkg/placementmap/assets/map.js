@@ -377,8 +377,15 @@ function tell(document) {
   news = [];
 }
 
+let source = null, starting = false;
+
+// follow goes on from the cursor. A page that nobody sees does not: browsers allow a
+// site few connections for all its tabs.
 function follow() {
-  const source = new EventSource(`events?since=${encodeURIComponent(cursor)}`);
+  source?.close();
+  source = null;
+  if (document.hidden) return connection("paused while out of sight", "");
+  source = new EventSource(`events?since=${encodeURIComponent(cursor)}`);
   source.onopen = () => connection("live", "live");
   source.onmessage = e => {
     const began = performance.now();
@@ -388,16 +395,22 @@ function follow() {
     performance.measure("take", { start: began, end: performance.now() });
     schedule();
   };
-  source.addEventListener("reset", () => { source.close(); start(); });
-  source.onerror = () => {
+  source.addEventListener("reset", start);
+  source.onerror = e => {
     connection("reconnecting", "away");
     // The browser tries again by itself, unless it was refused.
-    if (source.readyState === EventSource.CLOSED) setTimeout(start, 2000);
+    if (e.target === source && source.readyState === EventSource.CLOSED) setTimeout(start, 2000);
   };
 }
 
+document.addEventListener("visibilitychange", () => { if (!starting) follow(); });
+
 async function start() {
+  if (starting) return;
+  starting = true;
+  source?.close();
   await load();
+  starting = false;
   follow();
 }
 
