@@ -32,10 +32,10 @@ func newHypervisor(name string) *v1alpha1.Hypervisor {
 	return hv
 }
 
-func newNode(hv *v1alpha1.Hypervisor, taints ...corev1.Taint) *corev1.Node {
+func newNode(hv *v1alpha1.Hypervisor) *corev1.Node {
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: hv.Name}}
 	node.Status.Allocatable = capacity.FromHost(hv.Status.Allocatable).List()
-	node.Spec.Taints = append([]corev1.Taint{{Key: v1alpha1.HypervisorTaint, Effect: corev1.TaintEffectNoSchedule}}, taints...)
+	node.Spec.Taints = []corev1.Taint{{Key: v1alpha1.HypervisorTaint, Effect: corev1.TaintEffectNoSchedule}}
 	return node
 }
 

@@ -170,13 +170,9 @@ func (w *world) request(name, path string) *http.Request {
 }
 
 // get returns the code and the body.
-func (w *world) get(name, path string, change ...func(*http.Request)) (int, string, http.Header) {
+func (w *world) get(name, path string) (int, string, http.Header) {
 	w.t.Helper()
-	r := w.request(name, path)
-	for _, f := range change {
-		f(r)
-	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultClient.Do(w.request(name, path))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -277,9 +273,15 @@ func TestWhoIsRefused(t *testing.T) {
 	if code, _, _ := w.get("blind", Path+"why?namespace=a&name=one"); code != http.StatusForbidden {
 		t.Errorf("why: %d", code)
 	}
-	response, err := http.Post(w.http.URL+Path+"state", "text/plain", nil)
-	if err != nil || response.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a POST: %v, %v", response, err)
+	post := w.request(everything, Path+"state")
+	post.Method = http.MethodPost
+	response, err := http.DefaultClient.Do(post)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusForbidden {
+		t.Errorf("a POST: %s", response.Status)
 	}
 	w.rights.err = errors.New("the API server is away")
 	if code, body, _ := w.get(everything, Path+"state"); code != http.StatusInternalServerError || !strings.Contains(body, "is away") {

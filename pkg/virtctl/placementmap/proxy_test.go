@@ -30,7 +30,7 @@ func (credentials) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // newPage serves scheduler through a proxy, and returns the page's address and a
 // function that asks for it with changes.
-func newPage(t *testing.T, scheduler http.HandlerFunc) (*url.URL, func(method, path string, change ...func(*http.Request)) *http.Response) {
+func newPage(t *testing.T, scheduler http.HandlerFunc) (*url.URL, func(method, path string, change ...func(*http.Request)) answered) {
 	t.Helper()
 	behind := httptest.NewServer(scheduler)
 	t.Cleanup(behind.Close)
@@ -47,7 +47,7 @@ func newPage(t *testing.T, scheduler http.HandlerFunc) (*url.URL, func(method, p
 	if err != nil {
 		t.Fatal(err)
 	}
-	return page, func(method, path string, change ...func(*http.Request)) *http.Response {
+	return page, func(method, path string, change ...func(*http.Request)) answered {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, front.URL+path, nil)
 		if err != nil {
@@ -61,8 +61,16 @@ func newPage(t *testing.T, scheduler http.HandlerFunc) (*url.URL, func(method, p
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = response.Body.Close() })
-		return response
+		return answered{response.StatusCode, response.Status, response.Header, response.Body}
 	}
+}
+
+// answered is a response, whose body is closed when the test ends.
+type answered struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+	Body       io.Reader
 }
 
 func with(name, value string) func(*http.Request) {
