@@ -191,6 +191,7 @@ func TestASchedulerThatIsAwayIsSaidSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = response.Body.Close() }()
 	body, _ := io.ReadAll(response.Body)
 	if response.StatusCode != http.StatusBadGateway || !strings.Contains(string(body), "vm-scheduler does not answer") {
 		t.Errorf("%s: %s", response.Status, body)
