@@ -82,7 +82,7 @@ deps-run:
 # side by side, and each says what it has to say when it is done.
 .PHONY: test
 test: deps test-unit ## Install what is missing and run every test.
-	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni
+	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-browser
 	$(MAKE) test-faults-quick
 
 .PHONY: test-unit
@@ -131,6 +131,14 @@ test-e2e: build tools guest guest-cloud ## Run the tests with real guests; needs
 test-cni: guest ## Try cards of real CNI plugins in network namespaces; needs root.
 	$(GO_TEST) -c -o $(BIN)/cni.test ./test/cni
 	cd test/cni && $(SUDO) $(BIN)/cni.test -test.v -test.timeout 20m
+
+# playwright-core is what the lock file says, to the byte; nothing of it is run when it
+# is installed.
+.PHONY: test-browser
+test-browser: build tools ## Look at the placement map in a real browser.
+	npm ci --prefix test/browser --ignore-scripts --no-audit --no-fund
+	$(GO_TEST) -c -o $(BIN)/browser.test ./test/browser
+	cd test/browser && $(BIN)/browser.test -test.v -test.timeout 15m
 
 FAULTS ?= 200
 SEED ?= 0

@@ -46,6 +46,15 @@ test_packages() {
 		shellcheck	checks the shell scripts
 		yamllint	checks the YAML files
 	LIST
+	# Ubuntu has it under another name. Any that is there will do.
+	if ! command -v chromium chromium-browser google-chrome >/dev/null; then
+		local browser=chromium
+		if grep -q '^ID=ubuntu' /etc/os-release; then browser=chromium-browser; fi
+		printf '%s\tthe browser in which tests look at the placement map\n' "$browser"
+	fi
+	# Node.js need not come from apt; other packages of it bring npm along.
+	command -v node >/dev/null || printf 'nodejs\tdirects that browser\n'
+	command -v npm >/dev/null || printf 'npm\tfetches playwright-core, by which it does\n'
 }
 
 say() { printf 'deps: %s\n' "$*"; }

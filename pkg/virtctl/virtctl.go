@@ -21,6 +21,7 @@ import (
 	"domus.dev/domus/pkg/virtctl/image"
 	"domus.dev/domus/pkg/virtctl/importer"
 	"domus.dev/domus/pkg/virtctl/password"
+	"domus.dev/domus/pkg/virtctl/placementmap"
 	"domus.dev/domus/pkg/virtctl/power"
 	"domus.dev/domus/pkg/virtctl/restart"
 	"domus.dev/domus/pkg/virtctl/screenshot"
@@ -109,6 +110,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 	add(place,
 		explain.New(config, streams),
 		fit.New(config, streams),
+		placementmap.New(config, streams),
 	)
 	add(files,
 		convert.New(streams),

@@ -81,6 +81,9 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 			Port: opts.WebhookPort,
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 				c.GetCertificate = serving.Get
+				// For the placement map, whose viewers may have one. Whether it is
+				// worth anything the authenticator says.
+				c.ClientAuth = tls.RequestClientCert
 			}},
 		}),
 		Cache: cache.Options{

@@ -28,7 +28,8 @@ func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, c
 	}
 	validator := admission.NewValidator(m.GetScheme(), live, networks)
 	classes := admission.NewClasses(m.GetScheme(), live)
-	reviews, err := review.NewHandler(live, validator, classes, newOnceSynced(ctx, sched.WaitForHandlersSync, explainer))
+	ready := newOnceSynced(ctx, sched.WaitForHandlersSync, explainer)
+	reviews, err := review.NewHandler(live, validator, classes, ready)
 	if err != nil {
 		return fmt.Errorf("making the webhook for PlacementReviews: %w", err)
 	}
@@ -37,7 +38,7 @@ func serveWebhooks(ctx context.Context, m manager.Manager, live client.Client, c
 	server.Register(admission.ClassesPath, &webhook.Admission{Handler: classes})
 	server.Register(admission.ClassPath, &webhook.Admission{Handler: admission.NewClassValidator(m.GetScheme())})
 	server.Register(review.Path, &webhook.Admission{Handler: reviews})
-	return nil
+	return servePlacementMap(ctx, m, live, cc, ready)
 }
 
 // onceSynced is an explainer that is not asked before the scheduler has read all
