@@ -10,8 +10,10 @@ import (
 // New returns `virtctl host`.
 func New(config *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "host",
-		Short:             "Have hosts join the cluster",
+		Use:   "host",
+		Short: "Have hosts join the cluster",
+		Long: `Have hosts without a kubelet join the cluster. Hosts that are there already are
+listed by kubectl get hypervisors.`,
 		Example:           `  virtctl host add node-7 --api-server https://192.0.2.10:6443 --output node-7.kubeconfig`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
