@@ -45,6 +45,20 @@ build: ## Build the programs into bin/.
 	ln -sf virtctl $(BIN)/kubectl_complete-vm
 	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' -o $(BIN)/ ./cmd/vm-scheduler
 
+PACKAGES := $(BIN)/packages
+
+.PHONY: deb
+deb: $(TOOLS)/nfpm ## Build Debian packages for hosts and people into bin/packages.
+	hack/packages/build.sh deb $(PACKAGES)
+
+.PHONY: rpm
+rpm: $(TOOLS)/nfpm ## Build the same packages for RPM.
+	hack/packages/build.sh rpm $(PACKAGES)
+
+$(TOOLS)/nfpm: hack/packages/go.mod hack/packages/go.sum
+	mkdir -p $(TOOLS)
+	go build -C hack/packages -trimpath -o $@ github.com/goreleaser/nfpm/v2/cmd/nfpm
+
 .PHONY: guest
 guest: ## Build the tiny guest images of the demo and the tests, without and with a guest agent.
 	hack/guest-image.sh $(BIN)/guest/tiny.qcow2
@@ -84,6 +98,7 @@ deps-run:
 test: deps test-unit ## Install what is missing and run every test.
 	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni
 	$(MAKE) test-faults-quick
+	$(MAKE) test-packages test-skew
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
@@ -131,6 +146,19 @@ test-e2e: build tools guest guest-cloud ## Run the tests with real guests; needs
 test-cni: guest ## Try cards of real CNI plugins in network namespaces; needs root.
 	$(GO_TEST) -c -o $(BIN)/cni.test ./test/cni
 	cd test/cni && $(SUDO) $(BIN)/cni.test -test.v -test.timeout 20m
+
+# Compiled first and run as root. Packages are installed in a copy of this machine's file
+# system, which is gone afterwards.
+.PHONY: test-packages
+test-packages: build tools guest $(TOOLS)/nfpm ## Install the packages, and have a host join and keep its guest; needs root.
+	$(GO_TEST) -c -o $(BIN)/packages.test ./test/packages
+	cd test/packages && $(SUDO) env "PATH=$$PATH" ../../bin/packages.test -test.v -test.timeout 30m
+
+.PHONY: test-skew
+test-skew: build tools guest ## Run vm-executor of the release before with this vm-scheduler; needs root.
+	hack/skew.sh $(BIN)/previous
+	$(GO_TEST) -c -o $(BIN)/skew.test ./test/skew
+	cd test/skew && $(SUDO) $(BIN)/skew.test -test.v -test.timeout 30m
 
 FAULTS ?= 200
 SEED ?= 0

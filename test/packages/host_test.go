@@ -131,7 +131,7 @@ func TestHost(t *testing.T) {
 	same("an upgrade")
 
 	// And it obeys the new one.
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"powerState":"Off"}}`))
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"powerState":"Stopped"}}`))
 	g.Expect(c.Patch(ctx, vm.object(), patch)).To(Succeed())
 	g.Eventually(func() int { return live.QEMU(vm.uuid()) }).WithTimeout(waiting).Should(BeZero())
 	g.Expect(c.Delete(ctx, vm.object())).To(Succeed())
