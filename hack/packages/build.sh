@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds packages: build.sh deb|rpm OUT [executor|virtctl]...
+# Builds packages: build.sh deb|rpm|deb,rpm OUT [executor|virtctl]...
 # OUT is the folder for them. VERSION, SOURCE_DATE_EPOCH and ARCH (amd64, arm64) may be
 # given in the environment; else they are what git says of the commit, and this
 # machine's. The same commit gives the same bytes with the same compilers. For another
 # ARCH a C compiler is needed that builds for it, named in CC.
 set -euo pipefail
-kind=${1:?usage: build.sh deb|rpm OUT [executor|virtctl]...}
-mkdir -p "${2:?usage: build.sh deb|rpm OUT [executor|virtctl]...}"
+kind=${1:?usage: build.sh deb|rpm|deb,rpm OUT [executor|virtctl]...}
+mkdir -p "${2:?usage: build.sh deb|rpm|deb,rpm OUT [executor|virtctl]...}"
 out=$(readlink -f "$2")
 shift 2
 packages=("$@")
@@ -52,5 +52,7 @@ for package in "${packages[@]}"; do
 	esac
 	# All files have the commit's time, or the packages would tell when they were built.
 	find "$ROOT" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-	"$nfpm" package --config "$package/nfpm.yaml" --packager "$kind" --target "$out/"
+	for k in ${kind//,/ }; do
+		"$nfpm" package --config "$package/nfpm.yaml" --packager "$k" --target "$out/"
+	done
 done

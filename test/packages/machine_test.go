@@ -83,10 +83,10 @@ func (m *machine) try(args ...string) (string, error) {
 	return string(out), err
 }
 
-// apt installs, removes and purges, and fetches nothing.
+// apt installs, removes and purges; what the packages need is on the machine already.
 func (m *machine) apt(args ...string) {
 	m.t.Helper()
-	m.run(append([]string{"apt-get", "--yes", "--no-download", "--no-install-recommends", "--option=Dpkg::Options::=--force-confold"}, args...)...)
+	m.run(append([]string{"apt-get", "--yes", "--no-install-recommends", "--option=Dpkg::Use-Pty=0", "--option=Dpkg::Options::=--force-confold"}, args...)...)
 }
 
 // exists says whether there is a file.

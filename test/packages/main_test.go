@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
 	"domus.dev/domus/test/internal/live"
 )
 
@@ -22,6 +25,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "confining:", confine(unit, os.Args[1:]))
 		os.Exit(1)
 	}
+	ctrllog.SetLogger(klog.Background())
 	os.Exit(run(m))
 }
 
@@ -49,10 +53,8 @@ func run(m *testing.M) int {
 		if err == nil {
 			err = os.Chmod(*p.into, 0o755)
 		}
-		for _, kind := range []string{"deb", "rpm"} {
-			if err == nil {
-				err = build(kind, *p.into, p.version)
-			}
+		if err == nil {
+			err = build("deb,rpm", *p.into, p.version)
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "packages:", err)
