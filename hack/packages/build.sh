@@ -53,6 +53,6 @@ for package in "${packages[@]}"; do
 	# All files have the commit's time, or the packages would tell when they were built.
 	find "$ROOT" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	for k in ${kind//,/ }; do
-		"$nfpm" package --config "$package/nfpm.yaml" --packager "$k" --target "$out/"
+		"$nfpm" package --config "$package.nfpm.yaml" --packager "$k" --target "$out/"
 	done
 done

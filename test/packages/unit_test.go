@@ -22,7 +22,7 @@ func TestUnit(t *testing.T) {
 	m.run("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+worst, "domus-executor.service")
 
 	// What is added for CNI is no less valid.
-	m.run("install", "-D", "/usr/share/doc/domus-executor/examples/cni.conf", "/etc/systemd/system/domus-executor.service.d/cni.conf")
+	m.run("install", "-D", "-m", "0644", "/usr/share/doc/domus-executor/examples/cni.conf", "/etc/systemd/system/domus-executor.service.d/cni.conf")
 	if out := m.run("systemd-analyze", "verify", "--man=no", "domus-executor.service"); strings.Contains(out, "cni.conf") {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}
