@@ -47,7 +47,6 @@ type host struct {
 	cluster *live.Cluster
 	running *exec.Cmd
 	log     *bytes.Buffer
-	ready   chan struct{}
 }
 
 // A host without a kubelet has the package installed and joins; its guest outlives

@@ -77,8 +77,9 @@ func deb(dir, name, version string) string {
 	return filepath.Join(dir, name+"_"+version+"_amd64.deb")
 }
 
-func rpm(dir, name, version string) string {
-	return filepath.Join(dir, name+"-"+version+"-1.x86_64.rpm")
+// rpm is of the first version.
+func rpm(name string) string {
+	return filepath.Join(built.first, name+"-"+firstVersion+"-1.x86_64.rpm")
 }
 
 // output runs a program, which must succeed.

@@ -82,7 +82,7 @@ func TestWhatIsAskedOfSystemdByRPM(t *testing.T) {
 	m.record()
 	m.run("mkdir", "/scripts")
 	m.run("rm", "-f", "/usr/bin/deb-systemd-helper")
-	file := rpm(built.first, "domus-executor", firstVersion)
+	file := rpm("domus-executor")
 	for _, step := range []struct{ tag, count, want string }{
 		{"POSTIN", "1", "--no-reload preset domus-executor.service\ndaemon-reload\n--quiet is-enabled domus-executor.service\n--no-block start domus-executor.service"},
 		{"POSTIN", "2", "daemon-reload\n--no-block try-restart domus-executor.service"},

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// UserPrefix, with the name of the host's Node, is the executor's user name.
+	// UserPrefix and the name of the host's Node are the executor's user name.
 	UserPrefix = "domus:executor:"
 	// Group is that of all executors.
 	Group = "domus:executors"
