@@ -45,6 +45,20 @@ build: ## Build the programs into bin/.
 	ln -sf virtctl $(BIN)/kubectl_complete-vm
 	go build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS) $(K8S_LDFLAGS)' -o $(BIN)/ ./cmd/vm-scheduler
 
+PACKAGES := $(BIN)/packages
+
+.PHONY: deb
+deb: $(TOOLS)/nfpm ## Build Debian packages for hosts and people into bin/packages.
+	hack/packages/build.sh deb $(PACKAGES)
+
+.PHONY: rpm
+rpm: $(TOOLS)/nfpm ## Build the same packages for RPM.
+	hack/packages/build.sh rpm $(PACKAGES)
+
+$(TOOLS)/nfpm: hack/packages/go.mod hack/packages/go.sum
+	mkdir -p $(TOOLS)
+	go build -C hack/packages -trimpath -o $@ github.com/goreleaser/nfpm/v2/cmd/nfpm
+
 .PHONY: guest
 guest: ## Build the tiny guest images of the demo and the tests, without and with a guest agent.
 	hack/guest-image.sh $(BIN)/guest/tiny.qcow2
@@ -82,7 +96,7 @@ deps-run:
 # side by side, and each says what it has to say when it is done.
 .PHONY: test
 test: deps test-unit ## Install what is missing and run every test.
-	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-browser
+	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-browser test-packages $(SKEW)
 	$(MAKE) test-faults-quick
 
 .PHONY: test-unit
@@ -139,6 +153,26 @@ test-browser: build tools ## Look at the placement map in a real browser.
 	npm ci --prefix test/browser --ignore-scripts --no-audit --no-fund
 	$(GO_TEST) -c -o $(BIN)/browser.test ./test/browser
 	cd test/browser && $(BIN)/browser.test -test.v -test.timeout 15m
+
+# Compiled first and run as root. Packages are installed in a copy of this machine's file
+# system, which is gone afterwards.
+.PHONY: test-packages
+test-packages: build tools guest $(TOOLS)/nfpm ## Install the packages, and have a host join and keep its guest; needs root.
+	$(GO_TEST) -c -o $(BIN)/packages.test ./test/packages
+	cd test/packages && $(SUDO) env "PATH=$$PATH" ../../bin/packages.test -test.v -test.timeout 30m
+
+# The release before is built from the history, which a shallow clone has not got.
+SKEW = $(if $(shell git cat-file -e "$$(cat test/skew/previous)^{commit}" 2>/dev/null && echo yes),test-skew,no-skew)
+
+.PHONY: no-skew
+no-skew:
+	@echo "the history of this clone is cut off before $$(cat test/skew/previous): test-skew is left out; git fetch --unshallow mends that"
+
+.PHONY: test-skew
+test-skew: build tools guest ## Run vm-executor of the release before with this vm-scheduler; needs root.
+	hack/skew.sh $(BIN)/previous
+	$(GO_TEST) -c -o $(BIN)/skew.test ./test/skew
+	cd test/skew && $(SUDO) $(BIN)/skew.test -test.v -test.timeout 30m
 
 FAULTS ?= 200
 SEED ?= 0

@@ -41,6 +41,9 @@ test_packages() {
 		swtpm	an emulated TPM for guests
 		swtpm-tools	makes that TPM's first state
 		containernetworking-plugins	CNI plugins, on whose networks guests have cards
+		rpm	looks into packages for RPM
+		linux-libc-dev	the numbers of system calls, by which a service is confined in tests
+		man-db	shows the manual that packages have
 		lvm2	stands for the commands of LVM in tests of logical pools
 		prometheus	promtool, which tests alerts, and the Prometheus that tests ask
 		shellcheck	checks the shell scripts

@@ -35,10 +35,11 @@ check "formatting" formatted
 check "go vet" go vet -tags libvirt_dlopen ./...
 check "golangci-lint" bin/tools/golangci-lint run --allow-parallel-runners ./...
 check "generated files" generated
-check "shell scripts" shellcheck hack/*.sh .ci/run
-check "YAML" yamllint --strict manifests .yamllint.yaml
+check "shell scripts" shellcheck hack/*.sh hack/packages/*.sh hack/packages/executor/*.sh .ci/run
+check "YAML" yamllint --strict manifests hack/packages .yamllint.yaml
 check "go.mod" go mod tidy -diff
 check "hack/tools/go.mod" env -C hack/tools go mod tidy -diff
+check "hack/packages/go.mod" env -C hack/packages go mod tidy -diff
 
 if [ ${#failed[@]} -gt 0 ]; then
 	printf 'verify: failed: %s\n' "${failed[@]}"

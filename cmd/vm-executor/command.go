@@ -30,7 +30,7 @@ type options struct {
 
 // hostFlags are those that a configuration file takes the place of.
 var hostFlags = []string{
-	"node-name", "kubeconfig", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
+	"node-name", "kubeconfig", "certificate-dir", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
 	"reserve-memory", "domain-type", "console-log-dir", "qemu-log-dir", "image-dir", "image-networks", "metrics-bind-address", "metrics-cert-dir", "health-bind-address",
 }
 
@@ -73,6 +73,7 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.file, "config", "", "Configuration file for one or more hosts. The flags about the host cannot be given beside it.")
 	fs.StringVar(&o.host.NodeName, "node-name", "", "Name of the host's Node and Hypervisor. Defaults to the host name in lower case.")
 	fs.StringVar(&o.host.Kubeconfig, "kubeconfig", "", "Path of the kubeconfig. Defaults to $KUBECONFIG, ~/.kube/config, and then to the pod's service account.")
+	fs.StringVar(&o.host.CertificateDir, "certificate-dir", "", "Folder for the host's own certificate, asked for with the kubeconfig and renewed. When empty: what the kubeconfig has is used.")
 	fs.StringVar(&o.host.LibvirtURI, "libvirt-uri", executor.DefaultLibvirtURI, "URI of the host's libvirt.")
 	fs.BoolVar(&o.host.RegisterNode, "register-node", false, "Create the host's Node and keep it alive. For a host without a kubelet.")
 	fs.StringToStringVar(&o.host.Labels, "node-labels", nil, "Labels to set on the Node: key=value,...")

@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/controller/grouping"
 	"domus.dev/domus/pkg/controller/growth"
 	"domus.dev/domus/pkg/controller/heartbeat"
+	"domus.dev/domus/pkg/controller/hostcertificate"
 	"domus.dev/domus/pkg/controller/imagestate"
 	"domus.dev/domus/pkg/controller/networking"
 	"domus.dev/domus/pkg/controller/operation"
@@ -53,6 +54,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		diskclaim.New(cached, status, disks, hosts, clk),
 		snapshot.New(cached, live, clk),
 		services.New(cached, live, clk),
+		hostcertificate.New(cached, live),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

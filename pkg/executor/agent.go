@@ -131,9 +131,11 @@ type Agent struct {
 	mu sync.Mutex
 	// connected: libvirt answers. ready: it was listed since it does.
 	connected, ready bool
-	works            map[types.NamespacedName]*work
-	nodeUID          types.UID
-	heartbeat        time.Time
+	// reported: what the host has was written since this process began.
+	reported  bool
+	works     map[types.NamespacedName]*work
+	nodeUID   types.UID
+	heartbeat time.Time
 }
 
 // NewAgent returns an Agent that does nothing before Run.

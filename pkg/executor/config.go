@@ -46,6 +46,10 @@ type HostConfiguration struct {
 	// kubeconfig is a path; when empty, the usual places and then the
 	// service account of a pod are tried.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// certificateDir has the certificate by which the API server knows the executor,
+	// which is asked for with kubeconfig and renewed; when empty, what kubeconfig has
+	// is used.
+	CertificateDir string `json:"certificateDir,omitempty"`
 	// libvirtURI defaults to qemu:///system.
 	LibvirtURI string `json:"libvirtURI,omitempty"`
 	// registerNode creates the Node and keeps it alive, for a host without a

@@ -45,6 +45,7 @@ func (h *HostConfiguration) validate(path *field.Path) field.ErrorList {
 	default:
 		errs = append(errs, field.NotSupported(path.Child("domainType"), h.DomainType, types))
 	}
+	errs = append(errs, h.validateCertificateDir(path.Child("certificateDir"))...)
 	errs = append(errs, h.validateMode(path)...)
 	errs = append(errs, h.validateCNI(path.Child("cni"))...)
 	errs = append(errs, h.validateImages(path)...)

@@ -78,7 +78,13 @@ func (a *Agent) syncHost(ctx context.Context) error {
 		known = &sum
 	}
 	// The Hypervisor is there before its Node offers anything.
-	return errors.Join(a.syncHypervisor(ctx, known), a.syncNode(ctx, known))
+	if err := errors.Join(a.syncHypervisor(ctx, known), a.syncNode(ctx, known)); err != nil {
+		return err
+	}
+	if known != nil {
+		a.hasReported()
+	}
+	return nil
 }
 
 // lookAtKubelet learns what the kubelet of a partitioned host offers to pods.

@@ -19,6 +19,7 @@ import (
 
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/networks/leftover"
+	"domus.dev/domus/pkg/executor/service"
 	"domus.dev/domus/pkg/executor/statistics"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -54,7 +55,7 @@ func Run(ctx context.Context, config *Configuration, version string) error {
 		}
 	}()
 	for i := range config.Hosts {
-		h, err := prepare(config.Hosts[i], scheme, stateDir, version)
+		h, err := prepare(ctx, config.Hosts[i], scheme, stateDir, version)
 		if err != nil {
 			return fmt.Errorf("host %s: %w", config.Hosts[i].NodeName, err)
 		}
@@ -72,6 +73,7 @@ func Run(ctx context.Context, config *Configuration, version string) error {
 	defer stopServing()
 
 	var running sync.WaitGroup
+	running.Go(func() { service.Run(ctx, hostsWatched(hosts)) })
 	for _, h := range hosts {
 		running.Go(func() { h.run(ctx) })
 	}
@@ -101,8 +103,9 @@ type hostRun struct {
 	restConfig *rest.Config
 }
 
-func prepare(config HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
-	restConfig, err := connection(config.Kubeconfig)
+func prepare(ctx context.Context, config HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
+	service.Tell(ctx, "Host "+config.NodeName+": connecting to the cluster")
+	restConfig, err := config.credentials(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/virtctl/export"
 	"domus.dev/domus/pkg/virtctl/fit"
 	"domus.dev/domus/pkg/virtctl/get"
+	"domus.dev/domus/pkg/virtctl/host"
 	"domus.dev/domus/pkg/virtctl/image"
 	"domus.dev/domus/pkg/virtctl/importer"
 	"domus.dev/domus/pkg/virtctl/password"
@@ -118,6 +119,7 @@ func newCommand(as program, programVersion string, in io.Reader, out, errOut io.
 		export.New(config, streams),
 	)
 	add("",
+		host.New(config, streams),
 		completion.New(as.plugin, streams),
 		version.New(programVersion, config, streams),
 	)

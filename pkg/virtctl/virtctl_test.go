@@ -144,7 +144,7 @@ func TestEachVerbIsDocumented(t *testing.T) {
 		}
 	}
 	want := []string{
-		"cdrom", "completion", "convert", "describe", "disk", "explain", "export", "fit", "get", "image", "import", "map", "password", "pause", "reset", "restart", "resume",
+		"cdrom", "completion", "convert", "describe", "disk", "explain", "export", "fit", "get", "host", "image", "import", "map", "password", "pause", "reset", "restart", "resume",
 		"screenshot", "send-key", "snapshot", "ssh-key", "start", "stop", "suspend", "top", "version", "wait",
 	}
 	if slices.Sort(names); !slices.Equal(names, want) {

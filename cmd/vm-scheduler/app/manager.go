@@ -6,6 +6,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -13,6 +14,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -26,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"domus.dev/domus/pkg/admission"
+	"domus.dev/domus/pkg/api/hostidentity"
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/controller/secretgrant"
@@ -39,7 +42,7 @@ func newScheme() (*runtime.Scheme, error) {
 	for _, add := range []func(*runtime.Scheme) error{
 		v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme,
 		schedulingv1.AddToScheme, schedulingv1beta1.AddToScheme, admissionregistrationv1.AddToScheme,
-		authorizationv1.AddToScheme, rbacv1.AddToScheme, discoveryv1.AddToScheme,
+		authorizationv1.AddToScheme, rbacv1.AddToScheme, discoveryv1.AddToScheme, certificatesv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering API types: %w", err)
@@ -99,6 +102,9 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 				&corev1.Service{}:                   {Transform: services.Trim},
 				&corev1.Namespace{}:                 {Transform: onlyLevel},
 				&discoveryv1.EndpointSlice{}:        {Label: labels.SelectorFromSet(labels.Set{discoveryv1.LabelManagedBy: v1alpha1.SliceManager})},
+				&certificatesv1.CertificateSigningRequest{}: {
+					Field: fields.OneTermEqualSelector("spec.signerName", hostidentity.Signer),
+				},
 			},
 		},
 	})

@@ -50,7 +50,7 @@ func (c *Cleaner) Clean(ctx context.Context, network, bridge string) error {
 		return err
 	}
 	defer func() { _ = space.Close() }()
-	handle, err := netlink.NewHandleAt(space, unix.NETLINK_ROUTE)
+	handle, err := handleIn(space)
 	if err != nil {
 		return fmt.Errorf("entering libvirtd's network namespace: %w", err)
 	}
@@ -78,6 +78,20 @@ func (c *Cleaner) Clean(ctx context.Context, network, bridge string) error {
 		return fmt.Errorf("removing bridge %s, which libvirt does not know of: %w", bridge, err)
 	}
 	return nil
+}
+
+// handleIn is rtnetlink in the namespace. Our own is not entered, which would take a
+// right that nothing else here takes: CAP_SYS_ADMIN.
+func handleIn(space netns.NsHandle) (*netlink.Handle, error) {
+	own, err := netns.Get()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = own.Close() }()
+	if own.Equal(space) {
+		return netlink.NewHandle(unix.NETLINK_ROUTE)
+	}
+	return netlink.NewHandleAt(space, unix.NETLINK_ROUTE)
 }
 
 // namespace is that of the process that serves libvirt's socket.
