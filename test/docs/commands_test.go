@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -127,6 +128,24 @@ func TestUnderstood(t *testing.T) {
 	} {
 		if err := understood(strings.Fields(words)); (err == nil) != want {
 			t.Errorf("%s: %v", words, err)
+		}
+	}
+}
+
+// bare are the beginnings of commands that stand in a block without a language.
+var bare = regexp.MustCompile(`^(kubectl|virtctl|virsh|sudo|make|curl|promtool|domus-dev|vm-(executor|scheduler)|(bin|hack)/\S+|go test) `)
+
+// Where a page has decided about its commands, none of them hide in blocks that look
+// like output.
+func TestCommandsAreMarked(t *testing.T) {
+	for _, page := range read(t) {
+		if page.Commands == pages.Undecided {
+			continue
+		}
+		for _, b := range page.Blocks {
+			if b.Language == "" && len(b.Lines) > 0 && bare.MatchString(b.Lines[0]) {
+				t.Errorf("%s:%d: %s: is a command: write ```sh, or $ before it", page.Path, b.Line, b.Lines[0])
+			}
 		}
 	}
 }
