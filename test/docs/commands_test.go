@@ -117,7 +117,7 @@ func TestUnderstood(t *testing.T) {
 		"virtctl stop --wiat":                      false,
 		"virtctl snapshot create x --memory":       true,
 		"virtctl snapshot craete x":                false,
-		"virtctl strat x":                          false,
+		"virtctl sotp x":                           false,
 		"domus-dev up --dir x --simulated-hosts 3": true,
 		"domus-dev up --simulated-hosts many":      false,
 		"vm-executor --config x":                   true,
