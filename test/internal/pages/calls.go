@@ -64,9 +64,10 @@ func wordOf(word *syntax.Word) string {
 // looking are verbs that may be done again without changing anything.
 var looking = map[string][]string{
 	"kubectl":   {"get", "describe", "apply", "wait", "auth"},
-	"virtctl":   {"get", "describe", "explain", "fit", "wait", "top", "version", "convert", "export"},
+	"virtctl":   {"get", "describe", "explain", "fit", "wait", "top", "version"},
 	"domus-dev": {"status", "audit"},
 	"snapshot":  {"list"},
+	"virsh":     {"list", "domstate", "dumpxml", "pool-dumpxml"},
 	"cat":       {}, "tail": {}, "head": {}, "grep": {}, "jq": {}, "echo": {}, "sort": {}, "cut": {}, "sed": {},
 }
 
