@@ -87,7 +87,7 @@ test: deps test-unit ## Install what is missing and run every test.
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
-	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/... ./test/monitoring/... ./test/docs ./test/internal/pages
+	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/... ./test/monitoring/... ./test/docs ./test/internal/pages ./hack/reference
 
 CORPUS := $(BIN)/corpus
 
