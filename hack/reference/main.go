@@ -1,6 +1,7 @@
 // Command reference writes docs/reference into a tree: the flags of every program,
-// as their commands have them, and the fields of every kind, as its
-// CustomResourceDefinition, which lies in the same tree, has them.
+// as their commands have them, the keys of vm-executor's file, and the fields of every
+// kind, as its CustomResourceDefinition, which lies in the same tree, has them. It is
+// run in the project's root.
 package main
 
 import (
@@ -23,11 +24,13 @@ func main() {
 func write(into string) error {
 	pages := map[string]string{
 		"flags-vm-scheduler.md": schedulerFlags(),
-		"flags-vm-executor.md":  executorFlags(),
 		"flags-virtctl.md":      virtctlFlags(),
 		"flags-domus-dev.md":    domusDevFlags(),
 	}
 	var err error
+	if pages["flags-vm-executor.md"], err = executorFlags(); err != nil {
+		return err
+	}
 	if pages["api.md"], err = kinds(filepath.Join(into, "manifests", "base", "crd"), filepath.Join(into, "manifests", "preview", "crd")); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,10 +54,11 @@ func schedulerFlags() string {
 	return out.String()
 }
 
-func executorFlags() string {
+func executorFlags() (string, error) {
 	cmd := vmexecutor.NewCommand("")
-	return generated + "# Flags of vm-executor\n\n" + prose(cmd.Long) +
-		"\n\nWhat a host needs beyond these is in the file of `--config`: [hosts](../host-modes.md), [images](../images.md#for-administrators-of-hosts), [exchange of volumes](../move.md), [CNI](../cni.md#on-the-host).\n\n" + flagTable(cmd.Flags(), nil)
+	file, err := configTable(filepath.Join("pkg", "executor"), "Configuration")
+	return generated + "# Flags and file of vm-executor\n\n" + prose(cmd.Long) + "\n\n" + flagTable(cmd.Flags(), nil) +
+		"\n## The file of --config\n\nIt describes one host or several, and goes beyond the flags: [hosts](../host-modes.md), [images](../images.md#for-administrators-of-hosts), [exchange of volumes](../move.md), [CNI](../cni.md#on-the-host).\n\n" + file, err
 }
 
 func virtctlFlags() string {

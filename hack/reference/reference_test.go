@@ -65,3 +65,23 @@ properties:
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestTheExecutorsFileIsTold(t *testing.T) {
+	table, err := configTable("../../pkg/executor", "Configuration")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		"| `hosts` | list of object | hosts are looked after side by side and share nothing but the process. |\n",
+		"| `hosts[].reserve.memory` | quantity |",
+		"| `hosts[].cni.networks` | list of string |",
+		"| `metricsBindAddress` | string |",
+	} {
+		if !strings.Contains(table, row) {
+			t.Errorf("no row %s in\n%s", row, table)
+		}
+	}
+	if _, err := configTable("../../pkg/executor", "Nothing"); err == nil {
+		t.Error("a struct that is not there is told")
+	}
+}
