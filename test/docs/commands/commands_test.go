@@ -21,6 +21,9 @@ const patience = 40 * time.Second
 // audit that they show counts the writes of the demo alone.
 var first = []string{"README.md", "docs/quickstart.md"}
 
+// pause is between two tries.
+const pause = 300 * time.Millisecond
+
 // limit is how long commands may take.
 const limit = 2 * time.Minute
 
@@ -74,7 +77,7 @@ func walk(t *testing.T, name string, steps []pages.Step) {
 				t.Errorf("%s:%d: %s\n%s", name, step.Line, step.Commands, wrong)
 				return
 			}
-			time.Sleep(time.Second)
+			time.Sleep(pause)
 		}
 	}
 }
