@@ -96,12 +96,12 @@ deps-run:
 # side by side, and each says what it has to say when it is done.
 .PHONY: test
 test: deps test-unit ## Install what is missing and run every test.
-	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-browser test-packages $(SKEW)
+	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-docs test-browser test-packages $(SKEW)
 	$(MAKE) test-faults-quick
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
-	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/... ./test/monitoring/...
+	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/... ./test/monitoring/... ./test/docs ./test/internal/pages ./hack/reference
 
 CORPUS := $(BIN)/corpus
 
@@ -140,6 +140,12 @@ test-integration: tools ## Run the tests against a real API server.
 test-e2e: build tools guest guest-cloud ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 60m
+
+# Compiled first and run as root, since a page's commands are run where real guests are.
+.PHONY: test-docs
+test-docs: build tools guest ## Run the commands of docs/ as the pages tell, and compare what is printed; needs root.
+	$(GO_TEST) -c -o $(BIN)/docs.test ./test/docs/commands
+	cd test/docs/commands && $(SUDO) $(BIN)/docs.test -test.v -test.timeout 20m
 
 .PHONY: test-cni
 test-cni: guest ## Try cards of real CNI plugins in network namespaces; needs root.
@@ -224,7 +230,7 @@ bench-convert: ## Time the conversion of XML to YAML's tree and back.
 ##@ Change it
 
 .PHONY: generate
-generate: $(TOOLS)/.controller-gen-$(CONTROLLER_GEN_VERSION) ## Generate code, CustomResourceDefinitions, dashboards and tables of metrics.
+generate: $(TOOLS)/.controller-gen-$(CONTROLLER_GEN_VERSION) ## Generate code, CustomResourceDefinitions, dashboards, tables of metrics and docs/reference.
 	hack/generate.sh .
 
 .PHONY: verify

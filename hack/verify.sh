@@ -27,6 +27,7 @@ generated() {
 	diff -ru "$dir/manifests/preview/crd" manifests/preview/crd || code=1
 	diff -ru "$dir/manifests/monitoring/dashboards" manifests/monitoring/dashboards || code=1
 	diff -u "$dir/docs/metrics.md" docs/metrics.md || code=1
+	diff -ru "$dir/docs/reference" docs/reference || code=1
 	rm -rf "$dir"
 	[ $code -eq 0 ] || { echo "run make generate"; return 1; }
 }

@@ -11,11 +11,10 @@ import (
 	"os/signal"
 
 	"github.com/go-logr/logr"
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"domus.dev/domus/cmd/domus-dev/internal/layout"
+	"domus.dev/domus/cmd/domus-dev/app"
 )
 
 // version is set when the program is linked.
@@ -28,7 +27,7 @@ func run() int {
 	ctrl.SetLogger(logr.Discard())
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
-	err := rootCommand().ExecuteContext(ctx)
+	err := app.NewCommand(version).ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
@@ -37,22 +36,4 @@ func run() int {
 	}
 	fmt.Fprintln(os.Stderr, "domus-dev:", err)
 	return 1
-}
-
-func rootCommand() *cobra.Command {
-	dir := ".run/demo"
-	root := &cobra.Command{
-		Use:   "domus-dev",
-		Short: "Run Domus on this machine: a control plane, a host with real guests, simulated hosts",
-		Long: `domus-dev runs a whole Domus on this machine and in one folder: etcd and
-kube-apiserver on loopback, vm-scheduler, a libvirtd of its own with real QEMU,
-and simulated hosts. What it started goes on when it returns; domus-dev down
-ends exactly that.`,
-		Version:      version,
-		SilenceUsage: true, SilenceErrors: true,
-	}
-	root.PersistentFlags().StringVar(&dir, "dir", dir, "The folder that holds all of the cluster.")
-	place := func() (layout.Layout, error) { return layout.New(dir) }
-	root.AddCommand(upCommand(place), downCommand(place), statusCommand(place), auditCommand(place), hostInitCommand(place))
-	return root
 }

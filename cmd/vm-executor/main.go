@@ -7,11 +7,13 @@ import (
 
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register" // --logging-format=json
+
+	"domus.dev/domus/cmd/vm-executor/app"
 )
 
 // version is set when the program is linked.
 var version = "unknown"
 
 func main() {
-	os.Exit(cli.Run(newCommand(version)))
+	os.Exit(cli.Run(app.NewCommand(version)))
 }

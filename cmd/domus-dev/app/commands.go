@@ -1,4 +1,5 @@
-package main
+// Package app is domus-dev's command line.
+package app
 
 import (
 	"encoding/json"
@@ -15,6 +16,25 @@ import (
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
 	"domus.dev/domus/cmd/domus-dev/internal/machine"
 )
+
+// NewCommand returns domus-dev's command. version is what it says of itself.
+func NewCommand(version string) *cobra.Command {
+	dir := ".run/demo"
+	root := &cobra.Command{
+		Use:   "domus-dev",
+		Short: "Run Domus on this machine: a control plane, a host with real guests, simulated hosts",
+		Long: `domus-dev runs a whole Domus on this machine and in one folder: etcd and
+kube-apiserver on loopback, vm-scheduler, a libvirtd of its own with real QEMU,
+and simulated hosts. What it started goes on when it returns; domus-dev down
+ends exactly that.`,
+		Version:      version,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.PersistentFlags().StringVar(&dir, "dir", dir, "The folder that holds all of the cluster.")
+	place := func() (layout.Layout, error) { return layout.New(dir) }
+	root.AddCommand(upCommand(place), downCommand(place), statusCommand(place), auditCommand(place), hostInitCommand(place))
+	return root
+}
 
 // placer says where the cluster lies, once flags are read.
 type placer func() (layout.Layout, error)

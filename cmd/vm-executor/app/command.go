@@ -1,4 +1,5 @@
-package main
+// Package app is vm-executor's command line.
+package app
 
 import (
 	"context"
@@ -34,7 +35,8 @@ var hostFlags = []string{
 	"reserve-memory", "domain-type", "console-log-dir", "qemu-log-dir", "image-dir", "image-networks", "metrics-bind-address", "metrics-cert-dir", "health-bind-address",
 }
 
-func newCommand(version string) *cobra.Command {
+// NewCommand returns vm-executor's command. version is what it says of itself.
+func NewCommand(version string) *cobra.Command {
 	o := &options{}
 	logs := logsapi.NewLoggingConfiguration()
 	cmd := &cobra.Command{
