@@ -98,6 +98,7 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 	errs = append(errs, cloudinit.Validate(vm.Spec.CloudInit, cloudinit.Path)...)
 	errs = append(errs, checkBalloon(&vm.Spec)...)
 	errs = append(errs, v.checkInterfaces(vm, old)...)
+	errs = append(errs, checkProbe(&vm.Spec)...)
 	placement, err := checkPlacement(vm)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ import (
 	"domus.dev/domus/pkg/controller/release"
 	"domus.dev/domus/pkg/controller/resting"
 	"domus.dev/domus/pkg/controller/secretgrant"
+	"domus.dev/domus/pkg/controller/services"
 	"domus.dev/domus/pkg/controller/snapshot"
 	"domus.dev/domus/pkg/controller/snapshotschedule"
 )
@@ -51,6 +52,7 @@ func Register(m manager.Manager, live client.Client, status *vmstatus.Swift, clk
 		snapshotschedule.New(cached, live, clk),
 		diskclaim.New(cached, status, disks, hosts, clk),
 		snapshot.New(cached, live, clk),
+		services.New(cached, live, clk),
 	} {
 		if err := c.Register(m); err != nil {
 			return fmt.Errorf("registering %T: %w", c, err)

@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/executor/images"
 	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/probes"
 	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/tickets"
 	"domus.dev/domus/pkg/executor/transfer"
@@ -99,6 +100,9 @@ type Agent struct {
 	cni *cniCards
 	// addresses are what the host has heard of guests' cards.
 	addresses *addresses
+	// probes finds out whether guests serve; virtualNetworks say where they are.
+	probes          *probes.Keeper
+	virtualNetworks networks.VirtualNetworks
 	// snapshots are made beside the turns, which occupied keeps apart from that.
 	snapshots *snapshots.Keeper
 	occupied  *occupied
@@ -162,6 +166,7 @@ func NewAgent(o Options) *Agent {
 		Levels: a.levelOf, OVSBridges: o.Config.OVSBridges, Leftovers: o.Leftovers, CNI: a.cni.connector(), Ready: a.knowsUsers, Changed: a.networkChanged, Reported: a.wakeHost,
 	})
 	a.addresses = newAddresses()
+	a.probes, a.virtualNetworks = a.newProbes(), o.Networks
 	a.snapshots = snapshots.New(snapshots.Options{
 		Node: o.Config.NodeName, Host: o.Host, Live: o.Live, Snapshots: o.Snapshots, Guests: snapshotGuests{a}, Recorder: o.Recorder, Clock: o.Clock,
 		Changed: func(vm types.NamespacedName) { a.queue.Add(vm); a.operations.stir(vm) },
@@ -180,7 +185,7 @@ func (a *Agent) Run(ctx context.Context) {
 	}
 	for _, part := range []func(context.Context){
 		a.hear, a.followLibvirt, a.followHost, a.followPins, a.followGuests, a.followOperations, a.volumes.Run, a.images.Run, a.snapshots.Run, a.networks.Run,
-		a.exchange, a.followTickets, a.followAddresses, a.giveTurns,
+		a.exchange, a.followTickets, a.followAddresses, a.probes.Run, a.giveTurns,
 	} {
 		running.Go(func() { part(ctx) })
 	}
@@ -264,6 +269,7 @@ func (a *Agent) work(key types.NamespacedName) *work {
 
 func (a *Agent) forget(key types.NamespacedName) {
 	a.guests.forget(key)
+	a.probes.Forget(key)
 	a.networks.StirAll()
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -54,7 +54,7 @@ func (f *fakeCNI) Known(uid types.UID, card string) (cni.Card, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	a, is := f.cards[cniCard{uid, card}]
-	return cni.Card{Attachment: a, Attached: is}, is, nil
+	return cni.Card{Attachment: a, Attached: is, Result: cni.Result{MAC: a.MAC, Addresses: []netip.Prefix{netip.MustParsePrefix("10.1.2.3/24")}}}, is, nil
 }
 
 func (f *fakeCNI) Offered() ([]string, error) { return f.offered, nil }

@@ -163,6 +163,15 @@ func cardsOf(in Situation, guest *v1alpha1.GuestStatus, before []v1alpha1.Interf
 				}
 			}
 		}
+		var told bool
+		if card.Assigned, told = in.Assigned[name]; !told {
+			for _, b := range before {
+				if b.Name == card.Name && b.MACAddress == card.MACAddress {
+					card.Assigned = b.Assigned
+				}
+			}
+		}
+		addresses = append(addresses, card.Assigned...)
 		if made, known := in.Networks.Cards[name]; known {
 			for _, a := range made.Addresses {
 				address, _, _ := strings.Cut(a, "/")

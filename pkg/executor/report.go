@@ -77,8 +77,10 @@ func (r Report) apply(status *v1alpha1.VirtualMachineStatus, in Situation) {
 		ready.Reason = string(r.State)
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
-	in.Guest.apply(status, r.State, before == nil || !before.StartedAt.Equal(host.StartedAt), in.Now)
+	fresh := before == nil || !before.StartedAt.Equal(host.StartedAt)
+	in.Guest.apply(status, r.State, fresh, in.Now)
 	markCards(status, in, r.State)
+	markServing(status, in, r.State, fresh)
 	markRestart(status, in)
 	markDisks(status, in)
 }

@@ -10,6 +10,7 @@ import (
 	"domus.dev/domus/pkg/executor/cardplug"
 	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/probes"
 	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
@@ -141,6 +142,11 @@ type Situation struct {
 	// Addresses are what the host has heard of the guest's cards, by their hardware
 	// addresses.
 	Addresses map[string][]string
+	// Assigned are the addresses that CNI plugins gave the guest's cards, by the cards'
+	// names; it has not those of which that cannot be told now.
+	Assigned map[string][]string
+	// Probe is what is known of whether the guest serves.
+	Probe probes.View
 	// Plug is how the disks of a guest that runs are to change; nil while they are as
 	// its mark says.
 	Plug *hotplug.Comparison

@@ -192,6 +192,8 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		in.LastWords = a.lastWords(ctx, d.Name, time.Time{})
 	}
 	in.Guest = a.observeGuest(vm, in.Domain, in.Now)
+	in.Assigned = a.cni.given(ctx, in.Domain)
+	a.lookAtProbe(ctx, vm, &in)
 	in.SeedDiffers = a.seedDiffers(ctx, w, vm, in.Domain, in.Now)
 	return in, nil
 }

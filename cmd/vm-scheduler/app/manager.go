@@ -8,6 +8,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
@@ -28,6 +29,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/controller/secretgrant"
+	"domus.dev/domus/pkg/controller/services"
 	"domus.dev/domus/pkg/plugins/fleet"
 	"domus.dev/domus/pkg/podless"
 )
@@ -37,7 +39,7 @@ func newScheme() (*runtime.Scheme, error) {
 	for _, add := range []func(*runtime.Scheme) error{
 		v1alpha1.AddToScheme, corev1.AddToScheme, coordinationv1.AddToScheme,
 		schedulingv1.AddToScheme, schedulingv1beta1.AddToScheme, admissionregistrationv1.AddToScheme,
-		authorizationv1.AddToScheme, rbacv1.AddToScheme,
+		authorizationv1.AddToScheme, rbacv1.AddToScheme, discoveryv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering API types: %w", err)
@@ -91,6 +93,9 @@ func newManager(cfg *rest.Config, opts *Options, certificate func(client.Client)
 				&corev1.Node{}:                      {Transform: onlyHost},
 				&rbacv1.Role{}:                      {Label: grants},
 				&rbacv1.RoleBinding{}:               {Label: grants},
+				&corev1.Service{}:                   {Transform: services.Trim},
+				&corev1.Namespace{}:                 {Transform: onlyLevel},
+				&discoveryv1.EndpointSlice{}:        {Label: labels.SelectorFromSet(labels.Set{discoveryv1.LabelManagedBy: v1alpha1.SliceManager})},
 			},
 		},
 	})
@@ -123,7 +128,25 @@ func trimOperation(obj any) (any, error) {
 	return obj, nil
 }
 
-// onlyHost keeps of a Node what the controllers look at: taints, and what its
+// onlyLevel keeps of a Namespace its policy level.
+func onlyLevel(obj any) (any, error) {
+	if ns, ok := obj.(*corev1.Namespace); ok {
+		return &corev1.Namespace{TypeMeta: ns.TypeMeta, ObjectMeta: metav1.ObjectMeta{
+			Name: ns.Name, UID: ns.UID, ResourceVersion: ns.ResourceVersion, Labels: only(ns.Labels, v1alpha1.PolicyLevelLabel),
+		}}, nil
+	}
+	return obj, nil
+}
+
+// only is the label of the key alone, if it is there.
+func only(labels map[string]string, key string) map[string]string {
+	if value, has := labels[key]; has {
+		return map[string]string{key: value}
+	}
+	return nil
+}
+
+// onlyHost keeps of a Node what the controllers look at: zone, taints, and what its
 // executor reports. The scheduler has an informer of its own.
 func onlyHost(obj any) (any, error) {
 	node, ok := obj.(*corev1.Node)
@@ -132,7 +155,7 @@ func onlyHost(obj any) (any, error) {
 	}
 	return &corev1.Node{
 		TypeMeta:   node.TypeMeta,
-		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion, Labels: only(node.Labels, corev1.LabelTopologyZone)},
 		Spec:       corev1.NodeSpec{Taints: node.Spec.Taints},
 		Status:     corev1.NodeStatus{Allocatable: capacity.FromList(node.Status.Allocatable).List()},
 	}, nil

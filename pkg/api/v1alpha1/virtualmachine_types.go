@@ -265,6 +265,20 @@ type VirtualMachineSpec struct {
 	// +optional
 	Interfaces []VirtualMachineInterface `json:"interfaces,omitempty"`
 
+	// ports are the guest's ports that Services and probes call by name. They open
+	// nothing and close nothing.
+	// +listType=map
+	// +listMapKey=name
+	// +listMapKey=protocol
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Ports []GuestPort `json:"ports,omitempty"`
+
+	// readinessProbe finds out whether the guest serves. Services do not lead to a VM
+	// of which it fails.
+	// +optional
+	ReadinessProbe *ReadinessProbe `json:"readinessProbe,omitempty"`
+
 	// domain is libvirt's own domain for everything Kubernetes need not know:
 	// devices, firmware, clock, features, ... What the fields above and the
 	// placement decide (name, uuid, metadata, vcpu, memory, tuning) must not

@@ -110,6 +110,12 @@ type InterfaceStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Addresses []string `json:"addresses,omitempty"`
+	// assigned are those of addresses that a CNI plugin gave the card: no guest has a
+	// say in them.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Assigned []string `json:"assigned,omitempty"`
 }
 
 // Conditions and reasons of a VirtualMachine whose spec.interfaces is edited while

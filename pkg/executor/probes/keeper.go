@@ -1,0 +1,139 @@
+package probes
+
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+
+	"domus.dev/domus/pkg/executor/turns"
+)
+
+const (
+	// maxProbes is how many probes are made at once, and maxDoubtful how many more of
+	// guests that do not serve: those that hang hold up each other, and not the rest.
+	maxProbes   = 32
+	maxDoubtful = 32
+)
+
+// Keeper probes the guests of a host.
+type Keeper struct {
+	probe func(ctx context.Context, t Target, timeout time.Duration) string
+	clock clock.Clock
+	// changed is called with the VM of a guest of which another thing is known.
+	changed func(types.NamespacedName)
+	queue   workqueue.TypedDelayingInterface[types.NamespacedName]
+	// healthy and doubtful have room for those that are probed.
+	healthy, doubtful chan struct{}
+
+	mu     sync.Mutex
+	trials map[types.NamespacedName]*trial
+}
+
+// New returns a Keeper that does nothing before Run. node names its queue.
+func New(node string, p Prober, c clock.WithTicker, changed func(types.NamespacedName)) *Keeper {
+	return &Keeper{
+		probe: p.Probe, clock: c, changed: changed,
+		queue:   workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "probes-" + node, Clock: c}),
+		healthy: make(chan struct{}, maxProbes), doubtful: make(chan struct{}, maxDoubtful),
+		trials: map[types.NamespacedName]*trial{},
+	}
+}
+
+// Run makes probes as they are due, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, k.queue.ShutDown)
+	defer stop()
+	turns.Give(k.queue, func(vm types.NamespacedName) { k.turn(ctx, vm) })
+}
+
+// Observe takes over what a turn of the VM has seen, nil when its guest is not to be
+// probed, and returns what is known.
+func (k *Keeper) Observe(vm types.NamespacedName, target *Target, now time.Time) View {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if target == nil {
+		delete(k.trials, vm)
+		return View{}
+	}
+	t := k.trials[vm]
+	if t == nil {
+		t = newTrial()
+		k.trials[vm] = t
+	}
+	before := t.due
+	t.observe(*target, now, rand.N[time.Duration])
+	if !t.due.IsZero() && t.due != before {
+		k.queue.AddAfter(vm, t.due.Sub(now))
+	}
+	return t.view
+}
+
+// Forget probes nothing of the VM any more.
+func (k *Keeper) Forget(vm types.NamespacedName) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.trials, vm)
+}
+
+// Known counts the guests that are probed, by what is known of them.
+func (k *Keeper) Known() map[Verdict]int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := map[Verdict]int{}
+	for t := range maps.Values(k.trials) {
+		out[t.view.Verdict]++
+	}
+	return out
+}
+
+// turn makes the VM's probe, if it is due.
+func (k *Keeper) turn(ctx context.Context, vm types.NamespacedName) {
+	k.mu.Lock()
+	t := k.trials[vm]
+	if t == nil {
+		k.mu.Unlock()
+		return
+	}
+	now := k.clock.Now()
+	number, due := t.begin(now)
+	target, timeout, room := t.target, t.timeout(), k.healthy
+	if t.view.Verdict != Serves {
+		room = k.doubtful
+	}
+	if !due && !t.due.IsZero() && t.running == 0 {
+		k.queue.AddAfter(vm, t.due.Sub(now))
+	}
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	select {
+	case room <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	failure := k.probe(ctx, target, timeout)
+	<-room
+	if ctx.Err() != nil {
+		return // the host is given up, and that says nothing of the guest
+	}
+	k.mu.Lock()
+	now = k.clock.Now()
+	changed := false
+	if k.trials[vm] == t {
+		changed = t.end(number, failure, now)
+		if !t.due.IsZero() && t.running == 0 {
+			k.queue.AddAfter(vm, t.due.Sub(now))
+		}
+	}
+	k.mu.Unlock()
+	if changed {
+		k.changed(vm)
+	}
+}
