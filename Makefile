@@ -82,6 +82,10 @@ $(TOOLS)/kube-apiserver: $(TOOL_SOURCES)
 $(TOOLS)/kubectl: $(TOOL_SOURCES)
 	hack/build-tools.sh $@ k8s.io/kubernetes/cmd/kubectl '$(K8S_LDFLAGS)'
 
+# For tests alone, in which it leads a Service's clients to guests.
+$(TOOLS)/kube-proxy: $(TOOL_SOURCES)
+	hack/build-tools.sh $@ k8s.io/kubernetes/cmd/kube-proxy '$(K8S_LDFLAGS)'
+
 .PHONY: deps
 deps: ## Install what is missing from apt, tests included.
 	hack/install-deps.sh
@@ -137,7 +141,7 @@ test-integration: tools ## Run the tests against a real API server.
 
 # Compiled first and run as root, since it brings up a host with real guests.
 .PHONY: test-e2e
-test-e2e: build tools guest guest-cloud ## Run the tests with real guests; needs root.
+test-e2e: build tools $(TOOLS)/kube-proxy guest guest-cloud ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 60m
 

@@ -40,6 +40,7 @@ type cniHost interface {
 	Attach(context.Context, cni.Attachment) (cni.Result, error)
 	Known(uid types.UID, card string) (cni.Card, bool, error)
 	Offered() ([]string, error)
+	OfferedPlugins() []string
 	Resume(context.Context) error
 	Sweep(ctx context.Context, keep func(uid types.UID, card string) bool) error
 	Close()
@@ -60,6 +61,7 @@ type cniCards struct {
 	mu       sync.Mutex
 	cards    map[cniCard]*cniWork
 	networks []string
+	plugins  []string
 	// background is what has been begun, so that it can be waited for.
 	background sync.WaitGroup
 	running    context.Context
@@ -124,13 +126,24 @@ func (c *cniCards) offers() []string {
 	return slices.Clone(c.networks)
 }
 
+// offersPlugins are the types of plugins that NetworkAttachmentDefinitions may name.
+func (c *cniCards) offersPlugins() []string {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.plugins)
+}
+
 // Connect implements networks.Connector.
 func (c *cniCards) Connect(ctx context.Context, vm *v1alpha1.VirtualMachine, card *v1alpha1.VirtualMachineInterface, network *v1alpha1.VirtualNetwork) (convert.Card, string, error) {
 	a := cni.Attachment{
 		Namespace: vm.Namespace, Name: vm.Name, UID: vm.UID, Card: card.Name, MAC: vm.MACOf(card), Hostname: vm.Name,
 	}
-	if network.Spec.CNI != nil {
-		a.Network = network.Spec.CNI.ConfigName
+	name, config := network.CNI()
+	if a.Network = name; config != "" {
+		a.Config = []byte(config)
 	}
 	key := cniCard{vm.UID, card.Name}
 	if c.inUse(key) {
@@ -261,9 +274,10 @@ func (c *cniCards) readOffers(logger logr.Logger) {
 		logger.Info("The CNI configurations could not be read", keyError, err.Error())
 		return
 	}
+	plugins := c.manager.OfferedPlugins()
 	c.mu.Lock()
-	changed := !slices.Equal(names, c.networks)
-	c.networks = names
+	changed := !slices.Equal(names, c.networks) || !slices.Equal(plugins, c.plugins)
+	c.networks, c.plugins = names, plugins
 	c.mu.Unlock()
 	if changed {
 		c.offering()

@@ -28,6 +28,7 @@ type fakeCNI struct {
 	let     chan error
 	cards   map[cniCard]cni.Attachment
 	offered []string
+	plugins []string
 }
 
 func (f *fakeCNI) Standing(a cni.Attachment) (bool, error) {
@@ -57,6 +58,8 @@ func (f *fakeCNI) Known(uid types.UID, card string) (cni.Card, bool, error) {
 }
 
 func (f *fakeCNI) Offered() ([]string, error) { return f.offered, nil }
+
+func (f *fakeCNI) OfferedPlugins() []string { return f.plugins }
 
 func (f *fakeCNI) Resume(context.Context) error { return nil }
 

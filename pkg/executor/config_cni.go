@@ -17,6 +17,11 @@ type CNIConfiguration struct {
 	// exclusiveNetworks are those of networks that nobody but this host's VMs uses:
 	// plugins that know CNI's GC are told to forget all other attachments to them.
 	ExclusiveNetworks []string `json:"exclusiveNetworks,omitempty"`
+	// definitionPlugins are the types of plugins that NetworkAttachmentDefinitions with a
+	// configuration of their own may name; none by default. Whoever may write one in a
+	// namespace of policy level privileged has them run as root, with anything that they
+	// can be told.
+	DefinitionPlugins []string `json:"definitionPlugins,omitempty"`
 	// configDir has the configurations; default /etc/cni/net.d.
 	ConfigDir string `json:"configDir,omitempty"`
 	// pluginDirs have the plugins; default /opt/cni/bin and /usr/lib/cni.
@@ -39,7 +44,7 @@ func (c *CNIConfiguration) options(node string) cni.Options {
 		state = cni.DefaultStateDir
 	}
 	return cni.Options{
-		ConfigDir: c.ConfigDir, PluginDirs: c.PluginDirs, Networks: c.Networks, Exclusive: c.ExclusiveNetworks,
+		ConfigDir: c.ConfigDir, PluginDirs: c.PluginDirs, Networks: c.Networks, Exclusive: c.ExclusiveNetworks, DefinitionPlugins: c.DefinitionPlugins,
 		StateDir: filepath.Join(state, node), SpaceDir: c.NamespaceDir, HostSpace: c.HostNamespace,
 	}
 }
@@ -52,7 +57,7 @@ func (h *HostConfiguration) validateCNI(path *field.Path) (errs field.ErrorList)
 	if h.Simulated != nil {
 		return field.ErrorList{field.Forbidden(path, "a simulated host has no cards: remove cni or simulated")}
 	}
-	if len(c.Networks) == 0 {
+	if len(c.Networks) == 0 && len(c.DefinitionPlugins) == 0 {
 		errs = append(errs, field.Required(path.Child("networks"), `name the CNI configurations that VMs may use, or "*" for all`))
 	}
 	paths := map[string]string{"configDir": c.ConfigDir, "stateDir": c.StateDir, "namespaceDir": c.NamespaceDir, "hostNamespace": c.HostNamespace}
@@ -68,7 +73,7 @@ func (h *HostConfiguration) validateCNI(path *field.Path) (errs field.ErrorList)
 	}
 	if len(errs) == 0 {
 		if err := c.options(h.NodeName).Validate(); err != nil {
-			errs = append(errs, field.Invalid(path, c.ExclusiveNetworks, err.Error()))
+			errs = append(errs, field.Invalid(path, "", err.Error()))
 		}
 	}
 	return errs

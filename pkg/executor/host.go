@@ -205,7 +205,7 @@ func (a *Agent) syncHypervisor(ctx context.Context, known *account) error {
 		if interfaces, networks, known := a.networks.Report(); known {
 			hv.Status.Interfaces, hv.Status.Networks = interfaces, networks
 		}
-		hv.Status.CNINetworks = a.cni.offers()
+		hv.Status.CNINetworks, hv.Status.CNIPlugins = a.cni.offers(), a.cni.offersPlugins()
 		hv.Status.Transfer = a.transferAt()
 		if reflect.DeepEqual(old.Status, hv.Status) {
 			return nil

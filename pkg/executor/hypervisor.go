@@ -27,7 +27,8 @@ func wantHypervisor(status *v1alpha1.HypervisorStatus, a *account, connected boo
 		kept := *status
 		*status = *a.status.DeepCopy()
 		status.Conditions, status.Pools = kept.Conditions, kept.Pools
-		status.Interfaces, status.Networks, status.CNINetworks = kept.Interfaces, kept.Networks, kept.CNINetworks
+		status.Interfaces, status.Networks = kept.Interfaces, kept.Networks
+		status.CNINetworks, status.CNIPlugins = kept.CNINetworks, kept.CNIPlugins
 		status.Versions.Executor, status.Versions.Kernel = versions.Executor, versions.Kernel
 		wantPartitioned(&status.Conditions, a, generation, at)
 	}

@@ -234,7 +234,7 @@ func (w *Watch) Network(ctx context.Context, key types.NamespacedName) *v1alpha1
 // withoutStatus keeps of a VirtualNetwork what a host makes it of.
 func withoutStatus(obj any) (any, error) {
 	if n, ok := obj.(*v1alpha1.VirtualNetwork); ok {
-		n.ManagedFields, n.Status = nil, v1alpha1.VirtualNetworkStatus{}
+		n.ManagedFields, n.Status = nil, v1alpha1.VirtualNetworkStatus{Definition: n.Status.Definition}
 	}
 	return obj, nil
 }

@@ -56,7 +56,7 @@ func inGuest(t *testing.T, vm *v1alpha1.VirtualMachine, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env.virsh(t, "qemu-agent-command", vm.Status.Host.DomainUUID, string(request))
+	hostOf(t, vm).virsh(t, "qemu-agent-command", vm.Status.Host.DomainUUID, string(request))
 }
 
 // events counts the events of a VM by their reason, each of a series, and has

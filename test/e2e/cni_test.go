@@ -16,11 +16,11 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
-// ofCNI is all that cards of CNI leave on the real host: interfaces, but for the
+// ofCNI is all that cards of CNI leave on a real host: interfaces, but for the
 // network's own bridge, namespaces, addresses given out, and records.
-func ofCNI(t *testing.T) []string {
+func ofCNI(t *testing.T, h realHost) []string {
 	t.Helper()
-	links, err := exec.Command("nsenter", "--target", strconv.Itoa(env.libvirtd(t)), "--net", "--", "ip", "-o", "link").Output()
+	links, err := exec.Command("nsenter", "--target", strconv.Itoa(h.libvirtd(t)), "--net", "--", "ip", "-o", "link").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func ofCNI(t *testing.T) []string {
 		}
 	}
 	for _, pattern := range []string{"netns/*", "ipam/*/10.*", "state/*/cards/*", "state/*/locks/*", "state/*/cache/results/*"} {
-		found, err := filepath.Glob(filepath.Join(env.dir, "host/cni", pattern))
+		found, err := filepath.Glob(filepath.Join(h.dir, "host/cni", pattern))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,6 +41,16 @@ func ofCNI(t *testing.T) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// createPodNetwork makes the VirtualNetwork of the configuration that every real host
+// has, for the length of a test.
+func createPodNetwork(t *testing.T) *v1alpha1.VirtualNetwork {
+	t.Helper()
+	network := &v1alpha1.VirtualNetwork{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pods"}}
+	network.Spec.Type, network.Spec.CNI = v1alpha1.NetworkCNI, &v1alpha1.CNINetwork{ConfigName: "pods"}
+	createNetwork(t, network)
+	return network
 }
 
 // onPods gives a VM a card on the host's own CNI configuration.
@@ -60,7 +70,7 @@ func succeeds(t *testing.T, vm *v1alpha1.VirtualMachine, tag, command string) {
 func podAddress(vm *v1alpha1.VirtualMachine) string {
 	for _, i := range vm.Status.Interfaces {
 		for _, a := range i.Addresses {
-			if strings.HasPrefix(a, "10.244.0.") {
+			if strings.HasPrefix(a, "10.244.") {
 				return a
 			}
 		}
@@ -72,18 +82,12 @@ func podAddress(vm *v1alpha1.VirtualMachine) string {
 // cards while vm-executor dies, and leave nothing.
 func TestCNI(t *testing.T) {
 	g := NewWithT(t)
-	before := ofCNI(t)
-	network := &v1alpha1.VirtualNetwork{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pods"}}
-	network.Spec.Type, network.Spec.CNI = v1alpha1.NetworkCNI, &v1alpha1.CNINetwork{ConfigName: "pods"}
-	ensureNamespace(t, namespace)
-	g.Expect(env.Create(t.Context(), network)).To(Succeed())
+	before := ofCNI(t, first())
+	network := createPodNetwork(t)
 	names := []string{"pod-a", "pod-b"}
 	t.Cleanup(func() {
 		for _, name := range names {
 			remove(t, name)
-		}
-		if err := client.IgnoreNotFound(env.Delete(t.Context(), network)); err != nil && t.Context().Err() == nil {
-			t.Error(err)
 		}
 	})
 	hv := &v1alpha1.Hypervisor{}
@@ -128,8 +132,8 @@ func TestCNI(t *testing.T) {
 	for _, name := range names {
 		remove(t, name)
 	}
-	g.Expect(env.Delete(t.Context(), other)).To(Succeed())
-	g.Eventually(func() []string { return ofCNI(t) }).WithTimeout(3 * settleTime).Should(Equal(before))
+	removeNetwork(t, other.Name)
+	g.Eventually(func() []string { return ofCNI(t, first()) }).WithTimeout(3 * settleTime).Should(Equal(before))
 	if _, err := os.Stat(filepath.Join(env.dir, "host/cni/net.d/10-pods.conflist")); err != nil {
 		t.Error(err)
 	}

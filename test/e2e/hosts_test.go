@@ -37,6 +37,18 @@ func second() realHost {
 	return realHost{node: "real-2", executor: "vm-executor-real-2", process: "host-2", dir: filepath.Join(env.dir, "second")}
 }
 
+// hostOf is the host that a VM has.
+func hostOf(t *testing.T, vm *v1alpha1.VirtualMachine) realHost {
+	t.Helper()
+	for _, h := range []realHost{first(), second()} {
+		if node(vm) == h.node {
+			return h
+		}
+	}
+	t.Fatalf("VM %s is on host %q, which is no real one", vm.Name, node(vm))
+	return realHost{}
+}
+
 // twoHosts brings the second one up, for the length of a test.
 func twoHosts(t *testing.T) {
 	t.Helper()

@@ -77,7 +77,7 @@ configuration has changed is started again; guests run on.`,
 	f := cmd.Flags()
 	f.IntVar(&o.SimulatedHosts, cluster.FlagSimulatedHosts, o.SimulatedHosts, "Number of simulated hosts, of 64 CPUs and 256 GiB in two NUMA cells each; no guest really runs there.")
 	f.BoolVar(&o.RealHost, cluster.FlagRealHost, o.RealHost, "Run a host with a libvirtd of its own and real guests; needs root.")
-	f.BoolVar(&o.SecondRealHost, cluster.FlagSecondRealHost, o.SecondRealHost, "Run another such host beside it, for what goes from one to another.")
+	f.BoolVar(&o.SecondRealHost, cluster.FlagSecondRealHost, o.SecondRealHost, "Run another such host beside it, on one network with the first, for what goes from one to another.")
 	f.StringVar(&o.DomainType, cluster.FlagDomainType, o.DomainType, "How real guests run: kvm, qemu (emulated), or auto: KVM where a trial shows that it works.")
 	f.BoolVar(&o.Samples, "samples", false, "Apply the sample VMs of the namespace demo, and wait until all of them run.")
 	f.StringVar(&o.Bin, "bin-dir", "", "The folder of the programs; this program's by default.")

@@ -260,6 +260,13 @@ type HypervisorStatus struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +optional
 	CNINetworks []string `json:"cniNetworks,omitempty"`
+	// cniPlugins are the types of CNI plugins that NetworkAttachmentDefinitions may name
+	// for cards on the host, as far as it has them.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	// +optional
+	CNIPlugins []string `json:"cniPlugins,omitempty"`
 	// transfer is where the host exchanges the bytes of volumes with others.
 	// +optional
 	Transfer *HostTransfer `json:"transfer,omitempty"`

@@ -49,14 +49,6 @@ type DirectNetwork struct {
 	Devices []string `json:"devices"`
 }
 
-// CNINetwork is what type cni needs.
-type CNINetwork struct {
-	// configName is the name of a CNI network configuration of the hosts.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	ConfigName string `json:"configName"`
-}
-
 // NetworkSubnet is a range of addresses in which hosts have one.
 type NetworkSubnet struct {
 	// address is the host's own with the length of the prefix: 192.168.122.1/24,
@@ -245,6 +237,10 @@ type VirtualNetworkStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +optional
 	Hosts []NetworkOnHost `json:"hosts,omitempty"`
+	// definition is what the NetworkAttachmentDefinition that spec.cni names says. It is
+	// not set where there is none, or none that can be used.
+	// +optional
+	Definition *CNIDefinition `json:"definition,omitempty"`
 	// observedGeneration is the metadata.generation that the status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`

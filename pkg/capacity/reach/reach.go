@@ -23,9 +23,13 @@ type Need struct {
 	free string
 	// cni is the name of a CNI configuration that must be there.
 	cni string
+	// plugins are types of CNI plugins that all must be there.
+	plugins []string
+	// undefined says that it is not known what the network needs.
+	undefined bool
 
 	// The words for hosts that do not have it, each for one of the above.
-	noBridge, notTagged, noDevice, notFree, noCNI []string
+	noBridge, notTagged, noDevice, notFree, noCNI, noPlugins, notDefined []string
 }
 
 // Of is what the network needs of hosts.
@@ -45,10 +49,18 @@ func Of(n *v1alpha1.VirtualNetwork) Need {
 		}
 		out.noDevice = words("none of the devices %s", strings.Join(out.devices, ", "))
 	case v1alpha1.NetworkCNI:
-		if c := n.Spec.CNI; c != nil {
-			out.cni = c.ConfigName
+		name, config := n.CNI()
+		switch {
+		case name == "":
+			out.undefined = true
+			out.notDefined = []string{"host(s) wait for a NetworkAttachmentDefinition that can be used: VirtualNetwork " + n.Name + " says what is wrong in its status"}
+		case config != "":
+			out.plugins = n.Status.Definition.Plugins
+			out.noPlugins = words("not all of the CNI plugins %s for NetworkAttachmentDefinitions", strings.Join(out.plugins, ", "))
+		default:
+			out.cni = name
+			out.noCNI = words("no CNI configuration %s for VMs", out.cni)
 		}
-		out.noCNI = words("no CNI configuration %s for VMs", out.cni)
 	case v1alpha1.NetworkNAT, v1alpha1.NetworkRouted, v1alpha1.NetworkIsolated:
 		if n.Spec.Device != "" {
 			out.devices = []string{n.Spec.Device}
@@ -64,7 +76,7 @@ func Of(n *v1alpha1.VirtualNetwork) Need {
 
 // Any says whether any host will do.
 func (n *Need) Any() bool {
-	return n.bridge == "" && len(n.devices) == 0 && n.free == "" && n.cni == ""
+	return n.bridge == "" && len(n.devices) == 0 && n.free == "" && n.cni == "" && len(n.plugins) == 0 && !n.undefined
 }
 
 // Lacks is why the host will not do, as a reason that is counted over hosts; nil
@@ -87,10 +99,18 @@ func (n *Need) Lacks(host *v1alpha1.HypervisorStatus) []string {
 	if n.cni != "" && !slices.Contains(host.CNINetworks, n.cni) {
 		return n.noCNI
 	}
+	for _, plugin := range n.plugins {
+		if !slices.Contains(host.CNIPlugins, plugin) {
+			return n.noPlugins
+		}
+	}
+	if n.undefined {
+		return n.notDefined
+	}
 	return nil
 }
 
 // Equal says whether two needs are met by the same hosts.
 func (n *Need) Equal(o *Need) bool {
-	return n.bridge == o.bridge && n.tagged == o.tagged && n.free == o.free && n.cni == o.cni && slices.Equal(n.devices, o.devices)
+	return n.bridge == o.bridge && n.tagged == o.tagged && n.free == o.free && n.cni == o.cni && n.undefined == o.undefined && slices.Equal(n.plugins, o.plugins) && slices.Equal(n.devices, o.devices)
 }

@@ -80,14 +80,22 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, c.hold(ctx, n, false)
 	}
 	next := n.DeepCopy()
-	judge(&next.Status, n, hosts, users, c.clock.Now())
+	why, err := c.define(ctx, &next.Status, n)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	judge(&next.Status, n, hosts, users, why, c.clock.Now())
+	again := reconcile.Result{}
+	if n.Spec.CNI != nil && n.Spec.CNI.DefinitionName != "" {
+		again.RequeueAfter = rereading
+	}
 	if equality.Semantic.DeepEqual(n.Status, next.Status) {
-		return reconcile.Result{}, nil
+		return again, nil
 	}
 	if err := c.live.Status().Patch(ctx, next, client.MergeFromWithOptions(n, client.MergeFromWithOptimisticLock{})); err != nil {
-		return reconcile.Result{}, unlessOld(fmt.Errorf("writing VirtualNetwork %s: %w", req, err))
+		return again, unlessOld(fmt.Errorf("writing VirtualNetwork %s: %w", req, err))
 	}
-	return reconcile.Result{}, nil
+	return again, nil
 }
 
 // hold stores the finalizer, or removes it.

@@ -23,7 +23,7 @@ const (
 )
 
 // judge writes what hosts and VMs make of the network's status. It is pure.
-func judge(status *v1alpha1.VirtualNetworkStatus, n *v1alpha1.VirtualNetwork, hosts []v1alpha1.NetworkOnHost, users []string, now time.Time) {
+func judge(status *v1alpha1.VirtualNetworkStatus, n *v1alpha1.VirtualNetwork, hosts []v1alpha1.NetworkOnHost, users []string, why doubt, now time.Time) {
 	status.ObservedGeneration = n.Generation
 	status.HostCount = int32(len(hosts))
 	var wrong []string
@@ -57,10 +57,16 @@ func judge(status *v1alpha1.VirtualNetworkStatus, n *v1alpha1.VirtualNetwork, ho
 		if len(wrong) > 0 {
 			c.Message += ": " + hosts[0].Message
 		}
+	case why.reason != "":
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, why.reason, why.message
 	case len(wrong) > 0:
 		slices.Sort(wrong)
 		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonHostFailed
 		c.Message = fmt.Sprintf("%s: %s", some(wrong), hosts[0].Message)
+	case len(hosts) == 0 && n.Spec.Type == v1alpha1.NetworkCNI:
+		// Hosts do not report cards of CNI as networks of theirs.
+		c.Reason = v1alpha1.ReasonNotNeeded
+		c.Message = "hosts have it in their CNI configuration, and connect each card by itself"
 	case len(hosts) == 0:
 		c.Reason = v1alpha1.ReasonNotNeeded
 		c.Message = "hosts make it when a VirtualMachine with a card on it comes to them"

@@ -20,9 +20,10 @@ type Attachment struct {
 	// Network is the name of a configuration in Options.ConfigDir, of those in
 	// Options.Networks.
 	Network string `json:"network"`
-	// Config, when set, is the configuration itself (JSON; of a list or one plugin),
-	// and Network only what it is called by. It names programs that run as root: who
-	// may write it is the caller's to decide.
+	// Config, when set, is the configuration itself (JSON; of a list or one plugin, as
+	// cnidefinition.Read returns it), and Network only what it is called by. It names
+	// programs that run as root: of those in Options.DefinitionPlugins, and who may write
+	// it is the caller's to decide. A card keeps the one that it was made with.
 	Config []byte `json:"-"`
 	// MAC is the address wanted for the card, as 52:54:00:12:34:56; by default, and
 	// where the card's kind has none of its own, it is what the plugin chose.

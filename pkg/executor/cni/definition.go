@@ -1,41 +1,53 @@
 package cni
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/containernetworking/cni/pkg/invoke"
+
+	"domus.dev/domus/pkg/cnidefinition"
 )
 
-// Definition is what of a NetworkAttachmentDefinition (k8s.cni.cncf.io/v1) says
-// which network it is: the name to be asked for, and the configuration, which is nil
-// where the host's own of that name is meant.
-//
-// It is read as the Network Plumbing Working Group's standard has it (version 1.3,
-// sections 3.4.1 and 3.4.2): without spec.config the host's configuration of the
-// object's name is used, and a configuration without a name has the object's.
-func Definition(object []byte) (name string, config []byte, err error) {
-	var definition struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		Metadata   struct {
-			Name string `json:"name"`
-		} `json:"metadata"`
-		Spec struct {
-			Config string `json:"config"`
-		} `json:"spec"`
+// permit says whether the host lets the attachment be made: its network is one that
+// VMs may use, or all plugins of a configuration of its own are.
+func (o Options) permit(a Attachment) error {
+	if a.Config == nil {
+		if !o.allows(a.Network) {
+			return fmt.Errorf("%w: %q: add it to the networks of the host's configuration", ErrNotAllowed, a.Network)
+		}
+		return nil
 	}
-	if err := json.Unmarshal(object, &definition); err != nil {
-		return "", nil, fmt.Errorf("%w: NetworkAttachmentDefinition: %w", ErrInvalid, err)
+	plugins, err := cnidefinition.Plugins(string(a.Config))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if definition.Kind != "NetworkAttachmentDefinition" || definition.APIVersion != "k8s.cni.cncf.io/v1" {
-		return "", nil, fmt.Errorf("%w: %s %s: give a NetworkAttachmentDefinition of k8s.cni.cncf.io/v1", ErrInvalid, definition.APIVersion, definition.Kind)
+	for _, plugin := range plugins {
+		if !slices.Contains(o.DefinitionPlugins, plugin) {
+			return fmt.Errorf("%w: plugin %s of %q, which is not the host's own: add it to the definitionPlugins of the host's configuration", ErrNotAllowed, plugin, a.Network)
+		}
 	}
-	name = definition.Metadata.Name
-	if definition.Spec.Config == "" {
-		return name, nil, nil
+	// Plugins keep addresses and rules by the network's name.
+	_, err = load(o.ConfigDir, a.Network)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w: %q is the name of a configuration of the host's own: give the NetworkAttachmentDefinition's another, or leave its spec.config out", ErrNotAllowed, a.Network)
+	case !errors.Is(err, ErrNoNetwork):
+		return err
 	}
-	config = []byte(definition.Spec.Config)
-	if _, err := parse(config, name); err != nil {
-		return "", nil, fmt.Errorf("spec.config of NetworkAttachmentDefinition %q: %w", name, err)
+	return nil
+}
+
+// OfferedPlugins are the types of plugins that configurations may name which are not
+// the host's own, as far as it has them, in order.
+func (m *Manager) OfferedPlugins() []string {
+	var out []string
+	for _, plugin := range m.options.DefinitionPlugins {
+		if _, err := invoke.FindInPath(plugin, m.options.PluginDirs); err == nil {
+			out = append(out, plugin)
+		}
 	}
-	return name, config, nil
+	slices.Sort(out)
+	return slices.Compact(out)
 }

@@ -71,8 +71,8 @@ func (m *Manager) Attach(ctx context.Context, a Attachment) (Result, error) {
 	if err := a.validate(); err != nil {
 		return Result{}, err
 	}
-	if a.Config == nil && !m.options.allows(a.Network) {
-		return Result{}, fmt.Errorf("%w: %q: add it to the networks of the host's configuration", ErrNotAllowed, a.Network)
+	if err := m.options.permit(a); err != nil {
+		return Result{}, err
 	}
 	var result Result
 	err := m.work(ctx, a.UID, a.Card, func(w *work) error {
@@ -148,7 +148,7 @@ func (m *Manager) Known(uid types.UID, card string) (Card, bool, error) {
 	if err != nil || r == nil {
 		return Card{}, false, err
 	}
-	return Card{Attachment: r.Attachment, Attached: r.Settled, Result: r.Result}, true, nil
+	return r.card(), true, nil
 }
 
 // Cards are all that there is a record of.
@@ -169,7 +169,7 @@ func (m *Manager) Cards() ([]Card, error) {
 				return nil, err
 			}
 			if r != nil {
-				cards = append(cards, Card{Attachment: r.Attachment, Attached: r.Settled, Result: r.Result})
+				cards = append(cards, r.card())
 			}
 		}
 	}

@@ -110,28 +110,6 @@ func TestFitRefusesPluginsForPods(t *testing.T) {
 	}
 }
 
-func TestDefinition(t *testing.T) {
-	object := func(spec string) []byte {
-		return []byte(`{"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": "lan"}, "spec": ` + spec + `}`)
-	}
-	name, config, err := Definition(object(`{"config": "{\"type\": \"macvlan\", \"master\": \"eth1\"}"}`))
-	if err != nil || name != "lan" {
-		t.Fatalf("%q, %v", name, err)
-	}
-	list, err := parse(config, name)
-	if err != nil || list.Name != "lan" || list.Plugins[0].Network.Type != "macvlan" {
-		t.Errorf("read as %+v: %v", list, err)
-	}
-	if name, config, err = Definition(object(`{}`)); err != nil || name != "lan" || config != nil {
-		t.Errorf("without a configuration: %q, %q, %v", name, config, err)
-	}
-	for _, bad := range [][]byte{[]byte(`{`), []byte(`{"kind": "Pod", "apiVersion": "v1"}`), object(`{"config": "{"}`)} {
-		if _, _, err := Definition(bad); !errors.Is(err, ErrInvalid) {
-			t.Errorf("%s: %v", bad, err)
-		}
-	}
-}
-
 func TestWithMAC(t *testing.T) {
 	cache := `{"kind":"cniCacheV1","more":[1],"result":{"cniVersion":"1.0.0","interfaces":[{"name":"veth0","mac":"02:00:00:00:00:01"},{"name":"net0","mac":"02:00:00:00:00:02","sandbox":"/run/netns/x","mtu":1400}],"ips":[{"address":"10.1.2.3/24"}]}}`
 	got, err := withMAC([]byte(cache), "/run/netns/x", "net0", "52:54:00:00:00:01")

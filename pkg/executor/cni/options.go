@@ -35,6 +35,9 @@ type Options struct {
 	// that know the verb GC are told to forget all attachments but ours. Were a
 	// kubelet's runtime to use one too, its pods would lose their addresses.
 	Exclusive []string
+	// DefinitionPlugins are the types of plugins that configurations may name which are
+	// not the host's own (Attachment.Config); none by default.
+	DefinitionPlugins []string
 	// StateDir has records and libcni's cache; it must outlive a reboot, as what
 	// plugins keep does.
 	StateDir string
@@ -77,6 +80,14 @@ func (o Options) validate() error {
 			if !filepath.IsAbs(dir) {
 				return fmt.Errorf("%w: %s %q: give an absolute path", ErrInvalid, field, dir)
 			}
+		}
+	}
+	for _, name := range o.DefinitionPlugins {
+		if !identifier.MatchString(name) {
+			return fmt.Errorf("%w: definitionPlugins %q: give the name of a plugin's program", ErrInvalid, name)
+		}
+		if why, is := podPlugins[name]; is {
+			return fmt.Errorf("%w: definitionPlugins %s: %s: leave it out", ErrUnsupported, name, why)
 		}
 	}
 	for _, name := range o.Exclusive {

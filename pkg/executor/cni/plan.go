@@ -38,7 +38,7 @@ func toAttach(a Attachment, in situation) []step {
 	switch {
 	case in.record == nil:
 		return anew
-	case !in.record.Settled, in.card == nil, !alike(in.record.Attachment, a):
+	case !in.record.Settled, in.card == nil, !alike(in.record.Attachment, a), in.record.Inline != (a.Config != nil):
 		return append([]step{stepRelease}, anew...)
 	default:
 		return []step{stepWire, stepServe}

@@ -18,12 +18,23 @@ type record struct {
 	Attachment Attachment `json:"attachment"`
 	// Config is the network's as it was used, whatever has become of it since.
 	Config json.RawMessage `json:"config"`
+	// Inline says that it came with the attachment, and is not the host's own.
+	Inline bool `json:"inline,omitempty"`
 	// Settled is set once all of it is there. Without it, what there is may be half
 	// of it and has to be removed.
 	Settled bool `json:"settled"`
 	// Result is what Settled ones have.
 	Result Result    `json:"result,omitzero"`
 	Since  time.Time `json:"since"`
+}
+
+// card is what others are told of the record.
+func (r *record) card() Card {
+	c := Card{Attachment: r.Attachment, Attached: r.Settled, Result: r.Result}
+	if r.Inline {
+		c.Config = r.Config
+	}
+	return c
 }
 
 // book is the records in a folder: DIR/UID/CARD.json.

@@ -147,7 +147,7 @@ func (w *work) intend() error {
 	if err != nil {
 		return err
 	}
-	w.record = &record{Attachment: w.wanted, Config: config, Since: time.Now()}
+	w.record = &record{Attachment: w.wanted, Config: config, Inline: w.wanted.Config != nil, Since: time.Now()}
 	return w.records.write(w.record)
 }
 

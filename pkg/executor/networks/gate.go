@@ -85,6 +85,9 @@ func (k *Keeper) card(ctx context.Context, vm *v1alpha1.VirtualMachine, card *v1
 		if k.CNI == nil {
 			return made, fmt.Sprintf("host %s connects no cards to networks of type cni, as VirtualNetwork %s is", k.Node, key.Name), true, nil
 		}
+		if waits, err := k.undefined(ctx, n); waits != "" || err != nil {
+			return made, waits, false, err
+		}
 		made, waits, err = k.CNI.Connect(ctx, vm, card, n)
 		return made, waits, false, err
 	}

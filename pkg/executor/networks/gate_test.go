@@ -23,7 +23,8 @@ func (a all) Network(_ context.Context, key types.NamespacedName) *v1alpha1.Virt
 type connector struct{ waits string }
 
 func (c connector) Connect(_ context.Context, vm *v1alpha1.VirtualMachine, card *v1alpha1.VirtualMachineInterface, n *v1alpha1.VirtualNetwork) (convert.Card, string, error) {
-	return convert.Card{Tap: "tap-" + vm.Name + "-" + card.Name + "-" + n.Spec.CNI.ConfigName, MTU: 1450}, c.waits, nil
+	name, config := n.CNI()
+	return convert.Card{Tap: "tap-" + vm.Name + "-" + card.Name + "-" + name + config, MTU: 1450}, c.waits, nil
 }
 
 func TestWhatACardIsConnectedTo(t *testing.T) {

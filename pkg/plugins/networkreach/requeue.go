@@ -50,7 +50,8 @@ func (p *plugin) afterNetworkChanged(logger klog.Logger, pod *corev1.Pod, oldObj
 		return fwk.QueueSkip, nil
 	}
 	if before, is := oldObj.(*v1alpha1.VirtualNetwork); is && newObj != nil && before.UID == network.UID &&
-		(before.DeletionTimestamp == nil) == (network.DeletionTimestamp == nil) && equality.Semantic.DeepEqual(before.Spec, network.Spec) {
+		(before.DeletionTimestamp == nil) == (network.DeletionTimestamp == nil) && equality.Semantic.DeepEqual(before.Spec, network.Spec) &&
+		equality.Semantic.DeepEqual(before.Status.Definition, network.Status.Definition) {
 		return fwk.QueueSkip, nil
 	}
 	return fwk.Queue, nil
@@ -64,7 +65,7 @@ func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj,
 		return fwk.Queue, err
 	}
 	if before, is := oldObj.(*v1alpha1.Hypervisor); is && slices.Equal(before.Status.Interfaces, now.Status.Interfaces) && slices.Equal(before.Status.Networks, now.Status.Networks) &&
-		slices.Equal(before.Status.CNINetworks, now.Status.CNINetworks) {
+		slices.Equal(before.Status.CNINetworks, now.Status.CNINetworks) && slices.Equal(before.Status.CNIPlugins, now.Status.CNIPlugins) {
 		logger.V(5).Info("Hypervisor changed and can have no other networks", "pod", klog.KObj(pod), "hypervisor", klog.KObj(now))
 		return fwk.QueueSkip, nil
 	}

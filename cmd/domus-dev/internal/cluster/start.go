@@ -82,18 +82,21 @@ func (u *upper) startHost(ctx context.Context) error {
 }
 
 // fillHost waits for the private libvirtd and gives it the guest images; the second
-// one's too.
+// one's too, which is on one network with the first.
 func (u *upper) fillHost(ctx context.Context) error {
 	if !u.RealHost {
 		return nil
 	}
-	if err := u.fill(ctx, machine.Spec(u.Layout, ""), u.Layout); err != nil || !u.SecondRealHost {
+	if err := u.fill(ctx, machine.Spec(u.Layout, ""), u.Layout, 1); err != nil || !u.SecondRealHost {
 		return err
 	}
-	return u.fill(ctx, machine.SecondSpec(u.Layout, ""), u.Layout.Second())
+	if err := u.fill(ctx, machine.SecondSpec(u.Layout, ""), u.Layout.Second(), 2); err != nil {
+		return err
+	}
+	return machine.Join(u.Layout, u.Layout.Second())
 }
 
-func (u *upper) fill(ctx context.Context, spec proc.Spec, own layout.Layout) error {
+func (u *upper) fill(ctx context.Context, spec proc.Spec, own layout.Layout, number int) error {
 	r, err := proc.Load(spec.RecordFile)
 	if err != nil {
 		return err
@@ -101,7 +104,7 @@ func (u *upper) fill(ctx context.Context, spec proc.Spec, own layout.Layout) err
 	if err := u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, own) }); err != nil {
 		return err
 	}
-	if err := machine.EnsureCNI(own, r.PID); err != nil {
+	if err := machine.EnsureCNI(own, number, r.PID); err != nil {
 		return err
 	}
 	return machine.EnsureStorage(ctx, own, u.guestImages())

@@ -17,15 +17,16 @@ import (
 // of its own that leads to the host and between guests.
 const PodNetwork = "pods"
 
-// EnsureCNI gives the host a CNI configuration, unless it has one by that name, and
-// shows vm-executor the way to its network namespace: that of its first process.
-func EnsureCNI(l layout.Layout, pid int) error {
+// EnsureCNI gives the host of that number, from 1, a CNI configuration, unless it has
+// one by that name, and shows vm-executor the way to its network namespace: that of
+// its first process.
+func EnsureCNI(l layout.Layout, number, pid int) error {
 	if err := os.MkdirAll(l.CNI("net.d"), 0o755); err != nil {
 		return fmt.Errorf("making the folder of CNI configurations: %w", err)
 	}
 	path := filepath.Join(l.CNI("net.d"), "10-"+PodNetwork+".conflist")
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		config, err := json.MarshalIndent(podNetwork(l), "", "  ")
+		config, err := json.MarshalIndent(podNetwork(l, number), "", "  ")
 		if err == nil {
 			err = os.WriteFile(path, append(config, '\n'), 0o644)
 		}
@@ -43,14 +44,14 @@ func EnsureCNI(l layout.Layout, pid int) error {
 	return nil
 }
 
-func podNetwork(l layout.Layout) map[string]any {
+func podNetwork(l layout.Layout, number int) map[string]any {
 	return map[string]any{
 		"cniVersion": "1.0.0", "name": PodNetwork,
 		"plugins": []any{map[string]any{
 			"type": "bridge", "bridge": "cni0", "isGateway": true,
 			"ipam": map[string]any{
 				"type": "host-local", "dataDir": l.CNI("ipam"),
-				"ranges": []any{[]any{map[string]any{"subnet": "10.244.0.0/24"}}},
+				"ranges": []any{[]any{map[string]any{"subnet": pods(number).String()}}},
 				"routes": []any{map[string]any{"dst": "0.0.0.0/0"}},
 			},
 		}},
