@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates deep copies, CustomResourceDefinitions, dashboards and the tables of
-# metrics into a tree: generate.sh DIR
+# Generates deep copies, CustomResourceDefinitions, dashboards, Prometheus Operator's
+# rules and the tables of metrics into a tree: generate.sh DIR
 # DIR is the project itself, or a folder that is compared with it.
 set -euo pipefail
 
@@ -16,3 +16,4 @@ for plural in "${preview[@]}"; do
 	mv "$into/manifests/base/crd/domus.dev_$plural.yaml" "$into/manifests/preview/crd/"
 done
 go run -tags libvirt_dlopen ./hack/dashboards "$into"
+go run ./hack/prometheusrules "$into"
