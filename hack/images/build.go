@@ -60,7 +60,7 @@ func build(d definition, o options, made time.Time) (v1.Image, error) {
 			return nil, err
 		}
 		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed)), nil },
-			tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(9))
+			tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
 		if err != nil {
 			return nil, err
 		}

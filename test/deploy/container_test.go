@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -100,8 +101,30 @@ func (c *container) start(s *space, log *os.File) (*exec.Cmd, error) {
 		// It must not outlive a test run that is killed.
 		Pdeathsig: syscall.SIGKILL,
 	}
-	return cmd, cmd.Start()
+	return cmd, spawn(cmd)
 }
+
+// spawn starts commands in one thread that does not end: the kernel takes the end of
+// the thread that started a child for the parent's (PR_SET_PDEATHSIG), and threads that
+// were in a pod's network end.
+func spawn(cmd *exec.Cmd) error {
+	spawning.Do(func() {
+		go func() {
+			runtime.LockOSThread()
+			for start := range spawns {
+				start()
+			}
+		}()
+	})
+	done := make(chan error)
+	spawns <- func() { done <- cmd.Start() }
+	return <-done
+}
+
+var (
+	spawning sync.Once
+	spawns   = make(chan func())
+)
 
 // becomeContainer returns only when it fails. It is the first process of its
 // namespaces.

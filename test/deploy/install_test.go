@@ -68,7 +68,7 @@ func TestInstallation(t *testing.T) {
 	webhook := p.serve(t, "vm-scheduler-webhook", "webhook", 9443)
 	var replicas, executors []*pod
 	for i := range hosts {
-		p.join(t, fmt.Sprintf("host-%d", i), fmt.Sprintf("zone-%d", i%3))
+		p.join(t, fmt.Sprintf("host-%d", i), []string{"zone-a", "zone-b", "zone-c"}[i%3])
 	}
 	for i := range int(*scheduler.Spec.Replicas) {
 		replicas = append(replicas, p.play(t, scheduler.Spec.Template, fmt.Sprintf("vm-scheduler-%d", i), fmt.Sprintf("host-%d", i)))

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -59,6 +62,9 @@ func startPlane(t *testing.T) *plane {
 		Set("audit-policy-file", policy).
 		Set("audit-log-path", p.auditLog).
 		Set("enable-aggregator-routing", "true").
+		// Of a proxy that does not stand in front: delegated authentication asks for its
+		// authority in any cluster.
+		Set("requestheader-client-ca-file", proxyAuthority(t, dir)).
 		Set("authorization-mode", "RBAC").
 		// What others do of a cluster's work is missing here: kube-controller-manager
 		// makes tokens' ConfigMaps and finds Nodes ready.
@@ -94,6 +100,30 @@ func startPlane(t *testing.T) *plane {
 	}
 	write(t, p.kubeconfig, string(content))
 	return p
+}
+
+// proxyAuthority is the file of a certificate by which nothing was signed.
+func proxyAuthority(t *testing.T, dir string) string {
+	t.Helper()
+	key, err := keyutil.MakeEllipticPrivateKeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := keyutil.ParsePrivateKeyPEM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := cert.NewSelfSignedCACert(cert.Config{CommonName: "front-proxy"}, signer.(crypto.Signer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := cert.EncodeCertificates(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "front-proxy-ca.crt")
+	write(t, path, string(content))
+	return path
 }
 
 func write(t *testing.T, path, content string) {

@@ -265,7 +265,7 @@ func (p *plane) ready(t *testing.T, o *pod) {
 		}
 		p.until(t, o.Name+" passes its probe of "+what, func() (string, bool) {
 			if o.ended() {
-				t.Fatalf("%s has ended:\n%s", o.Name, o.tail(3000))
+				t.Fatalf("%s has ended (%s):\n%s", o.Name, o.cmd.ProcessState, o.tail(3000))
 			}
 			err := o.probe(t, probe)
 			return fmt.Sprint(err), err == nil
