@@ -271,7 +271,7 @@ func (p *plane) metrics(t *testing.T, scheduler, executor *pod) {
 		of   *pod
 		port int
 		want string
-	}{{scheduler, 10259, "scheduler_schedule_attempts_total"}, {executor, 9410, "domus_host_cpu_seconds_total"}} {
+	}{{scheduler, 10259, "# TYPE domus_api_writes_in_flight"}, {executor, 9410, "# TYPE domus_"}} {
 		p.until(t, page.of.Name+" tells Prometheus", func() (string, bool) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
@@ -303,7 +303,7 @@ func (p *plane) more(t *testing.T) {
 		err := p.client.List(t.Context(), list, client.InNamespace("more"))
 		return fmt.Sprint(err), len(list.Items) == 1 && strings.HasPrefix(list.Items[0].Name, "domus:executor:host-")
 	})
-	p.until(t, "a snapshot is made again and again, and the older one deleted", func() (string, bool) {
+	p.until(t, "a snapshot that is due is given to the host of its VM", func() (string, bool) {
 		list := &v1alpha1.VirtualMachineSnapshotList{}
 		err := p.client.List(t.Context(), list, client.InNamespace("more"))
 		said := ""
