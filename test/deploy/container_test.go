@@ -25,6 +25,7 @@ const networkFile = 3
 // container is what a container runtime is told.
 type container struct {
 	Root         string
+	Hostname     string
 	Mounts       []mount
 	ReadOnlyRoot bool
 	NoNewRights  bool
@@ -138,6 +139,9 @@ func becomeContainer() error {
 		return fmt.Errorf("entering the pod's network: %w", err)
 	}
 	if err := unix.Close(networkFile); err != nil {
+		return err
+	}
+	if err := unix.Sethostname([]byte(c.Hostname)); err != nil {
 		return err
 	}
 	if err := c.mount(); err != nil {

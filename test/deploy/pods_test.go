@@ -84,6 +84,7 @@ func (p *plane) play(t *testing.T, template corev1.PodTemplateSpec, name, node s
 	if err != nil {
 		t.Fatal(err)
 	}
+	described.Hostname = name
 	log, err := os.Create(played.log)
 	if err != nil {
 		t.Fatal(err)
