@@ -59,6 +59,25 @@ $(TOOLS)/nfpm: hack/packages/go.mod hack/packages/go.sum
 	mkdir -p $(TOOLS)
 	go build -C hack/packages -trimpath -o $@ github.com/goreleaser/nfpm/v2/cmd/nfpm
 
+IMAGES := $(BIN)/images
+IMAGE_TAG ?= dev
+REGISTRY ?=
+
+# vm-scheduler is pure Go and its image has nothing but it. vm-executor is linked with
+# libc, as what opens libvirt's library has to be.
+.PHONY: images
+images: ## Make the container images in bin/images, without a daemon; REGISTRY=host/path pushes them.
+	CGO_ENABLED=0 go build -trimpath -tags $(TAGS) -ldflags '-s -w $(LDFLAGS) $(K8S_LDFLAGS)' -o $(IMAGES)/vm-scheduler.d/ ./cmd/vm-scheduler
+	go build -trimpath -tags $(TAGS) -ldflags '-s -w $(LDFLAGS)' -o $(IMAGES)/vm-executor.d/ ./cmd/vm-executor
+	hack/image-packages.sh $(IMAGES)/debs
+	cd hack/images && go run . --programs $(IMAGES) --debs $(IMAGES)/debs --out $(IMAGES) --tag $(IMAGE_TAG) --push '$(REGISTRY)'
+
+CHART_VERSION ?= 0.0.0-dev
+
+.PHONY: chart
+chart: $(TOOLS)/helm ## Package the Helm chart into bin/, as CHART_VERSION and for images of IMAGE_TAG.
+	$(TOOLS)/helm package manifests/helm/domus --destination $(BIN) --version $(CHART_VERSION) --app-version $(IMAGE_TAG)
+
 .PHONY: guest
 guest: ## Build the tiny guest images of the demo and the tests, without and with a guest agent.
 	hack/guest-image.sh $(BIN)/guest/tiny.qcow2
@@ -86,6 +105,10 @@ $(TOOLS)/kubectl: $(TOOL_SOURCES)
 $(TOOLS)/kube-proxy: $(TOOL_SOURCES)
 	hack/build-tools.sh $@ k8s.io/kubernetes/cmd/kube-proxy '$(K8S_LDFLAGS)'
 
+# 5 minutes the first time.
+$(TOOLS)/helm: hack/tools/helm/go.mod hack/tools/helm/go.sum
+	hack/build-tools.sh $@ helm.sh/helm/v4/cmd/helm '-X helm.sh/helm/v4/internal/version.version=v4.2.3' helm
+
 .PHONY: deps
 deps: ## Install what is missing from apt, tests included.
 	hack/install-deps.sh
@@ -100,7 +123,7 @@ deps-run:
 # side by side, and each says what it has to say when it is done.
 .PHONY: test
 test: deps test-unit ## Install what is missing and run every test.
-	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-docs test-browser test-packages $(SKEW)
+	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-docs test-browser test-deploy test-packages $(SKEW)
 	$(MAKE) test-faults-quick
 
 .PHONY: test-unit
@@ -150,6 +173,13 @@ test-e2e: build tools $(TOOLS)/kube-proxy guest guest-cloud ## Run the tests wit
 test-docs: build tools guest ## Run the commands of docs/ as the pages tell, and compare what is printed; needs root.
 	$(GO_TEST) -c -o $(BIN)/docs.test ./test/docs/commands
 	cd test/docs/commands && $(SUDO) $(BIN)/docs.test -test.v -test.timeout 20m
+
+# Compiled first and run as root, since pods are played in namespaces of their own.
+.PHONY: test-deploy
+test-deploy: tools images $(TOOLS)/helm ## Run what manifests and images say against a real API server; needs root.
+	$(GO_TEST) -c -o $(BIN)/deploy.test ./test/deploy
+	cd hack/images && go test -count=1 ./...
+	cd test/deploy && $(SUDO) $(BIN)/deploy.test -test.v -test.timeout 20m
 
 .PHONY: test-cni
 test-cni: guest ## Try cards of real CNI plugins in network namespaces; needs root.

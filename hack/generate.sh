@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates deep copies, CustomResourceDefinitions, dashboards, the tables of metrics
-# and docs/reference into a tree: generate.sh DIR
+# Generates deep copies, CustomResourceDefinitions, dashboards, Prometheus Operator's
+# rules, the tables of metrics and docs/reference into a tree: generate.sh DIR
 # DIR is the project itself, or a folder that is compared with it.
 set -euo pipefail
 
@@ -17,3 +17,4 @@ for plural in "${preview[@]}"; do
 done
 go run -tags libvirt_dlopen ./hack/dashboards "$into"
 go run -tags libvirt_dlopen ./hack/reference "$into"
+go run ./hack/prometheusrules "$into"

@@ -26,6 +26,7 @@ generated() {
 	diff -ru "$dir/manifests/base/crd" manifests/base/crd || code=1
 	diff -ru "$dir/manifests/preview/crd" manifests/preview/crd || code=1
 	diff -ru "$dir/manifests/monitoring/dashboards" manifests/monitoring/dashboards || code=1
+	diff -u "$dir/manifests/monitoring/operator/prometheusrules.yaml" manifests/monitoring/operator/prometheusrules.yaml || code=1
 	diff -u "$dir/docs/metrics.md" docs/metrics.md || code=1
 	diff -ru "$dir/docs/reference" docs/reference || code=1
 	rm -rf "$dir"
@@ -41,6 +42,8 @@ check "YAML" yamllint --strict manifests hack/packages .yamllint.yaml
 check "go.mod" go mod tidy -diff
 check "hack/tools/go.mod" env -C hack/tools go mod tidy -diff
 check "hack/packages/go.mod" env -C hack/packages go mod tidy -diff
+check "hack/tools/helm/go.mod" env -C hack/tools/helm go mod tidy -diff
+check "hack/images/go.mod" env -C hack/images go mod tidy -diff
 
 if [ ${#failed[@]} -gt 0 ]; then
 	printf 'verify: failed: %s\n' "${failed[@]}"

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -41,7 +42,8 @@ type Configuration struct {
 
 // HostConfiguration is about one host.
 type HostConfiguration struct {
-	// nodeName is the name of the host's Node and Hypervisor.
+	// nodeName is the name of the host's Node and Hypervisor; left out where the flag
+	// --node-name says it.
 	NodeName string `json:"nodeName"`
 	// kubeconfig is a path; when empty, the usual places and then the
 	// service account of a pod are tried.
@@ -111,6 +113,11 @@ type ReserveConfiguration struct {
 // ReadConfiguration reads, defaults and validates a configuration file. A
 // field it does not know is an error.
 func ReadConfiguration(path string) (*Configuration, error) {
+	return readConfiguration(path, func(*Configuration) field.ErrorList { return nil })
+}
+
+// readConfiguration lets complete fill in what the file leaves out.
+func readConfiguration(path string, complete func(*Configuration) field.ErrorList) (*Configuration, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration: %w", err)
@@ -124,6 +131,9 @@ func ReadConfiguration(path string) (*Configuration, error) {
 	unknown, err := json.UnmarshalStrict(doc, c)
 	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, fmt.Errorf("reading configuration %s: %w", path, err)
+	}
+	if errs := complete(c); len(errs) > 0 {
+		return nil, fmt.Errorf("reading configuration %s: %w", path, errs.ToAggregate())
 	}
 	c.Default()
 	if errs := c.Validate(); len(errs) > 0 {

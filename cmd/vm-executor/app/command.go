@@ -31,7 +31,7 @@ type options struct {
 
 // hostFlags are those that a configuration file takes the place of.
 var hostFlags = []string{
-	"node-name", "kubeconfig", "certificate-dir", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
+	"kubeconfig", "certificate-dir", "libvirt-uri", "register-node", "node-labels", "cpu-overcommit", "reserve-cpu",
 	"reserve-memory", "domain-type", "console-log-dir", "qemu-log-dir", "image-dir", "image-networks", "metrics-bind-address", "metrics-cert-dir", "health-bind-address",
 }
 
@@ -72,7 +72,7 @@ describes any number of them. Guests run on when it is stopped.`,
 }
 
 func (o *options) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.file, "config", "", "Configuration file for one or more hosts. The flags about the host cannot be given beside it.")
+	fs.StringVar(&o.file, "config", "", "Configuration file for one or more hosts. Of the flags about the host only --node-name can be given beside it, for a file that many hosts share.")
 	fs.StringVar(&o.host.NodeName, "node-name", "", "Name of the host's Node and Hypervisor. Defaults to the host name in lower case.")
 	fs.StringVar(&o.host.Kubeconfig, "kubeconfig", "", "Path of the kubeconfig. Defaults to $KUBECONFIG, ~/.kube/config, and then to the pod's service account.")
 	fs.StringVar(&o.host.CertificateDir, "certificate-dir", "", "Folder for the host's own certificate, asked for with the kubeconfig and renewed. When empty: what the kubeconfig has is used.")
@@ -101,7 +101,11 @@ func (o *options) configuration(fs *pflag.FlagSet) (*executor.Configuration, err
 				return nil, fmt.Errorf("--%s cannot be given beside --config: write it into %s", name, o.file)
 			}
 		}
-		config, err := executor.ReadConfiguration(o.file)
+		read := executor.ReadConfiguration
+		if node := o.host.NodeName; node != "" {
+			read = func(path string) (*executor.Configuration, error) { return executor.ReadConfigurationOf(path, node) }
+		}
+		config, err := read(o.file)
 		if err == nil && o.stateDir != "" {
 			config.StateDir = o.stateDir
 		}
