@@ -103,7 +103,7 @@ func markServing(status *v1alpha1.VirtualMachineStatus, in Situation, state v1al
 	case probes.Serves:
 		next.Status, next.Reason, next.Message = metav1.ConditionTrue, v1alpha1.ReasonProbeSucceeded, ""
 	case probes.Fails:
-		next.Reason, next.Message = v1alpha1.ReasonProbeFailed, in.Probe.Message
+		next.Reason, next.Message = v1alpha1.ReasonProbeFailed, "spec.readinessProbe: "+in.Probe.Message
 	case probes.Unreachable:
 		next.Reason, next.Message = v1alpha1.ReasonNoProbeAddress, in.Probe.Message
 	default:

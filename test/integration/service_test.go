@@ -85,15 +85,16 @@ func endpointsOf(t *testing.T, ns, service string) string {
 	return strings.Join(out, "; ")
 }
 
-func waitEndpoints(t *testing.T, ns, service, want string) {
+// waitEndpoints waits until the Service web has these.
+func waitEndpoints(t *testing.T, ns, want string) {
 	t.Helper()
 	got := ""
 	for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if got = endpointsOf(t, ns, service); got == want {
+		if got = endpointsOf(t, ns, "web"); got == want {
 			return
 		}
 	}
-	t.Fatalf("Service %s/%s has\n%s\nwant\n%s", ns, service, got, want)
+	t.Fatalf("Service %s/web has\n%s\nwant\n%s", ns, got, want)
 }
 
 // serviceEvent waits for an event of reason about the Service and returns its note.
@@ -142,6 +143,11 @@ func TestServices(t *testing.T) {
 		Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "admin", Port: 90, TargetPort: intstr.FromString("admin")}},
 	}
 	create(t, s)
+	// What another controller has made of it is none of ours.
+	foreign := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web-pods", Labels: map[string]string{
+		discoveryv1.LabelServiceName: "web", discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io",
+	}}, AddressType: discoveryv1.AddressTypeIPv4}
+	create(t, foreign)
 	time.Sleep(shortly)
 	if got := endpointsOf(t, ns, "web"); got != "" {
 		t.Errorf("a Service without the mark has %s", got)
@@ -157,14 +163,14 @@ func TestServices(t *testing.T) {
 		}
 	}
 	annotate(v1alpha1.ServiceSelectorAnnotation, "app=web")
-	waitEndpoints(t, ns, "web", "IPv4")
+	waitEndpoints(t, ns, "IPv4")
 
 	guestHas(t, ns, "web-0", "", "10.9.0.5")
 	guestHas(t, ns, "web-1", metav1.ConditionFalse, "10.9.0.6", "fd00::6")
 	const first, second = "10.9.0.5 admin=9000,http=80 VirtualMachine/web-0 ready called web-0", "10.9.0.6 admin=9000,http=80 VirtualMachine/web-1"
-	waitEndpoints(t, ns, "web", first+"; "+second+" called web-1")
+	waitEndpoints(t, ns, first+"; "+second+" called web-1")
 	guestHas(t, ns, "web-1", metav1.ConditionTrue, "10.9.0.6", "fd00::6")
-	waitEndpoints(t, ns, "web", first+"; "+second+" ready called web-1")
+	waitEndpoints(t, ns, first+"; "+second+" ready called web-1")
 	made := slicesOf(t, ns, "web")
 	if len(made) != 1 || len(made[0].OwnerReferences) != 1 || made[0].OwnerReferences[0].UID != s.UID {
 		t.Errorf("slices %+v", made)
@@ -190,33 +196,38 @@ func TestServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	zoned := strings.ReplaceAll(first+"; "+second+" ready called web-1", " called", " in z1 called")
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 	if err := suite.client.Delete(t.Context(), &slicesOf(t, ns, "web")[0]); err != nil {
 		t.Fatal(err)
 	}
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 
 	// A network that there is not, and a selector that is none.
 	annotate(v1alpha1.ServiceNetworkAnnotation, "lan")
-	waitEndpoints(t, ns, "web", "IPv4")
+	waitEndpoints(t, ns, "IPv4")
 	if note := serviceEvent(t, ns, "web", "UnknownVMNetwork"); !strings.Contains(note, "there is no VirtualNetwork lan in namespace "+ns) {
 		t.Errorf("the event says %s", note)
 	}
 	annotate(v1alpha1.ServiceNetworkAnnotation, nil)
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 	annotate(v1alpha1.ServiceSelectorAnnotation, "app in web")
-	waitEndpoints(t, ns, "web", "IPv4")
+	waitEndpoints(t, ns, "IPv4")
 	if note := serviceEvent(t, ns, "web", "InvalidVMSelector"); !strings.Contains(note, "domus.dev/vm-selector") {
 		t.Errorf("the event says %s", note)
 	}
 
 	// The mark goes, comes back, and the Service goes; nobody collects garbage here.
 	annotate(v1alpha1.ServiceSelectorAnnotation, nil)
-	waitEndpoints(t, ns, "web", "")
+	waitEndpoints(t, ns, "")
 	annotate(v1alpha1.ServiceSelectorAnnotation, "app=web")
-	waitEndpoints(t, ns, "web", zoned)
+	waitEndpoints(t, ns, zoned)
 	remove(s)
-	waitEndpoints(t, ns, "web", "")
+	waitEndpoints(t, ns, "")
+	now := &discoveryv1.EndpointSlice{}
+	get(t, client.ObjectKeyFromObject(foreign), now)
+	if now.ResourceVersion != foreign.ResourceVersion {
+		t.Errorf("another controller's slice was written: %+v", now)
+	}
 }
 
 // More VMs than a slice holds; slices of another vm-scheduler are taken over.
@@ -279,5 +290,46 @@ func TestLargeServices(t *testing.T) {
 	total(many - 1)
 	if strings.Contains(endpointsOf(t, ns, "many"), gone.Name+" ") {
 		t.Errorf("%s is still there", gone.Name)
+	}
+}
+
+// A probe that could not be made is refused, with the field and the remedy.
+func TestProbesAreChecked(t *testing.T) {
+	startScheduler(t, schedulerOptions{})
+	ns := namespace(t, nil)
+	both := func(p *v1alpha1.ReadinessProbe) {
+		p.TCPSocket, p.HTTPGet = &v1alpha1.TCPSocketProbe{Port: intstr.FromInt32(80)}, &v1alpha1.HTTPGetProbe{Port: intstr.FromInt32(80)}
+	}
+	tcp := func(port intstr.IntOrString) func(*v1alpha1.ReadinessProbe) {
+		return func(p *v1alpha1.ReadinessProbe) { p.TCPSocket = &v1alpha1.TCPSocketProbe{Port: port} }
+	}
+	get := func(change func(*v1alpha1.HTTPGetProbe)) func(*v1alpha1.ReadinessProbe) {
+		return func(p *v1alpha1.ReadinessProbe) {
+			p.HTTPGet = &v1alpha1.HTTPGetProbe{Port: intstr.FromInt32(80)}
+			change(p.HTTPGet)
+		}
+	}
+	for want, probe := range map[string]func(*v1alpha1.ReadinessProbe){
+		"": tcp(intstr.FromString("web")),
+		"spec.readinessProbe: Invalid value: exactly one of tcpSocket and httpGet must be given":              both,
+		"spec.readinessProbe.tcpSocket.port: Invalid value: 65536: must be a number from 1 to 65535":          tcp(intstr.FromInt32(65536)),
+		`spec.readinessProbe.tcpSocket.port: Invalid value: "Web": must be a number from 1 to 65535`:          tcp(intstr.FromString("Web")),
+		`spec.readinessProbe.tcpSocket.port: Invalid value: "other": spec.ports has no TCP port of this name`: tcp(intstr.FromString("other")),
+		"spec.readinessProbe.httpGet.path: Invalid value":                                                     get(func(g *v1alpha1.HTTPGetProbe) { g.Path = "http://169.254.169.254/" }),
+		"spec.readinessProbe.httpGet.httpHeaders[0].value: Invalid value": get(func(g *v1alpha1.HTTPGetProbe) {
+			g.HTTPHeaders = []v1alpha1.HTTPHeader{{Name: "a", Value: "b\r\nHost: c"}}
+		}),
+		`spec.readinessProbe.interfaceName: Invalid value: "lan": spec.interfaces has no card of this name`: func(p *v1alpha1.ReadinessProbe) { tcp(intstr.FromInt32(80))(p); p.InterfaceName = "lan" },
+		"spec.readinessProbe.timeoutSeconds: Invalid value":                                                 func(p *v1alpha1.ReadinessProbe) { tcp(intstr.FromInt32(80))(p); p.TimeoutSeconds = 61 },
+	} {
+		vm := newVM(ns, "probed", 1, 1, withCards("pods"), func(vm *v1alpha1.VirtualMachine) {
+			vm.Spec.Ports = []v1alpha1.GuestPort{{Name: "web", Port: 8080}}
+			vm.Spec.ReadinessProbe = &v1alpha1.ReadinessProbe{}
+			probe(vm.Spec.ReadinessProbe)
+		})
+		err := suite.client.Create(t.Context(), vm, client.DryRunAll)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("want %q, got %v", want, err)
+		}
 	}
 }

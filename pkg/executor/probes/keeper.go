@@ -2,7 +2,6 @@ package probes
 
 import (
 	"context"
-	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -21,9 +20,17 @@ const (
 	maxDoubtful = 32
 )
 
+// Maker makes one probe, in no more than the timeout, and returns why it failed, in
+// one line; empty when it succeeded. A Prober is one.
+type Maker interface {
+	Probe(ctx context.Context, t Target, timeout time.Duration) string
+}
+
+var _ Maker = Prober{}
+
 // Keeper probes the guests of a host.
 type Keeper struct {
-	probe func(ctx context.Context, t Target, timeout time.Duration) string
+	maker Maker
 	clock clock.Clock
 	// changed is called with the VM of a guest of which another thing is known.
 	changed func(types.NamespacedName)
@@ -36,9 +43,9 @@ type Keeper struct {
 }
 
 // New returns a Keeper that does nothing before Run. node names its queue.
-func New(node string, p Prober, c clock.WithTicker, changed func(types.NamespacedName)) *Keeper {
+func New(node string, m Maker, c clock.WithTicker, changed func(types.NamespacedName)) *Keeper {
 	return &Keeper{
-		probe: p.Probe, clock: c, changed: changed,
+		maker: m, clock: c, changed: changed,
 		queue:   workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "probes-" + node, Clock: c}),
 		healthy: make(chan struct{}, maxProbes), doubtful: make(chan struct{}, maxDoubtful),
 		trials: map[types.NamespacedName]*trial{},
@@ -49,7 +56,7 @@ func New(node string, p Prober, c clock.WithTicker, changed func(types.Namespace
 func (k *Keeper) Run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, k.queue.ShutDown)
 	defer stop()
-	turns.Give(k.queue, func(vm types.NamespacedName) { k.turn(ctx, vm) })
+	turns.Give(k.queue, func(vm types.NamespacedName) { k.Turn(ctx, vm) })
 }
 
 // Observe takes over what a turn of the VM has seen, nil when its guest is not to be
@@ -81,19 +88,8 @@ func (k *Keeper) Forget(vm types.NamespacedName) {
 	delete(k.trials, vm)
 }
 
-// Known counts the guests that are probed, by what is known of them.
-func (k *Keeper) Known() map[Verdict]int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out := map[Verdict]int{}
-	for t := range maps.Values(k.trials) {
-		out[t.view.Verdict]++
-	}
-	return out
-}
-
-// turn makes the VM's probe, if it is due.
-func (k *Keeper) turn(ctx context.Context, vm types.NamespacedName) {
+// Turn makes the VM's probe, if it is due. No two of a VM may be at the same time.
+func (k *Keeper) Turn(ctx context.Context, vm types.NamespacedName) {
 	k.mu.Lock()
 	t := k.trials[vm]
 	if t == nil {
@@ -118,7 +114,7 @@ func (k *Keeper) turn(ctx context.Context, vm types.NamespacedName) {
 	case <-ctx.Done():
 		return
 	}
-	failure := k.probe(ctx, target, timeout)
+	failure := k.maker.Probe(ctx, target, timeout)
 	<-room
 	if ctx.Err() != nil {
 		return // the host is given up, and that says nothing of the guest

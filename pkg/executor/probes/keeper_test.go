@@ -145,14 +145,17 @@ func TestWritesAreBounded(t *testing.T) {
 	}
 }
 
+type maker func(ctx context.Context, t Target) string
+
+func (m maker) Probe(ctx context.Context, t Target, _ time.Duration) string { return m(ctx, t) }
+
 // Guests that hang hold up each other, and no others, and are not more than a bound.
 func TestGuestsThatHangHoldUpNobody(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	hanging, most := 0, 0
 	changed := make(chan types.NamespacedName, 1000)
-	k := New("test", Prober{}, clock.RealClock{}, func(vm types.NamespacedName) { changed <- vm })
-	k.probe = func(ctx context.Context, t Target, _ time.Duration) string {
+	made := maker(func(ctx context.Context, t Target) string {
 		if t.Port != 666 {
 			return ""
 		}
@@ -162,7 +165,8 @@ func TestGuestsThatHangHoldUpNobody(t *testing.T) {
 		mu.Unlock()
 		<-ctx.Done()
 		return "hung"
-	}
+	})
+	k := New("test", made, clock.RealClock{}, func(vm types.NamespacedName) { changed <- vm })
 	quick := func(p *v1alpha1.ReadinessProbe) { p.PeriodSeconds = 1 }
 	well := types.NamespacedName{Name: "well"}
 	ended := make(chan struct{})

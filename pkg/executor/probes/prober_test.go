@@ -106,8 +106,8 @@ func TestHTTP(t *testing.T) {
 		if got := probe(); got != "" || asked.Load().URL.Path != "/" {
 			t.Errorf("the default path: %q", got)
 		}
-		if got := probe(path("/away")); got != "" {
-			t.Errorf("a redirection is an answer and leads nowhere: %q", got)
+		if got := probe(path("/away")); got != "" || asked.Load().URL.Path != "/away" {
+			t.Errorf("a redirection is an answer and leads nowhere: %q, then asked for %s", got, asked.Load().URL)
 		}
 		if got := probe(path("/huge")); got != "" {
 			t.Errorf("a large page: %q", got)

@@ -169,6 +169,10 @@ func (p *printer) guest(vm *v1alpha1.VirtualMachine) {
 		p.field("Domain", host.DomainName)
 		p.field("UUID", host.DomainUUID)
 	}
+	p.field("Serves", p.serves(vm))
+	for _, i := range vm.Status.Interfaces {
+		p.field("Card", cardLine(i))
+	}
 	p.field("Agent", p.agent(vm))
 	guest := vm.Status.Guest
 	if guest == nil {
