@@ -8,10 +8,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -45,8 +43,8 @@ func answering(t *testing.T, h realHost, address string, n int) func() ([]string
 	}
 }
 
-// The real kube-proxy leads what asks for a Service, on a host and in a guest, to the
-// guests of two hosts, and to no guest that was stopped.
+// The real kube-proxy leads what asks for a Service on a host to the guests of two
+// hosts, and to no guest that was stopped.
 func TestServiceOfGuests(t *testing.T) {
 	g := NewWithT(t)
 	modes := proxyModes(t)
@@ -59,13 +57,17 @@ func TestServiceOfGuests(t *testing.T) {
 			remove(t, name)
 		}
 	})
-	create(t, onPodsOf(t, first(), names[0]))
-	create(t, onPodsOf(t, second(), names[1]))
+	for i, h := range []realHost{first(), second()} {
+		vm := onPodsOf(t, h, names[i])
+		vm.Labels = map[string]string{"app": "web"}
+		create(t, vm)
+	}
 	a, b := hasPodAddress(t, names[0], "10.244.0."), hasPodAddress(t, names[1], "10.244.1.")
 	serves(t, a)
 	serves(t, b)
 
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}}
+	service.Annotations = map[string]string{v1alpha1.ServiceSelectorAnnotation: "app=web"}
 	service.Spec.Ports = []corev1.ServicePort{{Port: servicePort, TargetPort: intstr.FromInt32(guestPort), Protocol: corev1.ProtocolTCP}}
 	g.Expect(env.Create(t.Context(), service)).To(Succeed())
 	t.Cleanup(func() {
@@ -73,13 +75,6 @@ func TestServiceOfGuests(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web-1", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}}}
-	slice.AddressType = discoveryv1.AddressTypeIPv4
-	slice.Ports = []discoveryv1.EndpointPort{{Port: ptr.To[int32](guestPort), Protocol: ptr.To(corev1.ProtocolTCP), Name: ptr.To("")}}
-	for _, vm := range []*v1alpha1.VirtualMachine{a, b} {
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{podAddress(vm)}, NodeName: ptr.To(node(vm))})
-	}
-	g.Expect(env.Create(t.Context(), slice)).To(Succeed())
 	first().routesServices(t)
 	first().reachesAPIServer(t)
 	address := service.Spec.ClusterIP
@@ -90,13 +85,12 @@ func TestServiceOfGuests(t *testing.T) {
 			g.Expect(err).To(HaveOccurred(), "the Service is served without kube-proxy: the test shows nothing")
 			first().proxy(t, mode)
 			g.Eventually(answering(t, first(), address, 12)).WithTimeout(settleTime).Should(Equal(names))
-			// A guest too, which is led to itself as well as to the other one.
-			heard := func() []string {
-				who := strings.Fields(hear(t, a, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do busybox wget -T 5 -q -O - http://"+address+"/; done"))
-				slices.Sort(who)
-				return slices.Compact(who)
-			}
-			g.Eventually(heard).WithTimeout(settleTime).Should(Equal(names))
 		})
 	}
+	// A guest that was stopped is asked for nothing any more.
+	first().proxy(t, modes[0])
+	g.Eventually(answering(t, first(), address, 12)).WithTimeout(settleTime).Should(Equal(names))
+	setPower(t, names[1], v1alpha1.PowerStopped)
+	g.Eventually(get(t, names[1])).WithTimeout(bootTime).Should(WithTransform(phase, Equal(v1alpha1.PhaseStopped)))
+	g.Eventually(answering(t, first(), address, 12)).WithTimeout(settleTime).Should(Equal(names[:1]))
 }
