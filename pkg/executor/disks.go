@@ -109,6 +109,12 @@ func (a *Agent) lookAtDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 	return nil
 }
 
+// needsDisks says whether it counts what disks the VM can have: those of a guest that
+// runs are compared by themselves, but not with what a snapshot's memory counts on.
+func needsDisks(in Situation) bool {
+	return in.Domain == nil || !in.Domain.State.Active() || in.Restore != nil && in.Restore.Memory
+}
+
 // awaitDisks decides about a guest that is to be started, and whose disks cannot be
 // had yet; false when they can.
 func awaitDisks(in Situation) (Decision, bool) {

@@ -170,7 +170,7 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		return in, err
 	}
 	w.memory.see(in.Domain, w.save != nil, in.Now)
-	if vm.PlacedOn(in.Node) && (in.Domain == nil || !in.Domain.State.Active()) {
+	if vm.PlacedOn(in.Node) && needsDisks(in) {
 		if err := a.lookAtDisks(ctx, w, vm, &in); err != nil {
 			return in, err
 		}

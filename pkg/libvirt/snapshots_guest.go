@@ -252,7 +252,7 @@ func (c *connection) WriteMemory(ctx context.Context, uuid, pool, file string) e
 		}
 		s, err := d.CreateSnapshotXML(doc, lv.DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
 		if err != nil {
-			return err
+			return explainStorage(doing, err)
 		}
 		return s.Free()
 	})

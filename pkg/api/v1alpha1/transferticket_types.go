@@ -62,7 +62,7 @@ type TransferTicketStatus struct {
 // +kubebuilder:printcolumn:name="Disk",type=string,JSONPath=`.spec.diskExport.diskName`
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.imageUpload.imageName`
 // +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.nodeName`
-// +kubebuilder:printcolumn:name="Expires",type=date,JSONPath=`.status.expires`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expires`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type TransferTicket struct {

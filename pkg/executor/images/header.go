@@ -59,7 +59,7 @@ func check(format v1alpha1.DiskFormat, head []byte) (int64, error) {
 	}
 	for _, m := range magics {
 		if len(head) > m.offset && bytes.HasPrefix(head[m.offset:], []byte(m.magic)) {
-			return 0, invalid("it begins as a file of format %s, and spec.format is raw: a raw image that does could have other files read; set spec.format to qcow2 if it is that, or convert it", m.name)
+			return 0, invalid("it begins as a file of format %s, and spec.format is raw: a raw image that does could have other files read; create another VirtualDiskImage with spec.format qcow2 if it is that, or convert it", m.name)
 		}
 	}
 	return 0, nil
@@ -84,7 +84,7 @@ const (
 
 func checkQCOW2(head []byte) (int64, error) {
 	if len(head) < qcow2V2Length || !bytes.HasPrefix(head, []byte(qcow2Magic)) {
-		return 0, invalid("it does not begin as a file of format qcow2: set spec.format to raw if it is that, or convert it")
+		return 0, invalid("it does not begin as a file of format qcow2: create another VirtualDiskImage with spec.format raw if it is that, or convert it")
 	}
 	u32 := func(at int) uint32 { return binary.BigEndian.Uint32(head[at:]) }
 	u64 := func(at int) uint64 { return binary.BigEndian.Uint64(head[at:]) }

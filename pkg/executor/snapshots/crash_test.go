@@ -93,6 +93,7 @@ func newWorld(t rapid.TB, dir string) *world {
 		w.kept[status.VolumeName] = map[string]int{}
 		w.content[status.VolumeName] = 0
 	}
+	vm.Spec.Disks = append(vm.Spec.Disks, v1alpha1.VirtualMachineDisk{Name: "tray", Type: v1alpha1.DeviceCDROM})
 	w.moment()
 	must(t, w.api.Create(ctx, vm))
 	w.restart()
@@ -288,6 +289,12 @@ func (w *world) SnapshotsOf(ctx context.Context, _ types.NamespacedName) ([]*v1a
 // guest go on that stands still.
 func (w *world) restart() {
 	live := interceptor.NewClient(w.api, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if key.Name == "" {
+				return errors.New("resource name may not be empty") // as a client says it that asks nobody
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 			return w.change(func() error { return c.Patch(ctx, o, p, opts...) })
 		},
@@ -337,6 +344,33 @@ func (w *world) restoring() *v1alpha1.VirtualMachineSnapshot {
 		}
 	}
 	return nil
+}
+
+// A drive without a medium stands in the way of no restore.
+func TestARestoreWithAnEmptyTray(t *testing.T) {
+	w := newWorld(t, t.TempDir())
+	w.create("s", false)
+	for range 30 {
+		w.turn()
+		w.clock.Step(time.Second)
+	}
+	if s := w.get("s"); !Ready(s) {
+		t.Fatalf("no snapshot was made: %s %v", s.Status.Phase, s.Status.Conditions)
+	}
+	vm := &v1alpha1.VirtualMachine{}
+	must(t, w.api.Get(t.Context(), webKey, vm))
+	for _, name := range diskNames {
+		d := &v1alpha1.VirtualDisk{}
+		must(t, w.api.Get(t.Context(), types.NamespacedName{Namespace: "ns", Name: name}, d))
+		d.Status.ClaimedBy = &v1alpha1.DiskClaim{Name: vm.Name, UID: vm.UID}
+		must(t, w.api.Status().Update(t.Context(), d))
+	}
+	op := &v1alpha1.VirtualMachineOperation{}
+	op.UID, op.Spec.Restore = "op", &v1alpha1.Restore{SnapshotName: "s"}
+	r, err := w.keeper.Restoration(t.Context(), vm, op)
+	if err != nil || r.Refusal != "" {
+		t.Fatalf("refused: %+v, %v", r, err)
+	}
 }
 
 // turn gives the VM's snapshots a turn; the process may die in it.

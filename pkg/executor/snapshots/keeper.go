@@ -295,6 +295,9 @@ func (k *Keeper) common(ctx context.Context, key types.NamespacedName, open []*v
 func (k *Keeper) disks(ctx context.Context, vm *v1alpha1.VirtualMachine) ([]Disk, error) {
 	var out []Disk
 	for i := range vm.Spec.Disks {
+		if vm.Spec.Disks[i].DiskName == "" {
+			continue // a tray with nothing in it
+		}
 		d := Disk{Spec: &vm.Spec.Disks[i], Object: &v1alpha1.VirtualDisk{}}
 		err := k.Live.Get(ctx, types.NamespacedName{Namespace: vm.Namespace, Name: d.Spec.DiskName}, d.Object)
 		switch {

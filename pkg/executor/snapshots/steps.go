@@ -75,13 +75,24 @@ func (k *Keeper) failed(ctx context.Context, step Step, in Situation, m *Memory,
 			reason = v1alpha1.ReasonUnsupportedMemory
 		}
 	case errors.Is(err, libvirt.ErrNoSpace):
-		m.Message = "the storage pool became full: free some of it, and create the snapshot anew"
+		m.Message = fmt.Sprintf("storage pool %s of host %s became full: free some there, delete the snapshot and create it anew", poolsOf(in.Snapshot), k.Node)
 	case errors.Is(err, errSlow):
 	case m.Failures < maxTries:
 		return true // the guest may have ended meanwhile, or something else have had the disk
 	}
 	m.Refused, m.Why = reason, m.Message
 	return true
+}
+
+// poolsOf names the storage pools of the snapshot's disks; memory is in the first.
+func poolsOf(s *v1alpha1.VirtualMachineSnapshot) string {
+	var out []string
+	for _, v := range volumes(s) {
+		if !slices.Contains(out, v.Pool) {
+			out = append(out, v.Pool)
+		}
+	}
+	return strings.Join(out, " or ")
 }
 
 // words are what is said of an error: libvirt's own, without paths of the host.

@@ -75,7 +75,7 @@ func end(in Situation) Decision {
 		return Decision{}
 	}
 	if len(in.Users) > 0 {
-		message := fmt.Sprintf("%s has it: the volume is kept until that is deleted, or stopped with whenStopped Release and without it in spec.disks", in.Users[0].VM)
+		message := fmt.Sprintf("%s has it: the volume is kept until that is deleted, stopped with whenStopped Release, or without it in spec.disks", in.Users[0].VM)
 		if in.Users[0].Snapshot {
 			message = fmt.Sprintf("%s is inside it: the volume is kept until that is deleted", in.Users[0].VM)
 		}

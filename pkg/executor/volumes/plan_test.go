@@ -240,7 +240,7 @@ func TestPlan(t *testing.T) {
 		},
 		"deleted and in use": {
 			in:    Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume(), Users: []User{run}},
-			phase: v1alpha1.DiskDeleting, reason: v1alpha1.ReasonInUse, says: "VirtualMachine vm has it: the volume is kept",
+			phase: v1alpha1.DiskDeleting, reason: v1alpha1.ReasonInUse, says: "VirtualMachine vm has it: the volume is kept until that is deleted, stopped with whenStopped Release, or without it in spec.disks",
 		},
 		"deleted with a snapshot inside": {
 			in:    Situation{Disk: disk("disk", deleted, made), Pool: pool, Volume: volume(), Users: []User{{VM: "VirtualMachineSnapshot s", Snapshot: true}}},

@@ -81,7 +81,10 @@ func (d *Disks) demandOf(pod types.UID, vm podless.Identity, names []string) (*d
 			w.bytes = disk.Claim()
 			if from := disk.CopyOf(); from != "" && why == "" {
 				source := d.disks[types.NamespacedName{Namespace: vm.Namespace, Name: from}]
-				if source == nil || source.Status.VolumeName == "" || source.DeletionTimestamp != nil {
+				if source != nil && source.DeletionTimestamp != nil {
+					return nil, fmt.Sprintf("VirtualDisk %s begins as a copy of VirtualDisk %s, which is being deleted: create it anew with another spec.source", name, from)
+				}
+				if source == nil || source.Status.VolumeName == "" {
 					return nil, fmt.Sprintf("VirtualDisk %s begins as a copy of VirtualDisk %s, which has no volume: create that first, with a VM that uses it", name, from)
 				}
 				why = only(source.Status.NodeName, name)

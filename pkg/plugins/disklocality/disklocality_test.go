@@ -145,12 +145,15 @@ func TestWhereAVMMayGo(t *testing.T) {
 		"what is taken of a store is taken on all hosts": {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.Spec.PoolName = "shared" }), disk("e", 5, inStore)}, wants: []string{"d"}, hosts: ""},
 		"a copy is made where its source is":             {disks: []*v1alpha1.VirtualDisk{disk("d", 1, copyOf("e")), disk("e", 1, home("a"), func(d *v1alpha1.VirtualDisk) { d.Status.VolumeName = "v" })}, wants: []string{"d"}, hosts: "abc", only: "a"},
 		"a copy of nothing":                              {disks: []*v1alpha1.VirtualDisk{disk("d", 1, copyOf("e")), disk("e", 1)}, wants: []string{"d"}, refused: "begins as a copy of VirtualDisk e, which has no volume"},
-		"a disk that is not there":                       {wants: []string{"d"}, refused: "there is no VirtualDisk d in namespace ns: create it"},
-		"a disk that is deleted":                         {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.DeletionTimestamp = &now })}, wants: []string{"d"}, refused: "is being deleted"},
-		"a disk of a VM that has a host":                 {disks: []*v1alpha1.VirtualDisk{disk("d", 1, home("a"), claimedBy("other"))}, wants: []string{"d"}, bound: "other", refused: "has a single writer, VirtualMachine other"},
-		"a disk of a VM that has none any more":          {disks: []*v1alpha1.VirtualDisk{disk("d", 1, home("a"), claimedBy("other"))}, wants: []string{"d"}, hosts: "abc", only: "a"},
-		"a disk that all may read":                       {disks: []*v1alpha1.VirtualDisk{disk("d", 1, home("a"), readOnly)}, wants: []string{"d"}, bound: "other", hosts: "abc", only: "a"},
-		"a pool that no host has":                        {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.Spec.PoolName = "none" })}, wants: []string{"d"}, hosts: ""},
+		"a copy of what is deleted": {disks: []*v1alpha1.VirtualDisk{disk("d", 1, copyOf("e")), disk("e", 1, home("a"), func(d *v1alpha1.VirtualDisk) {
+			d.Status.VolumeName, d.DeletionTimestamp = "v", &now
+		})}, wants: []string{"d"}, refused: "begins as a copy of VirtualDisk e, which is being deleted: create it anew with another spec.source"},
+		"a disk that is not there":              {wants: []string{"d"}, refused: "there is no VirtualDisk d in namespace ns: create it"},
+		"a disk that is deleted":                {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.DeletionTimestamp = &now })}, wants: []string{"d"}, refused: "is being deleted"},
+		"a disk of a VM that has a host":        {disks: []*v1alpha1.VirtualDisk{disk("d", 1, home("a"), claimedBy("other"))}, wants: []string{"d"}, bound: "other", refused: "has a single writer, VirtualMachine other"},
+		"a disk of a VM that has none any more": {disks: []*v1alpha1.VirtualDisk{disk("d", 1, home("a"), claimedBy("other"))}, wants: []string{"d"}, hosts: "abc", only: "a"},
+		"a disk that all may read":              {disks: []*v1alpha1.VirtualDisk{disk("d", 1, home("a"), readOnly)}, wants: []string{"d"}, bound: "other", hosts: "abc", only: "a"},
+		"a pool that no host has":               {disks: []*v1alpha1.VirtualDisk{disk("d", 1, func(d *v1alpha1.VirtualDisk) { d.Spec.PoolName = "none" })}, wants: []string{"d"}, hosts: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := on(t, test.disks...)
