@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -36,5 +38,30 @@ func CheckVirtualNetwork(n *v1alpha1.VirtualNetwork, level v1alpha1.PolicyLevel)
 	if n.Spec.Network != nil {
 		forbid("network", "")
 	}
+	for i, s := range n.Spec.Subnets {
+		if p, err := netip.ParsePrefix(s.Address); err != nil || !private(p) {
+			errs = append(errs, field.Forbidden(spec.Child("subnets").Index(i).Child("address"), s.Address+" is not allowed"+atRestricted+
+				": hosts would have a route to it that others' addresses may need; take one of "+privateRanges()+", "+remedy))
+		}
+	}
 	return errs
+}
+
+// privateSubnets are what subnets of users' networks must be in: addresses that mean
+// something within a site alone. Source: RFC 1918, RFC 6598, RFC 4193.
+var privateSubnets = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7"),
+}
+
+func private(p netip.Prefix) bool {
+	return slices.ContainsFunc(privateSubnets, func(in netip.Prefix) bool { return in.Bits() <= p.Bits() && in.Contains(p.Addr()) })
+}
+
+func privateRanges() string {
+	names := make([]string, len(privateSubnets))
+	for i, p := range privateSubnets {
+		names[i] = p.String()
+	}
+	return strings.Join(names, " ")
 }

@@ -53,7 +53,7 @@ func TestKindsToComeAreCheckedByTheirSchemas(t *testing.T) {
 		"another format":            {"VirtualDisk", `{size: 1Gi, format: vmdk}`, "Unsupported value"},
 		"writers of one qcow2":      {"VirtualDisk", `{size: 1Gi, format: qcow2, accessMode: SharedReadWrite}`, "format must be raw for accessMode SharedReadWrite"},
 		"writers of one raw disk":   {"VirtualDisk", `{size: 1Gi, format: raw, accessMode: SharedReadWrite}`, ""},
-		"NAT":                       {"VirtualNetwork", `{type: nat, subnets: [{address: 192.168.122.1/24, dhcp: {ranges: [{start: 192.168.122.2, end: 192.168.122.254}]}}, {address: "2001:db8::1/64"}]}`, ""},
+		"NAT":                       {"VirtualNetwork", `{type: nat, subnets: [{address: 192.168.122.1/24, dhcp: {ranges: [{start: 192.168.122.2, end: 192.168.122.254}]}}, {address: "fd00:db8::1/64"}]}`, ""},
 		"a bridge":                  {"VirtualNetwork", `{type: bridge, bridgeName: br0, vlan: {ids: [42]}}`, ""},
 		"macvtap":                   {"VirtualNetwork", `{type: direct, direct: {devices: [eth1]}}`, ""},
 		"CNI":                       {"VirtualNetwork", `{type: cni, cni: {configName: pods}}`, ""},
