@@ -119,12 +119,22 @@ deps-run:
 
 ##@ Test
 
-# The tests with real guests wait most of the time, and the others do not: they run
-# side by side, and each says what it has to say when it is done.
+# Everything is built first. The tests with real guests wait most of the time, and the
+# others do not: they run side by side, and each says what it has to say when it is done.
 .PHONY: test
-test: deps test-unit ## Install what is missing and run every test.
-	$(MAKE) --jobs=2 --output-sync=target test-e2e corpus test-placement-quick test-integration test-cni test-docs test-browser test-deploy test-packages $(SKEW)
-	$(MAKE) test-faults-quick
+test: deps build tools guest guest-cloud images $(TOOLS)/kube-proxy $(TOOLS)/helm $(TOOLS)/nfpm ## Install what is missing and run every test.
+	$(MAKE) BUILT=yes --jobs=2 --output-sync=target test-guests test-rest
+
+.PHONY: test-guests
+test-guests:
+	$(MAKE) --jobs=1 test-e2e
+
+.PHONY: test-rest
+test-rest:
+	$(MAKE) --jobs=1 test-unit test-integration corpus test-placement-quick test-cni test-docs test-browser test-deploy test-packages $(SKEW) test-faults-quick
+
+# What a test needs that make test has not built before.
+needs = $(if $(BUILT),,$(1))
 
 .PHONY: test-unit
 test-unit: ## Run the unit tests.
@@ -159,37 +169,37 @@ test-placement-quick: ## The same on 500 fleets, as make test does.
 	$(MAKE) test-placement FLEETS=500
 
 .PHONY: test-integration
-test-integration: tools ## Run the tests against a real API server.
+test-integration: $(call needs,tools) ## Run the tests against a real API server.
 	KUBEBUILDER_ASSETS=$(TOOLS) $(GO_TEST) -count=1 -timeout 30m ./test/integration/...
 
 # Compiled first and run as root, since it brings up a host with real guests.
 .PHONY: test-e2e
-test-e2e: build tools $(TOOLS)/kube-proxy guest guest-cloud ## Run the tests with real guests; needs root.
+test-e2e: $(call needs,build tools $(TOOLS)/kube-proxy guest guest-cloud) ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
 	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 60m
 
 # Compiled first and run as root, since a page's commands are run where real guests are.
 .PHONY: test-docs
-test-docs: build tools guest ## Run the commands of docs/ as the pages tell, and compare what is printed; needs root.
+test-docs: $(call needs,build tools guest) ## Run the commands of docs/ as the pages tell, and compare what is printed; needs root.
 	$(GO_TEST) -c -o $(BIN)/docs.test ./test/docs/commands
 	cd test/docs/commands && $(SUDO) $(BIN)/docs.test -test.v -test.timeout 20m
 
 # Compiled first and run as root, since pods are played in namespaces of their own.
 .PHONY: test-deploy
-test-deploy: tools images $(TOOLS)/helm ## Run what manifests and images say against a real API server; needs root.
+test-deploy: $(call needs,tools images $(TOOLS)/helm) ## Run what manifests and images say against a real API server; needs root.
 	$(GO_TEST) -c -o $(BIN)/deploy.test ./test/deploy
 	cd hack/images && go test -count=1 ./...
 	cd test/deploy && $(SUDO) $(BIN)/deploy.test -test.v -test.timeout 20m
 
 .PHONY: test-cni
-test-cni: guest ## Try cards of real CNI plugins in network namespaces; needs root.
+test-cni: $(call needs,guest) ## Try cards of real CNI plugins in network namespaces; needs root.
 	$(GO_TEST) -c -o $(BIN)/cni.test ./test/cni
 	cd test/cni && $(SUDO) $(BIN)/cni.test -test.v -test.timeout 20m
 
 # playwright-core is what the lock file says, to the byte; nothing of it is run when it
 # is installed.
 .PHONY: test-browser
-test-browser: build tools ## Look at the placement map in a real browser.
+test-browser: $(call needs,build tools) ## Look at the placement map in a real browser.
 	npm ci --prefix test/browser --ignore-scripts --no-audit --no-fund
 	$(GO_TEST) -c -o $(BIN)/browser.test ./test/browser
 	cd test/browser && $(BIN)/browser.test -test.v -test.timeout 15m
@@ -197,7 +207,7 @@ test-browser: build tools ## Look at the placement map in a real browser.
 # Compiled first and run as root. Packages are installed in a copy of this machine's file
 # system, which is gone afterwards.
 .PHONY: test-packages
-test-packages: build tools guest $(TOOLS)/nfpm ## Install the packages, and have a host join and keep its guest; needs root.
+test-packages: $(call needs,build tools guest $(TOOLS)/nfpm) ## Install the packages, and have a host join and keep its guest; needs root.
 	$(GO_TEST) -c -o $(BIN)/packages.test ./test/packages
 	cd test/packages && $(SUDO) env "PATH=$$PATH" ../../bin/packages.test -test.v -test.timeout 30m
 
@@ -209,7 +219,7 @@ no-skew:
 	@echo "the history of this clone is cut off before $$(cat test/skew/previous): test-skew is left out; git fetch --unshallow mends that"
 
 .PHONY: test-skew
-test-skew: build tools guest ## Run vm-executor of the release before with this vm-scheduler; needs root.
+test-skew: $(call needs,build tools guest) ## Run vm-executor of the release before with this vm-scheduler; needs root.
 	hack/skew.sh $(BIN)/previous
 	$(GO_TEST) -c -o $(BIN)/skew.test ./test/skew
 	cd test/skew && $(SUDO) $(BIN)/skew.test -test.v -test.timeout 30m
@@ -227,7 +237,7 @@ test-faults: build tools guest ## Hurt real guests in every known way, and kill 
 	$(SUDO) hack/test-faults.sh $(BIN)/faults.test $(PARTS) $(FAULTS) $(SEED) "$(abspath $(TABLE))"
 
 .PHONY: test-faults-quick
-test-faults-quick: build tools guest ## The part of it that make test runs: QEMU, libvirtd and vm-executor are killed.
+test-faults-quick: $(call needs,build tools guest) ## The part of it that make test runs: QEMU, libvirtd and vm-executor are killed.
 	$(GO_TEST) -c -o $(BIN)/faults.test ./test/faults
 	cd test/faults && $(SUDO) $(BIN)/faults.test -test.v -test.timeout 15m -test.short
 
