@@ -437,3 +437,39 @@ func TestSnapshotSurvivesKills(t *testing.T) {
 	g.Expect(tags(t, disk)).To(BeEmpty())
 	g.Expect(strings.TrimSpace(env.virsh(t, "list", "--all", "--name"))).NotTo(ContainSubstring("domus-scratch"))
 }
+
+// TestSnapshotWithACDROM takes snapshots with memory of a guest that has a medium in its
+// drive, and then none, and goes back to each while the guest runs.
+func TestSnapshotWithACDROM(t *testing.T) {
+	const name, disk, medium = "snapdrive", "snapdrive-data", "snapdrive-cd"
+	g := NewWithT(t)
+	createDisk(t, newDisk(disk, "64Mi"))
+	createDisk(t, newDisk(medium, "8Mi", func(d *v1alpha1.VirtualDisk) { d.Spec.AccessMode = v1alpha1.DiskSharedReadOnly }))
+	t.Cleanup(func() { remove(t, name) })
+	drive := func(disk string) v1alpha1.VirtualMachineDisk {
+		return v1alpha1.VirtualMachineDisk{Name: "cd", DiskName: disk, Type: v1alpha1.DeviceCDROM, Bus: v1alpha1.BusSCSI}
+	}
+	vm := newAgentGuest(t, name, map[string]any{"controllers": []any{map[string]any{"type": "scsi", "model": "virtio-scsi"}}})
+	withDisk(vm, disk)
+	data := vm.Spec.Disks[0]
+	vm.Spec.Disks = append(vm.Spec.Disks, drive(medium))
+	create(t, vm)
+	answers(t, name)
+	t.Cleanup(func() {
+		if t.Failed() {
+			logSnapshots(t)
+		}
+	})
+	for _, in := range []string{medium, ""} {
+		setDisks(t, name, data, drive(in))
+		g.Eventually(get(t, name)).WithTimeout(settleTime).Should(WithTransform(isAsSpec, BeTrue()))
+		s := takeSnapshot(t, newSnapshot(name, "with-"+map[bool]string{true: "none", false: "one"}[in == ""], withMemory))
+		op := askRestore(t, name, v1alpha1.Restore{SnapshotName: s.Name, DiscardRunning: true})
+		g.Expect(op.Status.Phase).To(Equal(v1alpha1.OperationSucceeded), op.Status.Message)
+		g.Eventually(get(t, name)).WithTimeout(settleTime).Should(And(WithTransform(phase, Equal(v1alpha1.PhaseRunning)), WithTransform(guestDisks, ContainElement("cd="+in))))
+		answers(t, name)
+	}
+	removeSnapshot(t, "with-one")
+	removeSnapshot(t, "with-none")
+	g.Expect(memories(t)).To(BeEmpty())
+}
