@@ -221,7 +221,7 @@ func (k *Keeper) explain(key libvirt.VolumeRef, err error) (reason, message stri
 		message := fmt.Sprintf("storage pool %s became full: free some there; it is tried again", key.Pool)
 		var room *roomError
 		if errors.As(err, &room) {
-			message = fmt.Sprintf("storage pool %s has %s; free some there, or make the disk on another host", key.Pool, room.Error())
+			message = fmt.Sprintf("storage pool %s has %s; free some there, or choose another pool or host", key.Pool, room.Error())
 		}
 		return v1alpha1.ReasonPoolFull, message
 	case errors.As(err, &own):

@@ -189,7 +189,7 @@ func produce(in Situation) Decision {
 		case d.Spec.Size != nil && size < s.Volume.Capacity:
 			return pending(v1alpha1.DiskFailed, v1alpha1.ReasonSourceLarger, "VirtualDisk %s has %s, and spec.size is %s: make it at least as large, or leave it out", from, capacity.Bytes(s.Volume.Capacity), capacity.Bytes(size))
 		case s.Misread != "" && formatIn(d, in.Pool.Type) != v1alpha1.DiskRaw:
-			return pending(v1alpha1.DiskPending, v1alpha1.ReasonInvalidVolume, "the content of raw VirtualDisk %s begins as a file of format %s, and would be converted as one: set spec.format raw, or have its guest overwrite its first sector", from, s.Misread)
+			return pending(v1alpha1.DiskPending, v1alpha1.ReasonInvalidVolume, "the content of raw VirtualDisk %s begins as a file of format %s, and would be converted as one: create it anew with spec.format raw, or have its guest overwrite its first sector", from, s.Misread)
 		case s.Writer != nil:
 			return pending(v1alpha1.DiskPending, v1alpha1.ReasonSourceInUse, "%s may be writing VirtualDisk %s: the copy is made when its guest is stopped", s.Writer.VM, from)
 		}
