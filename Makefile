@@ -176,7 +176,14 @@ test-integration: $(call needs,tools) ## Run the tests against a real API server
 .PHONY: test-e2e
 test-e2e: $(call needs,build tools $(TOOLS)/kube-proxy guest guest-cloud) ## Run the tests with real guests; needs root.
 	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
-	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 60m
+	cd test/e2e && $(SUDO) $(BIN)/e2e.test -test.v -test.timeout 75m
+
+ROUNDS ?= 20
+
+.PHONY: test-kills
+test-kills: build tools $(TOOLS)/kube-proxy guest guest-cloud ## The part of it that kills again and again, in ROUNDS (20) rounds; an hour.
+	$(GO_TEST) -c -o $(BIN)/e2e.test ./test/e2e
+	cd test/e2e && $(SUDO) env DOMUS_E2E_ROUNDS=$(ROUNDS) $(BIN)/e2e.test -test.v -test.timeout 3h -test.run 'SurvivesKills|LeakNothing|LeaksNothing'
 
 # Compiled first and run as root, since a page's commands are run where real guests are.
 .PHONY: test-docs

@@ -3,9 +3,7 @@ package e2e
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -14,24 +12,6 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
-
-// roundsVariable, when set in the environment, is how many rounds the tests go that
-// look for what is left.
-const roundsVariable = "DOMUS_E2E_ROUNDS"
-
-// rounds is what it says, or few.
-func rounds(t *testing.T, few int) int {
-	t.Helper()
-	text := os.Getenv(roundsVariable)
-	if text == "" {
-		return few
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s is %q: give a number of rounds", roundsVariable, text)
-	}
-	return n
-}
 
 // VMs with cards of CNI come and go while vm-executor and libvirtd are killed and the
 // host loses power, each at any moment. When they are gone the host has what it had

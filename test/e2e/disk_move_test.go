@@ -119,7 +119,7 @@ func TestDiskMove(t *testing.T) {
 // TestDiskMoveSurvivesKills kills the executors of both hosts while a disk goes to
 // and fro. In the end it is where it is wanted, whole, and there alone.
 func TestDiskMoveSurvivesKills(t *testing.T) {
-	const moves = 6
+	moves := 2 * rounds(t, 2)
 	twoHosts(t)
 	g := NewWithT(t)
 	createDisk(t, newDisk("hunted", "96Mi", raw))

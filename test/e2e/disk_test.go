@@ -345,7 +345,7 @@ func TestDiskPoolIsFull(t *testing.T) {
 // TestDiskSurvivesKills kills the executor while it makes, copies and removes volumes.
 // In the end there are the volumes of the objects that there are, and no others.
 func TestDiskSurvivesKills(t *testing.T) {
-	const each = 20 // kills of each kind
+	each := rounds(t, 5) // kills of each kind
 	g := NewWithT(t)
 	createDisk(t, newDisk("source", "64Mi"))
 	atHome(t, "source", "default")

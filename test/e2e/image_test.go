@@ -415,7 +415,7 @@ func TestImageThatIsRaw(t *testing.T) {
 // TestImageSurvivesKills kills the executor while it fetches an image, and makes disks
 // of it. It is gone on with, and in the end there is one image, whole.
 func TestImageSurvivesKills(t *testing.T) {
-	const kills = 8
+	kills := rounds(t, 4)
 	g := NewWithT(t)
 	server := serveImages(t)
 	content := guestImage(t)

@@ -356,7 +356,8 @@ func startedAt(t *testing.T, name string) time.Time {
 // TestSnapshotSurvivesKills kills the executor while it makes, restores and removes
 // snapshots. In the end the snapshots in the disk are those of the objects.
 func TestSnapshotSurvivesKills(t *testing.T) {
-	const kills, name, disk = 20, "snapkilled", "snapkilled-data"
+	const name, disk = "snapkilled", "snapkilled-data"
+	kills := rounds(t, 5) // of each kind
 	g := NewWithT(t)
 	createDisk(t, newDisk(disk, "64Mi"))
 	t.Cleanup(func() { remove(t, name) })
@@ -432,7 +433,7 @@ func TestSnapshotSurvivesKills(t *testing.T) {
 		g.Expect(memories(t)).To(BeEmpty())
 		t.Logf("killed %v", killed)
 	}
-	g.Expect(lost).To(BeNumerically("<", kills/4), "guests were lost")
+	g.Expect(lost).To(BeNumerically("<=", max(1, kills/4)), "guests were lost")
 	removeSnapshot(t, keep.Name)
 	g.Expect(tags(t, disk)).To(BeEmpty())
 	g.Expect(strings.TrimSpace(env.virsh(t, "list", "--all", "--name"))).NotTo(ContainSubstring("domus-scratch"))
