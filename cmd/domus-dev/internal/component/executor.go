@@ -49,12 +49,11 @@ type executorHost struct {
 }
 
 type executorCNI struct {
-	Networks          []string `json:"networks"`
-	DefinitionPlugins []string `json:"definitionPlugins"`
-	ConfigDir         string   `json:"configDir"`
-	StateDir          string   `json:"stateDir"`
-	NamespaceDir      string   `json:"namespaceDir"`
-	HostNamespace     string   `json:"hostNamespace"`
+	Networks      []string `json:"networks"`
+	ConfigDir     string   `json:"configDir"`
+	StateDir      string   `json:"stateDir"`
+	NamespaceDir  string   `json:"namespaceDir"`
+	HostNamespace string   `json:"hostNamespace"`
 }
 
 type transferAddress struct {
@@ -87,7 +86,7 @@ func realExecutorConfig(l, own layout.Layout, node, name string, health, metrics
 			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(), ImageDir: l.Images(), ImageNetworks: imageNetworks,
 			QEMULogDir: filepath.Join(own.Host("log"), "qemu"),
 			CNI: &executorCNI{
-				Networks: []string{"*"}, DefinitionPlugins: []string{"bridge", "host-local"},
+				Networks:  []string{"*"},
 				ConfigDir: own.CNI("net.d"), StateDir: own.CNI("state"), NamespaceDir: own.CNI("netns"), HostNamespace: own.HostNetwork(),
 			},
 		}},
