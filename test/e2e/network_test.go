@@ -166,11 +166,19 @@ func leftovers(t *testing.T) []string {
 			}
 		}
 	}
+	// Other clusters on this machine have processes of the same names.
+	here, err := os.Readlink(first().network(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range processes {
+		if at, err := os.Readlink(filepath.Join(filepath.Dir(p), "ns/net")); err != nil || at != here {
+			continue
+		}
 		if text, err := os.ReadFile(p); err == nil && strings.HasPrefix(string(text), "/usr/sbin/dnsmasq") && strings.Contains(string(text), namespace+".") {
 			out = append(out, "process "+strings.ReplaceAll(string(text), "\x00", " "))
 		}

@@ -190,6 +190,7 @@ func TestThePlacementMapHoldsViewersToTheirRights(t *testing.T) {
 	t.Run("changes arrive, of what may be seen", func(t *testing.T) {
 		s := waitMap(t, configOf(t, "map-joe-2", "system:masters"), []string{other}, []string{other + "/theirs"})
 		response := mapOf(t, configOf(t, "map-joe-2", "system:masters"), "events?since="+s.Cursor)
+		defer func() { _ = response.Body.Close() }()
 		create(t, newVM(other, "late", 1, 1))
 		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 			if strings.HasPrefix(lines.Text(), "data: ") && strings.Contains(lines.Text(), `"name":"late"`) {
