@@ -17,7 +17,7 @@ func TestASimulatedHostTakesAVMWithFewWritesAndNoPod(t *testing.T) {
 	g.Eventually(get(t, name)).WithTimeout(settleTime).Should(And(
 		WithTransform(phase, Equal(v1alpha1.PhaseRunning)), WithTransform(node, HavePrefix("sim-"))))
 
-	out, err := exec.Command(program("domus-dev"), "audit", "--dir", env.dir, "--output", "json").Output()
+	out, err := exec.Command(program("domus-dev"), "audit", "--dir", env.dir, "--output", "json", "--max-writes="+mostWrites).Output()
 	g.Expect(err).NotTo(HaveOccurred(), "domus-dev audit: %s", out)
 	var report struct {
 		Writes    int   `json:"writes"`
