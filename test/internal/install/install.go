@@ -147,10 +147,12 @@ func established(ctx context.Context, c client.Client, name string) (bool, error
 	if err := c.Get(ctx, client.ObjectKey{Name: name}, crd); err != nil {
 		return false, fmt.Errorf("reading it: %w", err)
 	}
-	conditions, _, err := unstructured.NestedSlice(crd.Object, "status", "conditions")
+	// In the beginning there is a null, which is no slice.
+	said, _, err := unstructured.NestedFieldNoCopy(crd.Object, "status", "conditions")
 	if err != nil {
 		return false, fmt.Errorf("reading its conditions: %w", err)
 	}
+	conditions, _ := said.([]any)
 	return slices.ContainsFunc(conditions, func(c any) bool {
 		condition, ok := c.(map[string]any)
 		return ok && condition["type"] == "Established" && condition["status"] == "True"
