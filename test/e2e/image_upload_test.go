@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,12 +9,9 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
@@ -132,22 +128,7 @@ func TestImageUpload(t *testing.T) {
 	})
 	t.Run("no ticket for who may not upload it", func(t *testing.T) {
 		g := NewWithT(t)
-		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "images-alone"}, Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{"domus.dev"}, Resources: []string{"transfertickets", "virtualdiskimages"}, Verbs: []string{"create", "get"}},
-		}}
-		binding := &rbacv1.RoleBinding{ObjectMeta: role.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-			Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "meddler"}}}
-		config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(env.dir, "kubeconfig"))
-		g.Expect(err).NotTo(HaveOccurred())
-		admin, err := client.New(config, client.Options{})
-		g.Expect(err).NotTo(HaveOccurred())
-		for _, o := range []client.Object{role, binding} {
-			g.Expect(admin.Create(t.Context(), o)).To(Succeed())
-			t.Cleanup(func() { _ = admin.Delete(context.Background(), o) })
-		}
-		config.Impersonate.UserName = "meddler"
-		meddler, err := client.New(config, client.Options{Scheme: env.Scheme()})
-		g.Expect(err).NotTo(HaveOccurred())
+		meddler := ticketMaker(t, "meddler", "virtualdiskimages")
 		ticket := &v1alpha1.TransferTicket{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "meddler-"}, Spec: v1alpha1.TransferTicketSpec{
 			NodeName: first().node, TokenSHA256: strings.Repeat("0", 64), ImageUpload: &v1alpha1.ImageUpload{ImageName: "given"},
 		}}

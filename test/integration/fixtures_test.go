@@ -211,18 +211,24 @@ func hostSays(t *testing.T, ns, name string, state v1alpha1.HostState, reason, m
 // eventOn waits for an event of reason about the VM and returns its note.
 func eventOn(t *testing.T, ns, name, reason string) string {
 	t.Helper()
+	return eventAbout(t, "VirtualMachine", ns, name, reason)
+}
+
+// eventAbout does so of an object of the kind.
+func eventAbout(t *testing.T, kind, ns, name, reason string) string {
+	t.Helper()
 	for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		list, err := suite.clientset.EventsV1().Events(ns).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range list.Items {
-			if e.Reason == reason && e.Regarding.Kind == "VirtualMachine" && e.Regarding.Name == name {
+			if e.Reason == reason && e.Regarding.Kind == kind && e.Regarding.Name == name {
 				return e.Note
 			}
 		}
 	}
-	t.Fatalf("no event %s about VM %s/%s", reason, ns, name)
+	t.Fatalf("no event %s about %s %s/%s", reason, kind, ns, name)
 	return ""
 }
 

@@ -97,24 +97,6 @@ func waitEndpoints(t *testing.T, ns, want string) {
 	t.Fatalf("Service %s/web has\n%s\nwant\n%s", ns, got, want)
 }
 
-// serviceEvent waits for an event of reason about the Service and returns its note.
-func serviceEvent(t *testing.T, ns, name, reason string) string {
-	t.Helper()
-	for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		list, err := suite.clientset.EventsV1().Events(ns).List(t.Context(), metav1.ListOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range list.Items {
-			if e.Reason == reason && e.Regarding.Kind == "Service" && e.Regarding.Name == name {
-				return e.Note
-			}
-		}
-	}
-	t.Fatalf("no event %s about Service %s/%s", reason, ns, name)
-	return ""
-}
-
 // A Service of VMs, from the mark to its end.
 func TestServices(t *testing.T) {
 	startScheduler(t, schedulerOptions{})
@@ -205,14 +187,14 @@ func TestServices(t *testing.T) {
 	// A network that there is not, and a selector that is none.
 	annotate(v1alpha1.ServiceNetworkAnnotation, "lan")
 	waitEndpoints(t, ns, "IPv4")
-	if note := serviceEvent(t, ns, "web", "UnknownVMNetwork"); !strings.Contains(note, "there is no VirtualNetwork lan in namespace "+ns) {
+	if note := eventAbout(t, "Service", ns, "web", "UnknownVMNetwork"); !strings.Contains(note, "there is no VirtualNetwork lan in namespace "+ns) {
 		t.Errorf("the event says %s", note)
 	}
 	annotate(v1alpha1.ServiceNetworkAnnotation, nil)
 	waitEndpoints(t, ns, zoned)
 	annotate(v1alpha1.ServiceSelectorAnnotation, "app in web")
 	waitEndpoints(t, ns, "IPv4")
-	if note := serviceEvent(t, ns, "web", "InvalidVMSelector"); !strings.Contains(note, "domus.dev/vm-selector") {
+	if note := eventAbout(t, "Service", ns, "web", "InvalidVMSelector"); !strings.Contains(note, "domus.dev/vm-selector") {
 		t.Errorf("the event says %s", note)
 	}
 
