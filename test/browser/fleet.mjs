@@ -51,11 +51,13 @@ await act(async page => {
   await page.waitForFunction(() => document.querySelectorAll(".host").length === 1);
   equal(await page.locator(".host .name").textContent(), markup, "a host's name");
   await page.locator(".host .title").click();
+  await page.locator("#details .head").waitFor();
   holds((await page.locator("#details").innerText()).includes(markup), "the host's notes are not shown");
   await page.keyboard.press("Escape");
   await page.fill("#host", "");
   await page.fill("#vm", markup);
-  await page.locator(".pending").first().click();
+  await page.waitForFunction(() => document.querySelectorAll(".pending").length === 1);
+  await page.locator(".pending").click();
   await page.waitForSelector("#why");
   const said = await page.locator("#details").innerText();
   equal(said.split(markup).length > 5, true, "messages, reasons, hosts and changes of the details");
