@@ -13,10 +13,6 @@ import (
 	"domus.dev/domus/pkg/libvirt"
 )
 
-// disksGrace is how long disks may take to be ready before that is said: most are
-// made in less, and saying it is a write.
-const disksGrace = 3 * time.Second
-
 // Users implements volumes.Guests. What guests have is told by their domains, for a
 // spec may have been edited since they were started.
 func (a *Agent) Users(ctx context.Context, disk *v1alpha1.VirtualDisk) []volumes.User {
@@ -107,28 +103,4 @@ func (a *Agent) lookAtDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 		w.memory.DisksSince = in.Now
 	}
 	return nil
-}
-
-// needsDisks says whether it counts what disks the VM can have: those of a guest that
-// runs are compared by themselves, but not with what a snapshot's memory counts on.
-func needsDisks(in Situation) bool {
-	return in.Domain == nil || !in.Domain.State.Active() || in.Restore != nil && in.Restore.Memory
-}
-
-// awaitDisks decides about a guest that is to be started, and whose disks cannot be
-// had yet; false when they can.
-func awaitDisks(in Situation) (Decision, bool) {
-	switch {
-	case len(in.Disks.Elsewhere) > 0:
-		return giveUpPlace(in, "spec.disks"), true
-	case in.Disks.Waits == "":
-		return Decision{}, false
-	}
-	if left := in.Memory.DisksSince.Add(disksGrace).Sub(in.Now); left > 0 {
-		return Decision{RequeueAfter: left}, true
-	}
-	return Decision{
-		Report:       &Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonWaitingForDisks, Message: in.Disks.Waits},
-		RequeueAfter: askAgain,
-	}, true
 }

@@ -13,10 +13,6 @@ import (
 	"domus.dev/domus/pkg/executor/networks"
 )
 
-// networksGrace is how long networks may take to be there before that is said: most
-// are made in less, and saying it is a write.
-const networksGrace = 4 * time.Second
-
 // knowsUsers says whether it is known which domains there are, and which VMs are
 // bound here.
 func (a *Agent) knowsUsers() bool {
@@ -183,25 +179,6 @@ func (a *Agent) namedNetworks(w *work, vm *v1alpha1.VirtualMachine) {
 		a.networks.Enqueue(types.NamespacedName{Namespace: vm.Namespace, Name: name})
 	}
 	w.networks = names
-}
-
-// awaitNetworks decides about a guest that is to be started, and whose networks
-// cannot be had yet; false when they can, or when the host gives it back for them.
-func awaitNetworks(in Situation) (Decision, bool) {
-	if len(in.Networks.Waiting) == 0 {
-		return Decision{}, false
-	}
-	if in.Networks.Unfit != "" && (in.Domain == nil || !in.Domain.Saved) {
-		return Decision{}, false
-	}
-	if left := in.Memory.NetworksSince.Add(networksGrace).Sub(in.Now); left > 0 {
-		return Decision{RequeueAfter: min(left, time.Second)}, true
-	}
-	report := &Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonWaitingForNetworks, Message: in.Networks.Waits(in.VM)}
-	if in.Domain != nil && in.Domain.Saved {
-		report.State = v1alpha1.HostSuspended
-	}
-	return Decision{Report: report, RequeueAfter: askAgain}, true
 }
 
 // errNetworkMoves says that a network is being stopped just now.

@@ -164,11 +164,6 @@ func (o *operations) stir(key types.NamespacedName) {
 	}
 }
 
-// isFor says whether the operation was assigned to the VM's present binding.
-func isFor(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) bool {
-	return string(vm.UID) == op.Status.VirtualMachineUID && vm.Status.Epoch == op.Status.Epoch && vm.PlacedOn(op.Status.NodeName)
-}
-
 // EnqueueOperations asks for the operations of a VM to be looked at.
 func (a *Agent) EnqueueOperations(vm types.NamespacedName) { a.operations.queue.Add(vm) }
 

@@ -154,3 +154,8 @@ func operationLimit(op *v1alpha1.VirtualMachineOperation) time.Time {
 }
 
 func compareNames(x, y *v1alpha1.VirtualMachineOperation) int { return cmp.Compare(x.Name, y.Name) }
+
+// isFor says whether the operation was assigned to the VM's present binding.
+func isFor(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) bool {
+	return string(vm.UID) == op.Status.VirtualMachineUID && vm.Status.Epoch == op.Status.Epoch && vm.PlacedOn(op.Status.NodeName)
+}

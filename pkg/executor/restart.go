@@ -84,3 +84,15 @@ func atNextStart(changed []string, placedAnew bool) string {
 	}
 	return out
 }
+
+// withSeed adds, to the fields in which the running guest's spec differs, that the
+// content of a Secret does.
+func withSeed(changed []string, differs bool) []string {
+	named := slices.ContainsFunc(changed, func(field string) bool { return strings.HasPrefix(field, "spec.cloudInit") })
+	if !differs || named {
+		return changed
+	}
+	out := append(slices.Clone(changed), "spec.cloudInit (a Secret that it names has changed)")
+	slices.Sort(out)
+	return out
+}

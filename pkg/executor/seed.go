@@ -188,18 +188,6 @@ func (w *work) seedAgain(after time.Duration) time.Duration {
 	return min(after, seedLook)
 }
 
-// withSeed adds, to the fields in which the running guest's spec differs, that the
-// content of a Secret does.
-func withSeed(changed []string, differs bool) []string {
-	named := slices.ContainsFunc(changed, func(field string) bool { return strings.HasPrefix(field, "spec.cloudInit") })
-	if !differs || named {
-		return changed
-	}
-	out := append(slices.Clone(changed), "spec.cloudInit (a Secret that it names has changed)")
-	slices.Sort(out)
-	return out
-}
-
 // sweepSeeds removes seeds that no domain has. It is for the time before turns
 // are given: none is being written then.
 func (a *Agent) sweepSeeds(ctx context.Context) {
