@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -22,14 +21,6 @@ import (
 	"domus.dev/domus/pkg/executor/service"
 	"domus.dev/domus/pkg/executor/statistics"
 	"domus.dev/domus/pkg/libvirt"
-)
-
-const (
-	// component is the name under which events are reported.
-	component = "vm-executor"
-	// An executor's requests come in bursts after a restart; the API server's
-	// own fairness limits it otherwise.
-	clientQPS, clientBurst = 50, 100
 )
 
 // Run looks after all hosts of the configuration until ctx ends. It returns an
@@ -105,7 +96,7 @@ type hostRun struct {
 
 func prepare(ctx context.Context, config HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
 	service.Tell(ctx, "Host "+config.NodeName+": connecting to the cluster")
-	restConfig, err := config.credentials(ctx)
+	restConfig, err := credentialsOf(ctx, &config)
 	if err != nil {
 		return nil, err
 	}
@@ -165,19 +156,6 @@ func prepare(ctx context.Context, config HostConfiguration, scheme *runtime.Sche
 		host: host, watch: watch, clientset: clientset, broadcast: broadcast, restConfig: restConfig,
 		agent: agent, statistics: statisticsOf(config.NodeName, host, agent),
 	}, nil
-}
-
-// connection finds the API server.
-func connection(kubeconfig string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	config.QPS, config.Burst = clientQPS, clientBurst
-	config.UserAgent = component
-	return config, nil
 }
 
 func (h *hostRun) run(ctx context.Context) {

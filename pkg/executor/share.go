@@ -28,7 +28,7 @@ func cutShare(share []ShareConfiguration, cells []v1alpha1.Cell) (own []v1alpha1
 		cut := v1alpha1.Cell{ID: c.ID, Distances: c.Distances}
 		if i := slices.IndexFunc(share, func(s ShareConfiguration) bool { return s.Cell == c.ID }); i >= 0 {
 			var lacks []string
-			cut, lacks = share[i].cut(c)
+			cut, lacks = cutCell(&share[i], c)
 			missing = append(missing, lacks...)
 		}
 		sum = sum.Add(cellResources(&cut))
@@ -42,8 +42,8 @@ func cutShare(share []ShareConfiguration, cells []v1alpha1.Cell) (own []v1alpha1
 	return own, sum, missing
 }
 
-// cut is the part of cell c that is the VMs', and what of it is not there.
-func (s *ShareConfiguration) cut(c v1alpha1.Cell) (v1alpha1.Cell, []string) {
+// cutCell is the part of cell c that is the VMs', and what of it is not there.
+func cutCell(s *ShareConfiguration, c v1alpha1.Cell) (v1alpha1.Cell, []string) {
 	var missing []string
 	lacks := func(want, have int64, what string) int64 {
 		if want > have {
