@@ -56,7 +56,7 @@ func schedulerFlags() string {
 
 func executorFlags() (string, error) {
 	cmd := vmexecutor.NewCommand("")
-	file, err := configTable(filepath.Join("pkg", "executor"), "Configuration")
+	file, err := configTable(filepath.Join("pkg", "executor", "hostconfig"), "Configuration")
 	return generated + "# Flags and file of vm-executor\n\n" + prose(cmd.Long) + "\n\n" + flagTable(cmd.Flags(), nil) +
 		"\n## The file of --config\n\nIt describes one host or several, and goes beyond the flags: [hosts](../host-modes.md), [images](../images.md#for-administrators-of-hosts), [exchange of volumes](../move.md), [CNI](../cni.md#on-the-host).\n\n" + file, err
 }

@@ -67,7 +67,7 @@ properties:
 }
 
 func TestTheExecutorsFileIsTold(t *testing.T) {
-	table, err := configTable("../../pkg/executor", "Configuration")
+	table, err := configTable("../../pkg/executor/hostconfig", "Configuration")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestTheExecutorsFileIsTold(t *testing.T) {
 			t.Errorf("no row %s in\n%s", row, table)
 		}
 	}
-	if _, err := configTable("../../pkg/executor", "Nothing"); err == nil {
+	if _, err := configTable("../../pkg/executor/hostconfig", "Nothing"); err == nil {
 		t.Error("a struct that is not there is told")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -19,7 +20,7 @@ func (r *registry) account() (account, bool) {
 }
 
 func (r *registry) sumUp() (account, bool) {
-	if r.description == nil || r.config.Mode == ModePartitioned && r.pods == nil {
+	if r.description == nil || r.config.Mode == hostconfig.ModePartitioned && r.pods == nil {
 		return account{}, false
 	}
 	return offer(r.config, *r.description, r.pods, r.unaccountedFor()), true

@@ -11,14 +11,15 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // offering is a configuration that offers twoCells' devices.
-func offering() HostConfiguration {
-	return HostConfiguration{
-		NodeName: testNode, Mode: ModeDedicated, CPUOvercommit: resource.MustParse("1"), DomainType: "auto",
-		Devices: []DeviceConfiguration{{Name: "gpu", Vendor: "10de", Product: "20b0"}, {Name: "vf", Vendor: "15b3", Product: "1018"}},
+func offering() hostconfig.HostConfiguration {
+	return hostconfig.HostConfiguration{
+		NodeName: testNode, Mode: hostconfig.ModeDedicated, CPUOvercommit: resource.MustParse("1"), DomainType: "auto",
+		Devices: []hostconfig.DeviceConfiguration{{Name: "gpu", Vendor: "10de", Product: "20b0"}, {Name: "vf", Vendor: "15b3", Product: "1018"}},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/images"
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/probes"
@@ -51,7 +52,7 @@ type VMs interface {
 
 // Options is what an Agent works with.
 type Options struct {
-	Config HostConfiguration
+	Config hostconfig.HostConfiguration
 	Host   libvirt.Host
 	// Live reads and writes the API server without a cache.
 	Live client.Client
@@ -79,7 +80,7 @@ type Options struct {
 
 // Agent looks after one host.
 type Agent struct {
-	config  HostConfiguration
+	config  hostconfig.HostConfiguration
 	host    libvirt.Host
 	live    client.Client
 	status  *vmstatus.Writer
@@ -150,7 +151,7 @@ func NewAgent(o Options) *Agent {
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
 		occupied: newOccupied(), guests: newGuests(o.Config.NodeName, o.Clock),
 		hostChanged: make(chan struct{}, 1), libvirtChanged: make(chan struct{}, 1), pinsChanged: make(chan struct{}, 1),
-		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.seedFolder()}, telling: map[told]*rate.Limiter{},
+		works: map[types.NamespacedName]*work{}, saveGlance: saveGlance, grantWait: grantWait, seeds: seedStore{dir: o.Config.SeedFolder()}, telling: map[told]*rate.Limiter{},
 	}
 	a.images = a.newImages(o)
 	disks := volumes.Options{

@@ -16,6 +16,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cni"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/networks"
 )
 
@@ -90,12 +91,12 @@ type cniWork struct {
 var _ networks.Connector = &cniCards{}
 
 // newCNICards returns nil for a host that connects no cards.
-func newCNICards(config HostConfiguration, clock clock.PassiveClock, inUse func(cniCard) bool, changed func(types.NamespacedName), offering func()) *cniCards {
+func newCNICards(config hostconfig.HostConfiguration, clock clock.PassiveClock, inUse func(cniCard) bool, changed func(types.NamespacedName), offering func()) *cniCards {
 	if config.CNI == nil {
 		return nil
 	}
 	log := klog.Background().WithValues(keyNode, config.NodeName)
-	m, err := cni.New(config.CNI.options(config.NodeName), log)
+	m, err := cni.New(config.CNI.Options(config.NodeName), log)
 	if err != nil { // the configuration has been validated
 		log.Error(err, "The host connects no cards to networks of type cni")
 		return nil

@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"domus.dev/domus/pkg/executor/credentials"
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 
 // credentialsOf is the host's connection, with a certificate of its own where it is to
 // have one.
-func credentialsOf(ctx context.Context, h *HostConfiguration) (*rest.Config, error) {
+func credentialsOf(ctx context.Context, h *hostconfig.HostConfiguration) (*rest.Config, error) {
 	connect := func() (*rest.Config, error) { return connection(h.Kubeconfig) }
 	if h.CertificateDir == "" {
 		return connect()

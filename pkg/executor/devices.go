@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -15,11 +16,11 @@ const maxDevices = 512
 // address, but for those held by domains that no VM accounts for. Where two
 // entries name a device the first counts. A physical function is left out while
 // virtual functions of it are offered: passing it through would end them.
-func offeredDevices(config []DeviceConfiguration, devices []libvirt.Device, held map[string]bool) []v1alpha1.HostDevice {
+func offeredDevices(config []hostconfig.DeviceConfiguration, devices []libvirt.Device, held map[string]bool) []v1alpha1.HostDevice {
 	var out []v1alpha1.HostDevice
 	parents := map[string]bool{}
 	for _, d := range devices {
-		i := slices.IndexFunc(config, func(c DeviceConfiguration) bool { return c.offers(d) })
+		i := slices.IndexFunc(config, func(c hostconfig.DeviceConfiguration) bool { return c.Offers(d) })
 		if i < 0 {
 			continue
 		}

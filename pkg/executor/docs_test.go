@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/cpuset"
 	"sigs.k8s.io/yaml"
 
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/qemulog"
 )
 
@@ -39,23 +40,23 @@ func TestTheExampleOfTheHostModesPage(t *testing.T) {
 	if err := os.WriteFile(file, []byte(examples[0]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := ReadConfiguration(file)
+	got, err := hostconfig.ReadConfiguration(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	q := resource.MustParse
-	gpu := DeviceConfiguration{Name: "gpu", Vendor: "10de", Product: "20b0"}
-	want := &Configuration{Hosts: []HostConfiguration{
+	gpu := hostconfig.DeviceConfiguration{Name: "gpu", Vendor: "10de", Product: "20b0"}
+	want := &hostconfig.Configuration{Hosts: []hostconfig.HostConfiguration{
 		{
-			NodeName: "host-1", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: DefaultSeedDir, QEMULogDir: qemulog.DefaultDir, CPUOvercommit: q("2"), Mode: ModePartitioned,
-			Share: []ShareConfiguration{
+			NodeName: "host-1", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: hostconfig.DefaultSeedDir, QEMULogDir: qemulog.DefaultDir, CPUOvercommit: q("2"), Mode: hostconfig.ModePartitioned,
+			Share: []hostconfig.ShareConfiguration{
 				{Cell: 0, CPUs: "4-15", Memory: q("24Gi"), Hugepages1Gi: 16}, {Cell: 1, CPUs: "20-31", Memory: q("24Gi"), Hugepages1Gi: 16},
 			},
-			Devices: []DeviceConfiguration{gpu, {Name: "25g-vf", Addresses: []string{"0000:3b:02.0", "0000:3b:02.1"}}},
+			Devices: []hostconfig.DeviceConfiguration{gpu, {Name: "25g-vf", Addresses: []string{"0000:3b:02.0", "0000:3b:02.1"}}},
 		},
 		{
-			NodeName: "host-2", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: DefaultSeedDir, QEMULogDir: qemulog.DefaultDir, CPUOvercommit: q("1"), Mode: ModeDedicated, RegisterNode: true,
-			Reserve: ReserveConfiguration{CPU: q("2"), Memory: q("4Gi")}, Devices: []DeviceConfiguration{gpu},
+			NodeName: "host-2", LibvirtURI: "qemu:///system", DomainType: "auto", SeedDir: hostconfig.DefaultSeedDir, QEMULogDir: qemulog.DefaultDir, CPUOvercommit: q("1"), Mode: hostconfig.ModeDedicated, RegisterNode: true,
+			Reserve: hostconfig.ReserveConfiguration{CPU: q("2"), Memory: q("4Gi")}, Devices: []hostconfig.DeviceConfiguration{gpu},
 		},
 	}}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b resource.Quantity) bool { return a.Cmp(b) == 0 })); diff != "" {

@@ -10,12 +10,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/tickets"
 	"domus.dev/domus/pkg/executor/transfer"
 )
 
 // listen begins to listen for transfers; nil where the configuration has none.
-func listen(config *HostConfiguration) (*transfer.Server, error) {
+func listen(config *hostconfig.HostConfiguration) (*transfer.Server, error) {
 	if config.Transfer == nil {
 		return nil, nil
 	}

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -76,7 +77,7 @@ type stage struct {
 	agent *Agent
 	clock *clocktesting.FakeClock
 	// config may be changed before restart.
-	config   HostConfiguration
+	config   hostconfig.HostConfiguration
 	recorder *events.FakeRecorder
 	// writes are the agent's, such as "patch VirtualMachine status".
 	writes []string
@@ -99,7 +100,7 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	s := &stage{
 		t: t, host: newFakeHost(), clock: clocktesting.NewFakeClock(testNow),
-		config: HostConfiguration{NodeName: testNode, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto"},
+		config: hostconfig.HostConfiguration{NodeName: testNode, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto"},
 		refuse: func(string) (error, error) { return nil, nil },
 	}
 	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 const (
@@ -68,7 +69,7 @@ func (a *Agent) followHost(ctx context.Context) {
 func (a *Agent) syncHost(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
-	if a.config.Mode == ModePartitioned {
+	if a.config.Mode == hostconfig.ModePartitioned {
 		if err := a.lookAtKubelet(ctx); err != nil {
 			return errors.Join(err, a.syncHypervisor(ctx, nil))
 		}

@@ -15,6 +15,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -57,7 +58,7 @@ func equip(s *stage) {
 	s.host.description.Pages = libvirt.Pages{Size2Mi: 512, Size1Gi: 1}
 	s.host.description.Cells[0].Pages = s.host.description.Pages
 	s.config.CPUOvercommit = resource.MustParse("2")
-	s.config.Reserve = ReserveConfiguration{CPU: resource.MustParse("500m"), Memory: resource.MustParse("1Gi")}
+	s.config.Reserve = hostconfig.ReserveConfiguration{CPU: resource.MustParse("500m"), Memory: resource.MustParse("1Gi")}
 	s.config.Labels = map[string]string{"topology.kubernetes.io/zone": "a"}
 	s.restart()
 }
@@ -278,7 +279,7 @@ func TestALargeHostsDescriptionStaysSmall(t *testing.T) {
 			CPUModels: names(80, "model-%d-noTSX-IBRS"), CPUFeatures: names(200, "feature-%d"),
 		})
 	}
-	config := HostConfiguration{Devices: []DeviceConfiguration{{Name: "vf", Vendor: "15b3", Product: "1018"}}}
+	config := hostconfig.HostConfiguration{Devices: []hostconfig.DeviceConfiguration{{Name: "vf", Vendor: "15b3", Product: "1018"}}}
 	a := offer(config, description, nil, others{})
 	for what, c := range map[string]struct {
 		cells int

@@ -22,7 +22,7 @@ func (a *Agent) newImages(o Options) *images.Keeper {
 	}
 	return images.New(images.Options{
 		Node: o.Config.NodeName, Storage: o.Host, Live: o.Live, Images: watched, Disks: o.Disks, Pools: poolsOf{a},
-		Origins: o.Config.origins(), Peers: peersOf(o), Grace: o.Config.imageGrace(), Recorder: o.Recorder, Clock: o.Clock,
+		Origins: o.Config.Origins(), Peers: peersOf(o), Grace: o.Config.GraceOfImages(), Recorder: o.Recorder, Clock: o.Clock,
 		Changed: func(disk types.NamespacedName) { a.volumes.Enqueue(disk) },
 	})
 }

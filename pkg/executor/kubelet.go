@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -51,7 +52,7 @@ func (p *podResources) left(d libvirt.Description) remainder {
 
 // missing says what of owned, the share as far as the host has it, the kubelet
 // does not leave, and what to do about it.
-func (l remainder) missing(share []ShareConfiguration, owned capacity.Resources) []string {
+func (l remainder) missing(share []hostconfig.ShareConfiguration, owned capacity.Resources) []string {
 	var all []string
 	if l.CPU < owned.CPU {
 		cpus := cpuset.New()

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 // reasonExecutorReady is the reason of Ready on a Node without a kubelet.
@@ -23,7 +24,7 @@ var goArch = map[string]string{
 
 // newNode is the Node of a host without a kubelet, as it is created. Ordinary
 // pods and load balancers are to keep away from it.
-func newNode(config HostConfiguration, arch string) *corev1.Node {
+func newNode(config hostconfig.HostConfiguration, arch string) *corev1.Node {
 	labels := map[string]string{
 		corev1.LabelHostname:             config.NodeName,
 		corev1.LabelOSStable:             "linux",
@@ -44,13 +45,13 @@ func newNode(config HostConfiguration, arch string) *corev1.Node {
 
 // wantMeta sets on node the labels and taints that the executor answers for,
 // and leaves all others as they are.
-func wantMeta(node *corev1.Node, config HostConfiguration, connected bool, now time.Time) {
+func wantMeta(node *corev1.Node, config hostconfig.HostConfiguration, connected bool, now time.Time) {
 	if node.Labels == nil {
 		node.Labels = map[string]string{}
 	}
 	node.Labels[v1alpha1.HypervisorLabel] = "true"
 	maps.Copy(node.Labels, config.Labels)
-	wantTaint(node, v1alpha1.HypervisorTaint, config.Mode != ModePartitioned, now)
+	wantTaint(node, v1alpha1.HypervisorTaint, config.Mode != hostconfig.ModePartitioned, now)
 	wantTaint(node, v1alpha1.LibvirtUnavailableTaint, !connected, now)
 	if config.RegisterNode && readyNode(node) {
 		// The API server taints every new Node; where no node controller takes
@@ -86,7 +87,7 @@ func wantTaint(node *corev1.Node, key string, want bool, now time.Time) {
 // A kubelet copies capacity to allocatable for every resource that it does not
 // know, at each of its heartbeats. On its Node both are therefore what VMs may
 // be granted; the physical amounts are in the Hypervisor.
-func wantStatus(node *corev1.Node, config HostConfiguration, a account) {
+func wantStatus(node *corev1.Node, config hostconfig.HostConfiguration, a account) {
 	total := a.physical
 	if !config.RegisterNode {
 		total = a.allocatable

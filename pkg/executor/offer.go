@@ -3,6 +3,7 @@ package executor
 import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -35,11 +36,11 @@ type quarantined struct {
 // offer says what the host has and what of it VMs may be granted. What is
 // reported, written on the Node and admitted against all comes from here. pods
 // is given for a partitioned host.
-func offer(config HostConfiguration, d libvirt.Description, pods *podResources, o others) account {
+func offer(config hostconfig.HostConfiguration, d libvirt.Description, pods *podResources, o others) account {
 	a := account{description: d, physical: physical(d)}
 	cells := reportedCells(d.Cells)
 	grantable := a.physical
-	if config.Mode == ModePartitioned {
+	if config.Mode == hostconfig.ModePartitioned {
 		left := pods.left(d)
 		cells, a.physical, a.missing = cutShare(config.Share, cells)
 		a.missing = append(a.missing, left.missing(config.Share, a.physical)...)

@@ -9,6 +9,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -67,7 +68,7 @@ func TestOffer(t *testing.T) {
 		return capacity.Overhead(cpu, memory, size, usual)
 	}
 	for name, c := range map[string]struct {
-		devices []DeviceConfiguration
+		devices []hostconfig.DeviceConfiguration
 		others  others
 		want    func(*v1alpha1.HypervisorStatus)
 	}{
@@ -118,7 +119,7 @@ func TestOffer(t *testing.T) {
 		},
 		// 2 pinned and 2 idle CPUs are 8 virtual ones that nobody is offered.
 		"a quarantined domain keeps what it holds": {
-			devices: []DeviceConfiguration{{Name: "vf", Vendor: "15b3", Product: "1018"}},
+			devices: []hostconfig.DeviceConfiguration{{Name: "vf", Vendor: "15b3", Product: "1018"}},
 			others: others{quarantined: []quarantined{{reason: "why", Observed: *domain(libvirt.StateShutOff, func(d *Observed) {
 				d.Ownership.Granted = v1alpha1.GrantedResources{CPU: 2, Memory: 1 << 30, Overhead: 1 << 28, PageSize: v1alpha1.PageSize2Mi}
 				d.Ownership.Cells = []v1alpha1.PlacedCell{{ID: 1, CPU: 2, Memory: 1 << 30, CPUs: "4,6", Idle: "5,7"}}
@@ -137,7 +138,7 @@ func TestOffer(t *testing.T) {
 			},
 		},
 		"devices under the first name that fits": {
-			devices: []DeviceConfiguration{
+			devices: []hostconfig.DeviceConfiguration{
 				{Name: "gpu", Vendor: "10de", Product: "20b0"}, {Name: "any", Addresses: []string{"0000:3b:00.0", "0000:00:1f.0", "0000:ff:00.0"}},
 			},
 			want: func(s *v1alpha1.HypervisorStatus) {
@@ -148,7 +149,7 @@ func TestOffer(t *testing.T) {
 			},
 		},
 		"a card is not offered beside its virtual functions": {
-			devices: []DeviceConfiguration{{Name: "nic", Vendor: "15b3", Product: "1017"}, {Name: "vf", Addresses: []string{"0000:5e:00.3"}}},
+			devices: []hostconfig.DeviceConfiguration{{Name: "nic", Vendor: "15b3", Product: "1017"}, {Name: "vf", Addresses: []string{"0000:5e:00.3"}}},
 			want: func(s *v1alpha1.HypervisorStatus) {
 				s.Devices = []v1alpha1.HostDevice{{
 					Name: "vf", Address: "0000:5e:00.3", Cell: ptr.To[int32](1), Vendor: "15b3", Product: "1018", PhysicalFunction: "0000:5e:00.0",
@@ -157,9 +158,9 @@ func TestOffer(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := HostConfiguration{
-				Mode: ModeDedicated, Devices: c.devices, CPUOvercommit: resource.MustParse("2"),
-				Reserve: ReserveConfiguration{CPU: resource.MustParse("2"), Memory: resource.MustParse("2Gi")},
+			config := hostconfig.HostConfiguration{
+				Mode: hostconfig.ModeDedicated, Devices: c.devices, CPUOvercommit: resource.MustParse("2"),
+				Reserve: hostconfig.ReserveConfiguration{CPU: resource.MustParse("2"), Memory: resource.MustParse("2Gi")},
 			}
 			got := offer(config, twoCells(), nil, c.others)
 			if diff := cmp.Diff(twoCellsReported(c.want), got.status); diff != "" {

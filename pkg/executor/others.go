@@ -5,11 +5,12 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 // taken is what they take of the host as a whole: running domains that are not
 // ours, and all that quarantined ones hold.
-func (o others) taken(config HostConfiguration) capacity.Resources {
+func (o others) taken(config hostconfig.HostConfiguration) capacity.Resources {
 	var sum capacity.Resources
 	for _, d := range o.foreign {
 		if d.State.Active() {

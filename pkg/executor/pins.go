@@ -7,6 +7,7 @@ import (
 	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -70,7 +71,7 @@ func (r *registry) sharedCPUs() convert.SharedCPUs {
 
 func (r *registry) shared() convert.SharedCPUs {
 	// On a partitioned host a guest must be kept off the pods' CPUs always.
-	shared := convert.SharedCPUs{Cells: map[int32]cpuset.CPUSet{}, Taken: r.config.Mode == ModePartitioned}
+	shared := convert.SharedCPUs{Cells: map[int32]cpuset.CPUSet{}, Taken: r.config.Mode == hostconfig.ModePartitioned}
 	taken := cpuset.New()
 	for _, d := range r.domains {
 		own, idle := ownCPUs(d.Ownership.Cells)

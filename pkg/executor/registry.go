@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -19,7 +20,7 @@ import (
 // It follows libvirt by full listings and by single looks; a listing is taken
 // while single looks go on, and never overwrites what is newer than it.
 type registry struct {
-	config HostConfiguration
+	config hostconfig.HostConfiguration
 
 	mu sync.Mutex
 	// description is what the host has, and pods, on a partitioned host, what
@@ -43,7 +44,7 @@ type registry struct {
 	touched map[string]uint64
 }
 
-func newRegistry(config HostConfiguration) *registry {
+func newRegistry(config hostconfig.HostConfiguration) *registry {
 	return &registry{
 		config: config, domains: map[string]Observed{}, quarantined: map[string]string{},
 		reserved: map[string]v1alpha1.Placement{}, starting: map[string]bool{}, touched: map[string]uint64{},

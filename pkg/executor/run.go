@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/networks/leftover"
 	"domus.dev/domus/pkg/executor/service"
@@ -25,7 +26,7 @@ import (
 
 // Run looks after all hosts of the configuration until ctx ends. It returns an
 // error only for what cannot get better by waiting. version is the program's.
-func Run(ctx context.Context, config *Configuration, version string) error {
+func Run(ctx context.Context, config *hostconfig.Configuration, version string) error {
 	scheme, err := newScheme()
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ type hostRun struct {
 	restConfig *rest.Config
 }
 
-func prepare(ctx context.Context, config HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
+func prepare(ctx context.Context, config hostconfig.HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
 	service.Tell(ctx, "Host "+config.NodeName+": connecting to the cluster")
 	restConfig, err := credentialsOf(ctx, &config)
 	if err != nil {

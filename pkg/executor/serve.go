@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 // serveTimeout bounds reading a request's header, and the end of serving.
@@ -19,7 +21,7 @@ const serveTimeout = 5 * time.Second
 
 // serve serves health and metrics where the configuration says so, and returns
 // what ends it.
-func serve(ctx context.Context, config *Configuration, cluster *rest.Config, notReady func() error) (stop func(), err error) {
+func serve(ctx context.Context, config *hostconfig.Configuration, cluster *rest.Config, notReady func() error) (stop func(), err error) {
 	stopSecure := func() {}
 	muxes := map[string]*http.ServeMux{}
 	at := func(address string) *http.ServeMux {
@@ -40,7 +42,7 @@ func serve(ctx context.Context, config *Configuration, cluster *rest.Config, not
 	}
 	switch address := config.MetricsBindAddress; {
 	case address == "":
-	case !loopback(address):
+	case !hostconfig.Loopback(address):
 		if stopSecure, err = serveSecurely(ctx, config, cluster); err != nil {
 			return nil, err
 		}

@@ -10,13 +10,15 @@ import (
 	"k8s.io/client-go/util/cert"
 	"k8s.io/klog/v2"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 // serveSecurely serves /metrics by TLS until stop is called, to whom the API server
 // of cluster knows (TokenReview) and lets get /metrics (SubjectAccessReview). It is
 // what kubelets do, and for the same reason: names of VMs are nobody else's
 // business.
-func serveSecurely(ctx context.Context, config *Configuration, cluster *rest.Config) (stop func(), err error) {
+func serveSecurely(ctx context.Context, config *hostconfig.Configuration, cluster *rest.Config) (stop func(), err error) {
 	// Without its own limit a page that is asked for would use up that of the
 	// host's own requests.
 	cluster = rest.CopyConfig(cluster)

@@ -8,13 +8,14 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // ownCells are the host's cells as far as they are the VMs'.
-func ownCells(config HostConfiguration, d libvirt.Description) []v1alpha1.Cell {
+func ownCells(config hostconfig.HostConfiguration, d libvirt.Description) []v1alpha1.Cell {
 	cells := reportedCells(d.Cells)
-	if config.Mode == ModePartitioned {
+	if config.Mode == hostconfig.ModePartitioned {
 		cells, _, _ = cutShare(config.Share, cells)
 	}
 	return cells
@@ -23,10 +24,10 @@ func ownCells(config HostConfiguration, d libvirt.Description) []v1alpha1.Cell {
 // cutShare leaves of the host's cells what is the VMs' there, sums it up, and
 // says what of the share the host does not have. A cell of which VMs own
 // nothing stays, empty: devices may be near it.
-func cutShare(share []ShareConfiguration, cells []v1alpha1.Cell) (own []v1alpha1.Cell, sum capacity.Resources, missing []string) {
+func cutShare(share []hostconfig.ShareConfiguration, cells []v1alpha1.Cell) (own []v1alpha1.Cell, sum capacity.Resources, missing []string) {
 	for _, c := range cells {
 		cut := v1alpha1.Cell{ID: c.ID, Distances: c.Distances}
-		if i := slices.IndexFunc(share, func(s ShareConfiguration) bool { return s.Cell == c.ID }); i >= 0 {
+		if i := slices.IndexFunc(share, func(s hostconfig.ShareConfiguration) bool { return s.Cell == c.ID }); i >= 0 {
 			var lacks []string
 			cut, lacks = cutCell(&share[i], c)
 			missing = append(missing, lacks...)
@@ -43,7 +44,7 @@ func cutShare(share []ShareConfiguration, cells []v1alpha1.Cell) (own []v1alpha1
 }
 
 // cutCell is the part of cell c that is the VMs', and what of it is not there.
-func cutCell(s *ShareConfiguration, c v1alpha1.Cell) (v1alpha1.Cell, []string) {
+func cutCell(s *hostconfig.ShareConfiguration, c v1alpha1.Cell) (v1alpha1.Cell, []string) {
 	var missing []string
 	lacks := func(want, have int64, what string) int64 {
 		if want > have {

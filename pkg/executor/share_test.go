@@ -12,12 +12,13 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // share is half of twoCells' first cell with a quarter of its pages.
-func share() []ShareConfiguration {
-	return []ShareConfiguration{{Cell: 0, CPUs: "1-3", Memory: resource.MustParse("4Gi"), Hugepages2Mi: 512}}
+func share() []hostconfig.ShareConfiguration {
+	return []hostconfig.ShareConfiguration{{Cell: 0, CPUs: "1-3", Memory: resource.MustParse("4Gi"), Hugepages2Mi: 512}}
 }
 
 // kubelet is the Node of twoCells as a kubelet reports it that reserves CPUs and
@@ -47,7 +48,7 @@ func TestPartitionedHosts(t *testing.T) {
 	}
 	whole := v1alpha1.HostCapacity{CPU: 3, Memory: 4 << 30, Hugepages2Mi: 1 << 30}
 	for name, c := range map[string]struct {
-		share       []ShareConfiguration
+		share       []hostconfig.ShareConfiguration
 		node        corev1.NodeStatus
 		foreign     []libvirt.Domain
 		cells       []v1alpha1.Cell
@@ -81,7 +82,7 @@ func TestPartitionedHosts(t *testing.T) {
 			missing:     "the kubelet keeps 512Mi of the share's 1Gi of 2Mi hugepages from pods, and has no setting to reserve any: allocate the share's after the kubelet has started, and add their memory to its systemReserved",
 		},
 		"a kubelet that reserves nothing": {
-			share: []ShareConfiguration{{Cell: 0, CPUs: "1-3", Memory: resource.MustParse("4Gi")}}, node: kubelet("0", "0", 2048),
+			share: []hostconfig.ShareConfiguration{{Cell: 0, CPUs: "1-3", Memory: resource.MustParse("4Gi")}}, node: kubelet("0", "0", 2048),
 			cells: []v1alpha1.Cell{
 				{ID: 0, CPUs: "1-3", Siblings: []string{"2-3"}, Memory: 4 << 30, Distances: []v1alpha1.CellDistance{{Cell: 1, Distance: 21}}}, ownCells[1],
 			},
@@ -90,7 +91,7 @@ func TestPartitionedHosts(t *testing.T) {
 				"the kubelet keeps 0 of the share's 4Gi of memory from pods: raise its systemReserved or kubeReserved memory, and reservedMemory where it has one, by 4Gi",
 		},
 		"a share that the host does not have": {
-			share: []ShareConfiguration{
+			share: []hostconfig.ShareConfiguration{
 				{Cell: 0, CPUs: "3-4", Memory: resource.MustParse("4Gi"), Hugepages1Gi: 5}, {Cell: 2, CPUs: "8", Memory: resource.MustParse("1Gi")},
 			},
 			node: kubelet("3", "12Gi", 0),
@@ -120,7 +121,7 @@ func TestPartitionedHosts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := HostConfiguration{Mode: ModePartitioned, Share: c.share, CPUOvercommit: resource.MustParse("4")}
+			config := hostconfig.HostConfiguration{Mode: hostconfig.ModePartitioned, Share: c.share, CPUOvercommit: resource.MustParse("4")}
 			pods := &podResources{capacity: c.node.Capacity, allocatable: c.node.Allocatable}
 			a := offer(config, twoCells(), pods, others{foreign: c.foreign})
 			if diff := cmp.Diff(c.cells, a.status.Cells); diff != "" {
@@ -155,7 +156,7 @@ func TestPartitionedHosts(t *testing.T) {
 // share alone.
 func partition(s *stage) {
 	s.host.description = twoCells()
-	s.config.RegisterNode, s.config.Mode, s.config.Share = false, ModePartitioned, share()
+	s.config.RegisterNode, s.config.Mode, s.config.Share = false, hostconfig.ModePartitioned, share()
 	s.restart()
 }
 
@@ -183,7 +184,7 @@ func TestAPartitionedHostsNodeIsOpenToPods(t *testing.T) {
 	if got := meta.FindStatusCondition(s.hypervisor().Status.Conditions, "Partitioned"); got == nil || got.Status != metav1.ConditionTrue {
 		t.Errorf("partitioned: %+v", got)
 	}
-	s.config.Mode, s.config.Share = ModeDedicated, nil
+	s.config.Mode, s.config.Share = hostconfig.ModeDedicated, nil
 	s.restart()
 	s.sync()
 	if got := meta.FindStatusCondition(s.hypervisor().Status.Conditions, "Partitioned"); got != nil {

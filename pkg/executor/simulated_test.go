@@ -16,23 +16,24 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // simulatedTwoCells is twoCells as a simulated host's configuration.
-func simulatedTwoCells() *SimulatedConfiguration {
-	cell := func(id int32, cpus string, siblings ...string) SimulatedCellConfiguration {
-		return SimulatedCellConfiguration{
+func simulatedTwoCells() *hostconfig.SimulatedConfiguration {
+	cell := func(id int32, cpus string, siblings ...string) hostconfig.SimulatedCellConfiguration {
+		return hostconfig.SimulatedCellConfiguration{
 			ID: id, CPUs: cpus, Siblings: siblings, Memory: resource.MustParse("16Gi"), Hugepages2Mi: 1024, Hugepages1Gi: 4,
-			Distances: []SimulatedDistanceConfiguration{{Cell: 1 - id, Distance: 21}},
+			Distances: []hostconfig.SimulatedDistanceConfiguration{{Cell: 1 - id, Distance: 21}},
 		}
 	}
-	c := &SimulatedConfiguration{
-		CPUs: 8, Memory: resource.MustParse("32Gi"), Cells: []SimulatedCellConfiguration{cell(0, "0-3", "0-1", "2-3"), cell(1, "4-7", "4-5", "6-7")},
+	c := &hostconfig.SimulatedConfiguration{
+		CPUs: 8, Memory: resource.MustParse("32Gi"), Cells: []hostconfig.SimulatedCellConfiguration{cell(0, "0-3", "0-1", "2-3"), cell(1, "4-7", "4-5", "6-7")},
 		CPUModels: []string{"EPYC"}, CPUFeatures: []string{"avx2"}, Firmware: []string{"bios", "efi"}, SecureBoot: true,
 	}
 	for _, d := range twoCells().Devices {
-		c.Devices = append(c.Devices, SimulatedDeviceConfiguration(d))
+		c.Devices = append(c.Devices, hostconfig.SimulatedDeviceConfiguration(d))
 	}
 	return c
 }

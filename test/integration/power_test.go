@@ -20,6 +20,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -72,8 +73,8 @@ func (h *embeddedHost) start(ns string) {
 		h.t.Fatal(err)
 	}
 	agent := executor.NewAgent(executor.Options{
-		Config: executor.HostConfiguration{
-			NodeName: h.name, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto", Mode: executor.ModeDedicated,
+		Config: hostconfig.HostConfiguration{
+			NodeName: h.name, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto", Mode: hostconfig.ModeDedicated,
 			Labels: map[string]string{"test": ns}, ImageNetworks: []string{"127.0.0.0/8"},
 		},
 		Host: h.libvirt, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch, Recorder: events.NewFakeRecorder(1000), Clock: clock.RealClock{}, Version: "test",

@@ -17,13 +17,14 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"domus.dev/domus/pkg/executor"
+	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/qemulog"
 )
 
 // options are the flags: those of one host, or a file for several.
 type options struct {
 	file string
-	host executor.HostConfiguration
+	host hostconfig.HostConfiguration
 
 	stateDir, metricsBindAddress, metricsCertDir, healthBindAddress string
 	cpuOvercommit, reserveCPU, reserveMemory                        string
@@ -76,7 +77,7 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.host.NodeName, "node-name", "", "Name of the host's Node and Hypervisor. Defaults to the host name in lower case.")
 	fs.StringVar(&o.host.Kubeconfig, "kubeconfig", "", "Path of the kubeconfig. Defaults to $KUBECONFIG, ~/.kube/config, and then to the pod's service account.")
 	fs.StringVar(&o.host.CertificateDir, "certificate-dir", "", "Folder for the host's own certificate, asked for with the kubeconfig and renewed. When empty: what the kubeconfig has is used.")
-	fs.StringVar(&o.host.LibvirtURI, "libvirt-uri", executor.DefaultLibvirtURI, "URI of the host's libvirt.")
+	fs.StringVar(&o.host.LibvirtURI, "libvirt-uri", hostconfig.DefaultLibvirtURI, "URI of the host's libvirt.")
 	fs.BoolVar(&o.host.RegisterNode, "register-node", false, "Create the host's Node and keep it alive. For a host without a kubelet.")
 	fs.StringToStringVar(&o.host.Labels, "node-labels", nil, "Labels to set on the Node: key=value,...")
 	fs.StringVar(&o.cpuOvercommit, "cpu-overcommit", "1", "Virtual CPUs offered for each physical CPU that is not reserved.")
@@ -84,7 +85,7 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.reserveMemory, "reserve-memory", "512Mi", "Memory kept for the host itself.")
 	fs.StringVar(&o.host.DomainType, "domain-type", "auto", "What guests run on: kvm, qemu (emulation), or auto: kvm where a trial guest boots with it.")
 	fs.StringVar(&o.host.ConsoleLogDir, "console-log-dir", "", "Folder for what the guests print on their first serial console, in <namespace>_<name>.log. Not logged when empty.")
-	fs.StringVar(&o.host.QEMULogDir, "qemu-log-dir", "", "Folder of the logs that libvirt keeps of each guest's QEMU, which say why one died. Defaults to "+qemulog.DefaultDir+" for libvirt at "+executor.DefaultLibvirtURI+".")
+	fs.StringVar(&o.host.QEMULogDir, "qemu-log-dir", "", "Folder of the logs that libvirt keeps of each guest's QEMU, which say why one died. Defaults to "+qemulog.DefaultDir+" for libvirt at "+hostconfig.DefaultLibvirtURI+".")
 	fs.StringVar(&o.host.ImageDir, "image-dir", "", "Folder whose files VirtualDiskImages may name as their source. None when empty.")
 	fs.StringSliceVar(&o.host.ImageNetworks, "image-networks", nil, "Networks that images may be fetched from, such as 10.1.0.0/16,192.0.2.0/24. When empty: all but loopback, link-local and multicast addresses.")
 	fs.StringVar(&o.stateDir, "state-dir", "", "Folder for the descriptions of simulated hosts. A temporary one when empty.")
@@ -94,16 +95,18 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 }
 
 // configuration makes one configuration of the file or of the flags.
-func (o *options) configuration(fs *pflag.FlagSet) (*executor.Configuration, error) {
+func (o *options) configuration(fs *pflag.FlagSet) (*hostconfig.Configuration, error) {
 	if o.file != "" {
 		for _, name := range hostFlags {
 			if fs.Changed(name) {
 				return nil, fmt.Errorf("--%s cannot be given beside --config: write it into %s", name, o.file)
 			}
 		}
-		read := executor.ReadConfiguration
+		read := hostconfig.ReadConfiguration
 		if node := o.host.NodeName; node != "" {
-			read = func(path string) (*executor.Configuration, error) { return executor.ReadConfigurationOf(path, node) }
+			read = func(path string) (*hostconfig.Configuration, error) {
+				return hostconfig.ReadConfigurationOf(path, node)
+			}
 		}
 		config, err := read(o.file)
 		if err == nil && o.stateDir != "" {
@@ -132,8 +135,8 @@ func (o *options) configuration(fs *pflag.FlagSet) (*executor.Configuration, err
 			return nil, fmt.Errorf("--%s %s: %w", q.flag, q.text, err)
 		}
 	}
-	config := &executor.Configuration{
-		Hosts: []executor.HostConfiguration{host}, StateDir: o.stateDir,
+	config := &hostconfig.Configuration{
+		Hosts: []hostconfig.HostConfiguration{host}, StateDir: o.stateDir,
 		MetricsBindAddress: o.metricsBindAddress, MetricsCertDir: o.metricsCertDir, HealthBindAddress: o.healthBindAddress,
 	}
 	config.Default()

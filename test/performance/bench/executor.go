@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/executor"
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 type executorOptions struct {
@@ -55,10 +55,10 @@ func (o *executorOptions) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	config := executor.Configuration{
-		Hosts: []executor.HostConfiguration{{
+	config := hostconfig.Configuration{
+		Hosts: []hostconfig.HostConfiguration{{
 			NodeName: host, Kubeconfig: p.kubeconfig, RegisterNode: true,
-			Simulated: &executor.SimulatedConfiguration{CPUs: 1024, Memory: resource.MustParse("4Ti")},
+			Simulated: &hostconfig.SimulatedConfiguration{CPUs: 1024, Memory: resource.MustParse("4Ti")},
 		}},
 		StateDir: filepath.Join(p.dir, "state"), HealthBindAddress: fmt.Sprintf("127.0.0.1:%d", port),
 	}

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
-	"domus.dev/domus/pkg/executor"
+	"domus.dev/domus/pkg/executor/hostconfig"
 )
 
 // TestExecutorsAcceptTheirConfiguration asks vm-executor's own reader, which
@@ -41,7 +41,7 @@ func TestExecutorsAcceptTheirConfiguration(t *testing.T) {
 			if err := os.WriteFile(path, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			config, err := executor.ReadConfiguration(path)
+			config, err := hostconfig.ReadConfiguration(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +81,7 @@ func TestSimulatedHostsHaveWhatVMsCanBePlacedBy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config := &executor.Configuration{}
+		config := &hostconfig.Configuration{}
 		if err := yaml.UnmarshalStrict(content, config); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"net/netip"
@@ -29,8 +29,8 @@ func (h *HostConfiguration) validateImages(path *field.Path) field.ErrorList {
 	return errs
 }
 
-// origins are what a valid configuration allows images to come from.
-func (h *HostConfiguration) origins() images.Origins {
+// Origins are what a valid configuration allows images to come from.
+func (h *HostConfiguration) Origins() images.Origins {
 	out := images.Origins{Dir: h.ImageDir}
 	for _, cidr := range h.ImageNetworks {
 		if prefix, err := netip.ParsePrefix(cidr); err == nil {
@@ -40,8 +40,8 @@ func (h *HostConfiguration) origins() images.Origins {
 	return out
 }
 
-// imageGrace is how long an image is kept that no disk needs.
-func (h *HostConfiguration) imageGrace() time.Duration {
+// GraceOfImages is how long an image is kept that no disk needs.
+func (h *HostConfiguration) GraceOfImages() time.Duration {
 	if h.ImageGrace == nil {
 		return images.DefaultGrace
 	}

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"net"
@@ -19,7 +19,7 @@ func (c *Configuration) validateServing() field.ErrorList {
 			errs = append(errs, field.Invalid(a.path, a.address, "must be an address with a port, such as 127.0.0.1:9410: "+err.Error()))
 		}
 	}
-	secure := c.MetricsBindAddress != "" && !loopback(c.MetricsBindAddress)
+	secure := c.MetricsBindAddress != "" && !Loopback(c.MetricsBindAddress)
 	if secure && c.MetricsBindAddress == c.HealthBindAddress {
 		errs = append(errs, field.Invalid(metrics, c.MetricsBindAddress, "is served by TLS, since it is not a loopback address: give healthBindAddress another port"))
 	}
@@ -29,8 +29,8 @@ func (c *Configuration) validateServing() field.ErrorList {
 	return errs
 }
 
-// loopback says whether only this machine reaches the address.
-func loopback(address string) bool {
+// Loopback says whether only this machine reaches the address.
+func Loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"net/netip"
@@ -15,14 +15,14 @@ func TestSettingsOfImages(t *testing.T) {
 	if errs := good.validateImages(field.NewPath("hosts")); len(errs) > 0 {
 		t.Error(errs)
 	}
-	origins := good.origins()
+	origins := good.Origins()
 	if origins.Dir != "/images" || len(origins.Networks) != 2 || origins.Networks[0] != netip.MustParsePrefix("10.1.0.0/16") {
 		t.Errorf("origins %+v", origins)
 	}
-	if got := good.imageGrace(); got != time.Minute {
+	if got := good.GraceOfImages(); got != time.Minute {
 		t.Errorf("grace %s", got)
 	}
-	if got := (&HostConfiguration{}).imageGrace(); got != time.Hour {
+	if got := (&HostConfiguration{}).GraceOfImages(); got != time.Hour {
 		t.Errorf("grace %s when none is set", got)
 	}
 	bad := HostConfiguration{ImageDir: "images", ImageNetworks: []string{"10.1.0.0/16", "anywhere"}, ImageGrace: &metav1.Duration{Duration: time.Second}}

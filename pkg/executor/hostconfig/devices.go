@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"regexp"
@@ -23,8 +23,8 @@ type DeviceConfiguration struct {
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// offers says whether the device is one of those.
-func (c *DeviceConfiguration) offers(d libvirt.Device) bool {
+// Offers says whether the device is one of those.
+func (c *DeviceConfiguration) Offers(d libvirt.Device) bool {
 	if c.Vendor != "" {
 		return d.Vendor == c.Vendor && d.Product == c.Product
 	}

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"k8s.io/apimachinery/pkg/api/resource"

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"strings"
@@ -34,7 +34,7 @@ func TestLoopback(t *testing.T) {
 		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true,
 		":1": false, "0.0.0.0:1": false, "[::]:1": false, "10.0.0.1:1": false, "example.org:1": false, "127.0.0.1": false, "127.0.0.1.example.org:1": false,
 	} {
-		if loopback(address) != want {
+		if Loopback(address) != want {
 			t.Errorf("%s is loopback: %t", address, !want)
 		}
 	}

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"path/filepath"
@@ -37,8 +37,8 @@ type CNIConfiguration struct {
 	HostNamespace string `json:"hostNamespace,omitempty"`
 }
 
-// options are what pkg/executor/cni takes, for the host of that name.
-func (c *CNIConfiguration) options(node string) cni.Options {
+// Options are what pkg/executor/cni takes, for the host of that name.
+func (c *CNIConfiguration) Options(node string) cni.Options {
 	state := c.StateDir
 	if state == "" {
 		state = cni.DefaultStateDir
@@ -72,7 +72,7 @@ func (h *HostConfiguration) validateCNI(path *field.Path) (errs field.ErrorList)
 		}
 	}
 	if len(errs) == 0 {
-		if err := c.options(h.NodeName).Validate(); err != nil {
+		if err := c.Options(h.NodeName).Validate(); err != nil {
 			errs = append(errs, field.Invalid(path, "", err.Error()))
 		}
 	}

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"errors"
@@ -167,9 +167,9 @@ func (c *Configuration) Default() {
 	}
 }
 
-// seedFolder is the host's own part of seedDir, for hosts share a process and its
+// SeedFolder is the host's own part of seedDir, for hosts share a process and its
 // configuration; "" when there is none.
-func (h *HostConfiguration) seedFolder() string {
+func (h *HostConfiguration) SeedFolder() string {
 	if h.SeedDir == "" {
 		return ""
 	}
