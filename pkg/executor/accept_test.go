@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -27,15 +28,15 @@ func TestRejections(t *testing.T) {
 		done    []string
 	}{
 		"a VM that is too big for what is left": {
-			vm:     bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.CPU = 5 }),
+			vm:     vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.CPU = 5 }),
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM for hugepages that the host does not have": {
-			vm:     bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
+			vm:     vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM for hugepages that somebody else uses": {
-			vm: bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
+			vm: vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }),
 			prepare: func(s *stage) {
 				s.hugepages(libvirt.Pages{Size2Mi: 1024})
 				s.host.free = []libvirt.CellFree{{Pages: libvirt.Pages{Size2Mi: 511}}}
@@ -44,47 +45,47 @@ func TestRejections(t *testing.T) {
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM that names a host path in a restricted namespace": {
-			vm:     bound(spec(`{"os":{"kernel":"/boot/vmlinuz"}}`)),
+			vm:     vmtest.Bound(spec(`{"os":{"kernel":"/boot/vmlinuz"}}`)),
 			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
 		},
 		"a VM that cannot be converted": {
-			vm: bound(spec(`{"nonsense":1}`)), prepare: (*stage).privileged,
+			vm: vmtest.Bound(spec(`{"nonsense":1}`)), prepare: (*stage).privileged,
 			reason: v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid,
 		},
 		"a VM of another architecture": {
-			vm:     bound(spec(`{"os":{"type":{"arch":"aarch64","type":"hvm"}}}`)),
+			vm:     vmtest.Bound(spec(`{"os":{"type":{"arch":"aarch64","type":"hvm"}}}`)),
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM that asks for KVM where it does not work": {
-			vm: bound(spec(`{"type":"kvm"}`)), prepare: (*stage).privileged,
+			vm: vmtest.Bound(spec(`{"type":"kvm"}`)), prepare: (*stage).privileged,
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM that libvirt does not define": {
-			vm:      bound(),
+			vm:      vmtest.Bound(),
 			prepare: func(s *stage) { s.host.defineErr = fmt.Errorf("no: %w", libvirt.ErrInvalidDomain) },
 			reason:  v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid, done: []string{"define"},
 		},
 		"a VM whose name another domain has": {
-			vm: bound(),
+			vm: vmtest.Bound(),
 			prepare: func(s *stage) {
 				s.host.domains["x"] = libvirt.Domain{Name: "default:guest", UUID: "x", State: libvirt.StateRunning}
 			},
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled, done: []string{"define"},
 		},
 		"a VM whose UUID a foreign domain has": {
-			vm: bound(),
+			vm: vmtest.Bound(),
 			prepare: func(s *stage) {
-				s.host.domains[testUID] = libvirt.Domain{Name: "theirs", UUID: testUID, State: libvirt.StateRunning}
+				s.host.domains[vmtest.UID] = libvirt.Domain{Name: "theirs", UUID: vmtest.UID, State: libvirt.StateRunning}
 			},
 			reason: v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled,
 		},
 		"a VM whose network the host does not have": {
-			vm:      bound(),
+			vm:      vmtest.Bound(),
 			prepare: func(s *stage) { s.host.startErr = fmt.Errorf("no: %w", libvirt.ErrMissingResource) },
 			reason:  v1alpha1.ReasonHostUnfit, phase: v1alpha1.PhaseScheduled, done: []string{"define", "start", "undefine"},
 		},
 		"a VM that libvirt finds wrong when it starts": {
-			vm:      bound(),
+			vm:      vmtest.Bound(),
 			prepare: func(s *stage) { s.host.startErr = fmt.Errorf("no: %w", libvirt.ErrInvalidDomain) },
 			reason:  v1alpha1.ReasonInvalidDomain, phase: v1alpha1.PhaseInvalid, done: []string{"define", "start", "undefine"},
 		},

@@ -12,13 +12,15 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // offering is a configuration that offers twoCells' devices.
 func offering() hostconfig.HostConfiguration {
 	return hostconfig.HostConfiguration{
-		NodeName: testNode, Mode: hostconfig.ModeDedicated, CPUOvercommit: resource.MustParse("1"), DomainType: "auto",
+		NodeName: vmtest.Node, Mode: hostconfig.ModeDedicated, CPUOvercommit: resource.MustParse("1"), DomainType: "auto",
 		Devices: []hostconfig.DeviceConfiguration{{Name: "gpu", Vendor: "10de", Product: "20b0"}, {Name: "vf", Vendor: "15b3", Product: "1018"}},
 	}
 }
@@ -26,7 +28,7 @@ func offering() hostconfig.HostConfiguration {
 // placement is on one cell, with memory in Gi.
 func placement(cell, cpus int32, memory int64, change ...func(*v1alpha1.Placement)) v1alpha1.Placement {
 	p := v1alpha1.Placement{
-		NodeName: testNode, Granted: v1alpha1.GrantedResources{CPU: cpus, Memory: memory << 30, Overhead: 1 << 28},
+		NodeName: vmtest.Node, Granted: v1alpha1.GrantedResources{CPU: cpus, Memory: memory << 30, Overhead: 1 << 28},
 		Cells: []v1alpha1.PlacedCell{{ID: cell, CPU: cpus, Memory: memory << 30}},
 	}
 	for _, c := range change {
@@ -68,7 +70,7 @@ func TestTheSecondVMIsToldWhatIsTaken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			first := dedicated(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement = &c.first })
-			s := newLargeStage(t, first, bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement = &c.second }))
+			s := newLargeStage(t, first, vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement = &c.second }))
 			s.config = offering()
 			s.config.RegisterNode = true
 			for _, cell := range s.host.description.Cells {
@@ -83,12 +85,12 @@ func TestTheSecondVMIsToldWhatIsTaken(t *testing.T) {
 			s.mustTurn()
 			want := &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRejected, Reason: v1alpha1.ReasonHostUnfit, Message: "the host is full: " + c.want}
 			if c.want == "" {
-				want = &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRunning, DomainName: "default:guest", DomainUUID: testUID, StartedAt: s.said().StartedAt}
+				want = &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRunning, DomainName: "default:guest", DomainUUID: vmtest.UID, StartedAt: s.said().StartedAt}
 			}
 			if diff := cmp.Diff(want, s.said()); diff != "" {
 				t.Error(diff)
 			}
-			if diff := cmp.Diff(c.first, Observe(s.host.domains[otherUID]).Ownership.Placement(testNode)); diff != "" {
+			if diff := cmp.Diff(c.first, ownership.Observe(s.host.domains[otherUID]).Ownership.Placement(vmtest.Node)); diff != "" {
 				t.Errorf("the mark: %s", diff)
 			}
 		})
@@ -127,17 +129,17 @@ func TestWhatTheSchedulerChoosesByTheReportIsAccepted(t *testing.T) {
 		r := newRegistry(config)
 		r.describe(twoCells())
 		if rapid.Bool().Draw(t, "foreign") {
-			r.put(Observed{Domain: libvirt.Domain{
+			r.put(ownership.Observed{Domain: libvirt.Domain{
 				UUID: "f", State: libvirt.StateRunning, CPU: 2, Memory: 3 << 30, PageSize: 1 << 30,
 				Binding: libvirt.Binding{VCPUs: map[int]string{0: "4"}, Cells: []libvirt.BoundMemory{{Cell: 1, Memory: 3 << 30}}},
 			}})
 		}
 		if rapid.Bool().Draw(t, "quarantined") {
-			r.put(*domain(libvirt.StateRunning, func(d *Observed) {
+			r.put(*vmtest.Domain(libvirt.StateRunning, func(d *ownership.Observed) {
 				p := placement(0, 1, 2, onCPUs("0", "1"), withDevice("gpu", "0000:3b:00.0"))
 				d.Ownership.Granted, d.Ownership.Cells, d.Ownership.Devices = p.Granted, p.Cells, p.Devices
 			}))
-			r.quarantine(testUID, "why")
+			r.quarantine(vmtest.UID, "why")
 		}
 		a, _ := r.account()
 		host, err := numa.FromHypervisor(&a.status)
@@ -161,7 +163,7 @@ func TestWhatTheSchedulerChoosesByTheReportIsAccepted(t *testing.T) {
 			if short != nil {
 				continue
 			}
-			p := request.Placement(testNode, chosen)
+			p := request.Placement(vmtest.Node, chosen)
 			if short, err := r.reserve(fmt.Sprint(i), p); err != nil || short != nil {
 				t.Fatalf("%+v is refused: %v, %v", p, short, err)
 			}

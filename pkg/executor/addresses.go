@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/ownership"
 )
 
 const (
@@ -53,7 +54,7 @@ func (a *addresses) of(uuid string, life int) map[string][]string {
 }
 
 // due says whether the guest is to be asked about now.
-func (a *addresses) due(d *Observed, now time.Time) bool {
+func (a *addresses) due(d *ownership.Observed, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	k, ok := a.known[d.UUID]
@@ -65,7 +66,7 @@ func (a *addresses) due(d *Observed, now time.Time) bool {
 }
 
 // heard takes over an answer, and says whether it is another than before.
-func (a *addresses) heard(d *Observed, byMAC map[string][]string, now time.Time) (changed bool) {
+func (a *addresses) heard(d *ownership.Observed, byMAC map[string][]string, now time.Time) (changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	k := a.known[d.UUID]
@@ -125,7 +126,7 @@ func (a *Agent) followAddresses(ctx context.Context) {
 	}
 }
 
-func (a *Agent) askAddresses(ctx context.Context, d *Observed) {
+func (a *Agent) askAddresses(ctx context.Context, d *ownership.Observed) {
 	ctx, cancel := context.WithTimeout(ctx, addressTimeout)
 	defer cancel()
 	byMAC, err := a.host.CardAddresses(ctx, d.UUID)
@@ -139,7 +140,7 @@ func (a *Agent) askAddresses(ctx context.Context, d *Observed) {
 
 // withCards lists the domains that are ours and have a guest with cards of
 // spec.interfaces.
-func (r *registry) withCards() (out []Observed) {
+func (r *registry) withCards() (out []ownership.Observed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, d := range r.domains {

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -43,8 +44,8 @@ func runOn(t *testing.T, s *stage, host libvirt.Host) *Agent {
 // The agent on libvirt's own test driver: libvirt itself defines, starts, stops
 // and undefines, and its events drive the agent.
 func TestAVMLivesAndDiesOnASimulatedHost(t *testing.T) {
-	s := newStage(t, bound())
-	host, err := libvirt.Simulate(t.TempDir(), testNode, libvirt.Simulation{CPUs: 8, Memory: 16 << 30})
+	s := newStage(t, vmtest.Bound())
+	host, err := libvirt.Simulate(t.TempDir(), vmtest.Node, libvirt.Simulation{CPUs: 8, Memory: 16 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,18 +58,18 @@ func TestAVMLivesAndDiesOnASimulatedHost(t *testing.T) {
 	eventually(t, "the guest runs", state(v1alpha1.HostRunning))
 	eventually(t, "the host is reported", func() bool {
 		node := &corev1.Node{}
-		return s.api.Get(context.Background(), client.ObjectKey{Name: testNode}, node) == nil && !node.Status.Allocatable.Name(v1alpha1.ResourceCPU, resource.DecimalSI).IsZero()
+		return s.api.Get(context.Background(), client.ObjectKey{Name: vmtest.Node}, node) == nil && !node.Status.Allocatable.Name(v1alpha1.ResourceCPU, resource.DecimalSI).IsZero()
 	})
 
 	// Somebody switches the guest off behind our back: libvirt's event alone
 	// brings it back.
-	if err := host.Destroy(context.Background(), testUID); err != nil {
+	if err := host.Destroy(context.Background(), vmtest.UID); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the end is noticed", state(v1alpha1.HostFailed))
 	eventually(t, "the guest runs again", state(v1alpha1.HostRunning))
 
-	s.edit(switched)
+	s.edit(vmtest.Switched)
 	agent.Enqueue(guestKey)
 	eventually(t, "the guest is switched off", state(v1alpha1.HostStopped))
 
@@ -97,12 +98,12 @@ func (h stuckHost) Start(ctx context.Context, uuid string) error {
 }
 
 func TestAStuckDomainDelaysNoOther(t *testing.T) {
-	other := bound(func(vm *v1alpha1.VirtualMachine) {
+	other := vmtest.Bound(func(vm *v1alpha1.VirtualMachine) {
 		vm.Name, vm.UID = "other", "33333333-3333-4333-8333-333333333333"
 	})
-	s := newStage(t, bound(), other)
+	s := newStage(t, vmtest.Bound(), other)
 	s.host.events <- libvirt.Event{Kind: libvirt.EventConnected}
-	runOn(t, s, stuckHost{fakeHost: s.host, stuck: testUID})
+	runOn(t, s, stuckHost{fakeHost: s.host, stuck: vmtest.UID})
 	eventually(t, "the other guest runs", func() bool {
 		vm := &v1alpha1.VirtualMachine{}
 		return s.api.Get(context.Background(), client.ObjectKeyFromObject(other), vm) == nil && vm.Status.Host != nil && vm.Status.Host.State == v1alpha1.HostRunning
@@ -116,7 +117,7 @@ func TestALostLibvirtIsToldAndForgiven(t *testing.T) {
 	runOn(t, s, s.host)
 	tainted := func() bool {
 		node := &corev1.Node{}
-		if s.api.Get(context.Background(), client.ObjectKey{Name: testNode}, node) != nil {
+		if s.api.Get(context.Background(), client.ObjectKey{Name: vmtest.Node}, node) != nil {
 			return false
 		}
 		for _, taint := range node.Spec.Taints {
@@ -127,7 +128,7 @@ func TestALostLibvirtIsToldAndForgiven(t *testing.T) {
 		return false
 	}
 	eventually(t, "the Node is there", func() bool {
-		return s.api.Get(context.Background(), client.ObjectKey{Name: testNode}, &corev1.Node{}) == nil
+		return s.api.Get(context.Background(), client.ObjectKey{Name: vmtest.Node}, &corev1.Node{}) == nil
 	})
 	s.host.events <- libvirt.Event{Kind: libvirt.EventLost}
 	eventually(t, "the Node is tainted", tainted)

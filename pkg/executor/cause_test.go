@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 func TestAPowerFailureSaysOnceWhatFailedAndWhatEndsIt(t *testing.T) {
 	const ends = "`virtctl stop --force -n default guest` ends a guest that hangs"
-	vm := bound()
+	vm := vmtest.Placed()
 	uuid := vm.DomainUUID()
 	for name, test := range map[string]struct {
 		reason string
@@ -19,7 +20,7 @@ func TestAPowerFailureSaysOnceWhatFailedAndWhatEndsIt(t *testing.T) {
 		want   string
 	}{
 		"libvirt is still at it": {
-			v1alpha1.ReasonPauseFailed, &libvirtError{libvirt.ErrBusy, "pausing domain " + uuid + ": libvirt did not answer in time: still pausing domain " + uuid},
+			v1alpha1.ReasonPauseFailed, fmt.Errorf("pausing domain %s: %w: still pausing domain %s", uuid, libvirt.ErrTimeout, uuid),
 			"libvirt did not answer in time; " + ends,
 		},
 		"libvirt says why": {

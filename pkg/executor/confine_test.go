@@ -11,6 +11,8 @@ import (
 	"k8s.io/utils/cpuset"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -18,7 +20,7 @@ const otherUID = "33333333-3333-4333-8333-333333333333"
 
 // dedicated is another VM that has CPUs 2 and 3 to itself.
 func dedicated(change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
-	return bound(append([]func(*v1alpha1.VirtualMachine){func(vm *v1alpha1.VirtualMachine) {
+	return vmtest.Bound(append([]func(*v1alpha1.VirtualMachine){func(vm *v1alpha1.VirtualMachine) {
 		vm.Name, vm.UID = "dedicated", otherUID
 		vm.Status.Placement.Granted.CPU = 2
 		vm.Status.Placement.Cells = []v1alpha1.PlacedCell{{ID: 0, CPU: 2, CPUs: "2-3"}}
@@ -54,16 +56,16 @@ var (
 
 func TestDedicatedCPUsAreClearedBeforeTheirGuestStarts(t *testing.T) {
 	alone := dedicated()
-	s := newLargeStage(t, bound(), alone)
+	s := newLargeStage(t, vmtest.Bound(), alone)
 	s.mustTurn()
-	if diff := cmp.Diff(libvirt.Binding{}, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(libvirt.Binding{}, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Errorf("with nobody else: %s", diff)
 	}
 	s.turnOf(alone)
-	if diff := cmp.Diff([]string{"define", "start", "define", "pin " + testUID, "start"}, s.host.done); diff != "" {
+	if diff := cmp.Diff([]string{"define", "start", "define", "pin " + vmtest.UID, "start"}, s.host.done); diff != "" {
 		t.Errorf("on the host: %s", diff)
 	}
-	if diff := cmp.Diff(besides, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(besides, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Errorf("the guest that shares: %s", diff)
 	}
 	own := libvirt.Binding{VCPUs: map[int]string{0: "2", 1: "3"}, Emulator: "2-3"}
@@ -80,10 +82,10 @@ func TestDedicatedCPUsAreClearedBeforeTheirGuestStarts(t *testing.T) {
 	}
 
 	// What somebody else has changed is put right.
-	_ = s.host.Pin(context.Background(), testUID, map[int]string{0: "3"}, "")
+	_ = s.host.Pin(context.Background(), vmtest.UID, map[int]string{0: "3"}, "")
 	s.restart()
 	s.confine()
-	if diff := cmp.Diff(besides, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(besides, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Errorf("after somebody's change: %s", diff)
 	}
 
@@ -93,7 +95,7 @@ func TestDedicatedCPUsAreClearedBeforeTheirGuestStarts(t *testing.T) {
 	s.turnOf(alone) // asks it to shut down
 	s.turnOf(alone)
 	s.confine()
-	if diff := cmp.Diff(everywhere, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(everywhere, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Errorf("when it is gone: %s", diff)
 	}
 }
@@ -103,10 +105,10 @@ func TestAGuestIsDefinedBesideDedicatedCPUs(t *testing.T) {
 		vm.Status.Placement.Granted.CPU = 1
 		vm.Status.Placement.Cells = []v1alpha1.PlacedCell{{ID: 0, CPU: 1, CPUs: "2", Idle: "3"}}
 	})
-	s := newLargeStage(t, bound(), alone)
+	s := newLargeStage(t, vmtest.Bound(), alone)
 	s.turnOf(alone)
 	s.mustTurn()
-	if diff := cmp.Diff(besides, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(besides, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Error(diff)
 	}
 	s.host.done = nil
@@ -118,7 +120,7 @@ func TestAGuestIsDefinedBesideDedicatedCPUs(t *testing.T) {
 
 func TestAGuestThatCannotBePinnedKeepsDedicatedCPUsFromStarting(t *testing.T) {
 	alone := dedicated()
-	s := newLargeStage(t, bound(), alone)
+	s := newLargeStage(t, vmtest.Bound(), alone)
 	s.mustTurn()
 	refused := errors.New("no such file")
 	s.host.step = func(what string) (error, error) {
@@ -136,13 +138,13 @@ func TestAGuestThatCannotBePinnedKeepsDedicatedCPUsFromStarting(t *testing.T) {
 	if diff := cmp.Diff(want, s.saidOf(alone)); diff != "" {
 		t.Error(diff)
 	}
-	if got := s.host.domains[testUID]; got.State != libvirt.StateRunning {
+	if got := s.host.domains[vmtest.UID]; got.State != libvirt.StateRunning {
 		t.Errorf("the other guest is %s", got.State)
 	}
 	// A guest that is elsewhere does not matter.
-	d := s.host.domains[testUID]
+	d := s.host.domains[vmtest.UID]
 	d.Binding = libvirt.Binding{VCPUs: map[int]string{0: "5"}, Emulator: "5"}
-	s.host.domains[testUID] = d
+	s.host.domains[vmtest.UID] = d
 	s.clock.Step(5 * time.Second)
 	s.mustTurn() // looks at it again
 	s.turnOf(alone)
@@ -154,17 +156,17 @@ func TestAGuestThatCannotBePinnedKeepsDedicatedCPUsFromStarting(t *testing.T) {
 func TestOnlyOurOwnGuestsAreConfined(t *testing.T) {
 	alone := dedicated()
 	s := newLargeStage(t, alone)
-	running := func(uuid string, change func(*Observed)) {
-		o := domain(libvirt.StateRunning, change)
+	running := func(uuid string, change func(*ownership.Observed)) {
+		o := vmtest.Domain(libvirt.StateRunning, change)
 		o.UUID, o.Name, o.Ownership.Owner.Name = uuid, uuid, uuid
 		if o.Owned {
 			o.Metadata = o.Ownership.XML()
 		}
 		s.host.domains[uuid] = o.Domain
 	}
-	running("foreign", foreign)
-	running("another-clusters", ofAnotherCluster)
-	running("quarantined", func(*Observed) {})
+	running("foreign", vmtest.Foreign)
+	running("another-clusters", vmtest.OfAnotherCluster)
+	running("quarantined", func(*ownership.Observed) {})
 	s.restart()
 	s.agent.registry.quarantine("quarantined", "its VirtualMachine does not exist any more")
 	s.turnOf(alone)
@@ -181,7 +183,7 @@ type slowHost struct {
 }
 
 func (h slowHost) Start(ctx context.Context, uuid string) error {
-	if uuid == testUID {
+	if uuid == vmtest.UID {
 		close(h.begun)
 		<-h.goOn
 	}
@@ -190,7 +192,7 @@ func (h slowHost) Start(ctx context.Context, uuid string) error {
 
 func TestAGuestThatIsBeingStartedIsWaitedFor(t *testing.T) {
 	alone := dedicated()
-	s := newLargeStage(t, bound(), alone)
+	s := newLargeStage(t, vmtest.Bound(), alone)
 	slow := slowHost{fakeHost: s.host, begun: make(chan struct{}), goOn: make(chan struct{})}
 	s.agent.host = slow
 	started := make(chan error)
@@ -214,14 +216,14 @@ func TestAGuestThatIsBeingStartedIsWaitedFor(t *testing.T) {
 	if h := s.saidOf(alone); h.State != v1alpha1.HostRunning {
 		t.Errorf("got %+v", h)
 	}
-	if diff := cmp.Diff(besides, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(besides, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestAGuestThatDidNotStartIsNotWaitedFor(t *testing.T) {
 	alone := dedicated()
-	s := newLargeStage(t, bound(), alone)
+	s := newLargeStage(t, vmtest.Bound(), alone)
 	s.host.startErr = errors.New("internal error")
 	s.mustTurn()
 	s.host.startErr = nil
@@ -232,14 +234,14 @@ func TestAGuestThatDidNotStartIsNotWaitedFor(t *testing.T) {
 	// When its time comes it is defined beside the CPUs that are taken since.
 	s.clock.Step(5 * time.Second)
 	s.mustTurn()
-	if diff := cmp.Diff(besides, s.host.domains[testUID].Binding); diff != "" || s.said().State != v1alpha1.HostRunning {
+	if diff := cmp.Diff(besides, s.host.domains[vmtest.UID].Binding); diff != "" || s.said().State != v1alpha1.HostRunning {
 		t.Errorf("%+v, %s", s.said(), diff)
 	}
 }
 
 func TestADomainThatWasMadeBeforeCPUsWereTakenIsMadeAnewBeforeItStarts(t *testing.T) {
 	alone := dedicated()
-	s := newLargeStage(t, bound(), alone)
+	s := newLargeStage(t, vmtest.Bound(), alone)
 	met := false
 	s.refuse = func(what string) (error, error) {
 		// Between the conversion of the one and its definition the other comes.
@@ -253,25 +255,25 @@ func TestADomainThatWasMadeBeforeCPUsWereTakenIsMadeAnewBeforeItStarts(t *testin
 	if diff := cmp.Diff([]string{"define", "start", "define", "define", "start"}, s.host.done); diff != "" {
 		t.Errorf("on the host: %s", diff)
 	}
-	if diff := cmp.Diff(besides, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(besides, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func TestIOThreadsLeaveDedicatedCPUsToo(t *testing.T) {
 	alone := dedicated()
-	s := newLargeStage(t, bound(), alone)
+	s := newLargeStage(t, vmtest.Bound(), alone)
 	s.mustTurn()
 	// The emulator is where it should be already, and one of two I/O threads.
-	d := s.host.domains[testUID]
+	d := s.host.domains[vmtest.UID]
 	d.Binding = besides
 	d.Binding.IOThreads = []string{"0-1,4-7", ""}
-	s.host.domains[testUID] = d
+	s.host.domains[vmtest.UID] = d
 	s.restart()
 	s.turnOf(alone)
 	want := besides
 	want.IOThreads = []string{"0-1,4-7", "0-1,4-7"}
-	if diff := cmp.Diff(want, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(want, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -8,15 +8,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // A guest that QEMU cannot have go on has come to its end, whatever libvirt calls its
 // state: what becomes of it is as after any other end by failure.
 func TestAGuestThatCannotGoOnHasEnded(t *testing.T) {
-	for _, policy := range policies {
+	for _, policy := range vmtest.Policies {
 		t.Run(string(policy), func(t *testing.T) {
-			s := newStage(t, bound(policyIs(policy)))
+			s := newStage(t, vmtest.Bound(vmtest.PolicyIs(policy)))
 			s.settles()
 			s.told()
 			s.host.done = nil
@@ -52,15 +53,15 @@ func TestAGuestThatCannotGoOnHasEnded(t *testing.T) {
 
 // One that somebody resets goes on.
 func TestAGuestThatIsResetGoesOn(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.settles()
-	s.edit(shall(v1alpha1.PowerPaused))
+	s.edit(vmtest.Shall(v1alpha1.PowerPaused))
 	s.settles()
 	s.host.done, s.host.dead = nil, true
 	s.settles()
 	s.is("Paused") // it is not known, and nobody wants it to go on
 	s.host.dead = false
-	s.edit(shall(v1alpha1.PowerRunning))
+	s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 	s.settles()
 	s.is("Running", "resume")
 }
@@ -68,7 +69,7 @@ func TestAGuestThatIsResetGoesOn(t *testing.T) {
 // standsStill has the guest be paused, and libvirt not know why.
 func (s *stage) standsStill() {
 	s.t.Helper()
-	if err := s.host.set(testUID, libvirt.StatePaused, libvirt.ReasonUnknown); err != nil {
+	if err := s.host.set(vmtest.UID, libvirt.StatePaused, libvirt.ReasonUnknown); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -55,10 +56,10 @@ func (a *Agent) heldBySnapshots(ctx context.Context, disk *v1alpha1.VirtualDisk)
 }
 
 // withVolume lists the domains that have the volume and a guest, running or saved.
-func (r *registry) withVolume(v libvirt.VolumeRef) []Observed {
+func (r *registry) withVolume(v libvirt.VolumeRef) []ownership.Observed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []Observed
+	var out []ownership.Observed
 	for _, d := range r.domains {
 		if (d.State.Active() || d.Saved) && slices.Contains(d.Volumes, v) {
 			out = append(out, d)

@@ -12,6 +12,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -199,7 +200,7 @@ var (
 	}
 )
 
-func (t teller) quarantined(d Observed, reason string) {
+func (t teller) quarantined(d ownership.Observed, reason string) {
 	t.recorder.Eventf(t.hypervisor(), nil, corev1.EventTypeWarning, eventQuarantined, "Quarantine",
 		"Domain %s (%s) of VirtualMachine %s/%s is left as it is: %s", d.Name, d.UUID, d.Ownership.Owner.Namespace, d.Ownership.Owner.Name, reason)
 }

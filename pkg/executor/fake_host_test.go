@@ -13,6 +13,7 @@ import (
 	"libvirt.org/go/libvirtxml"
 
 	"domus.dev/domus/pkg/executor/networks/networkstest"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -251,9 +252,9 @@ func (h *fakeHost) GuestInfo(_ context.Context, uuid string) (libvirt.GuestInfo,
 func (h *fakeHost) agent(state libvirt.AgentState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	d := h.domains[testUID]
+	d := h.domains[vmtest.UID]
 	d.Agent = state
-	h.domains[testUID] = d
+	h.domains[vmtest.UID] = d
 }
 
 func (h *fakeHost) Start(_ context.Context, uuid string) error {

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -61,7 +62,7 @@ func (c cacheOf) Of(ctx context.Context, vm types.NamespacedName) []*v1alpha1.Vi
 	_ = c.Reader.List(ctx, list, client.InNamespace(vm.Namespace))
 	var out []*v1alpha1.VirtualMachineOperation
 	for i := range list.Items {
-		if op := &list.Items[i]; op.Spec.VirtualMachineName == vm.Name && op.Status.NodeName == testNode {
+		if op := &list.Items[i]; op.Spec.VirtualMachineName == vm.Name && op.Status.NodeName == vmtest.Node {
 			out = append(out, op)
 		}
 	}

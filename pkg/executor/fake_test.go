@@ -23,6 +23,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -31,7 +32,7 @@ type cacheOf struct{ client.Reader }
 
 func (c cacheOf) Get(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualMachine {
 	vm := &v1alpha1.VirtualMachine{}
-	if c.Reader.Get(ctx, key, vm) != nil || !vm.PlacedOn(testNode) {
+	if c.Reader.Get(ctx, key, vm) != nil || !vm.PlacedOn(vmtest.Node) {
 		return nil
 	}
 	return vm
@@ -49,7 +50,7 @@ func (c cacheOf) List(ctx context.Context) []types.NamespacedName {
 
 func (c cacheOf) Disk(ctx context.Context, key types.NamespacedName) *v1alpha1.VirtualDisk {
 	disk := &v1alpha1.VirtualDisk{}
-	if c.Reader.Get(ctx, key, disk) != nil || disk.Status.NodeName != testNode {
+	if c.Reader.Get(ctx, key, disk) != nil || disk.Status.NodeName != vmtest.Node {
 		return nil
 	}
 	return disk
@@ -62,7 +63,7 @@ func (c cacheOf) Disks(ctx context.Context) ([]*v1alpha1.VirtualDisk, bool) {
 	}
 	var out []*v1alpha1.VirtualDisk
 	for i := range list.Items {
-		if list.Items[i].Status.NodeName == testNode {
+		if list.Items[i].Status.NodeName == vmtest.Node {
 			out = append(out, &list.Items[i])
 		}
 	}
@@ -96,11 +97,11 @@ func newStage(t *testing.T, objects ...client.Object) *stage {
 		t.Fatal(err)
 	}
 	objects = append(objects,
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: testCluster}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: vmtest.Cluster}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	s := &stage{
-		t: t, host: newFakeHost(), clock: clocktesting.NewFakeClock(testNow),
-		config: hostconfig.HostConfiguration{NodeName: testNode, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto"},
+		t: t, host: newFakeHost(), clock: clocktesting.NewFakeClock(vmtest.Now),
+		config: hostconfig.HostConfiguration{NodeName: vmtest.Node, RegisterNode: true, CPUOvercommit: resource.MustParse("1"), DomainType: "auto"},
 		refuse: func(string) (error, error) { return nil, nil },
 	}
 	s.api = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
@@ -145,9 +146,9 @@ func (s *stage) restart() {
 	})
 	s.recorder = events.NewFakeRecorder(1000)
 	s.agent = NewAgent(Options{Config: s.config, Host: s.host, Live: counted, VMs: s.vms, Operations: s.ops, Disks: cacheOf{s.api}, Networks: cacheOf{s.api}, Recorder: s.recorder, Clock: s.clock, Version: "v1"})
-	s.agent.clusterID, s.agent.connected = testCluster, true
-	s.agent.volumes.Join(testCluster)
-	s.agent.networks.Join(testCluster)
+	s.agent.clusterID, s.agent.connected = vmtest.Cluster, true
+	s.agent.volumes.Join(vmtest.Cluster)
+	s.agent.networks.Join(vmtest.Cluster)
 	if !s.host.away {
 		if err := s.agent.refresh(context.Background()); err != nil {
 			s.t.Fatal(err)

@@ -7,11 +7,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 )
 
 func TestOthersFinalizersAreKept(t *testing.T) {
 	theirs := []string{"example.com/a", "example.com/b"}
-	s := newStage(t, bound(func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = theirs }))
+	s := newStage(t, vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = theirs }))
 	s.mustTurn()
 	if diff := cmp.Diff(append(theirs, v1alpha1.DomainFinalizer), s.vm().Finalizers); diff != "" {
 		t.Error(diff)
@@ -31,13 +32,13 @@ func TestOthersFinalizersAreKept(t *testing.T) {
 
 func TestTheFinalizerIsNotStoredForABindingThatHasEnded(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.VirtualMachine){
-		"a later epoch":     epoch(4),
+		"a later epoch":     vmtest.Epoch(4),
 		"a recreated VM":    func(vm *v1alpha1.VirtualMachine) { vm.UID = "other" },
 		"a finalizer since": func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = []string{"example.com/a"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, bound(change))
-			seen := bound()
+			s := newStage(t, vmtest.Bound(change))
+			seen := vmtest.Bound()
 			seen.ResourceVersion = "1"
 			patch, err := addFinalizer(seen)
 			if err != nil {

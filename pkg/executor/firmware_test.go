@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -35,19 +36,19 @@ func TestWhatBecomesOfFirmwareState(t *testing.T) {
 		// lost says that an event tells of the loss.
 		lost bool
 	}{
-		"stopped, and to give its place back":       {nil, []func(*v1alpha1.VirtualMachine){switched, releases}, v1alpha1.HostStopped, kept, false},
-		"the same, where it may be lost":            {[]func(*v1alpha1.VirtualMachine){discards}, []func(*v1alpha1.VirtualMachine){switched, releases}, v1alpha1.HostGone, "the VM is stopped", true},
-		"stopped":                                   {nil, []func(*v1alpha1.VirtualMachine){switched}, v1alpha1.HostStopped, "", false},
-		"evicted":                                   {nil, []func(*v1alpha1.VirtualMachine){evicted}, v1alpha1.HostGone, "for a VM of higher priority", true},
-		"started with another size":                 {nil, []func(*v1alpha1.VirtualMachine){switched, nil, shall(v1alpha1.PowerRunning), grown}, v1alpha1.HostFailed, "another place is needed for the spec.resources.memory that the VM has now, and the guest is not started: " + kept + ", or take the change back", false},
-		"the same, and it may be lost":              {[]func(*v1alpha1.VirtualMachine){discards}, []func(*v1alpha1.VirtualMachine){switched, nil, shall(v1alpha1.PowerRunning), grown}, v1alpha1.HostGone, "another place is needed", true},
-		"started with a domain that is not allowed": {nil, []func(*v1alpha1.VirtualMachine){switched, nil, shall(v1alpha1.PowerRunning), notAllowed}, v1alpha1.HostFailed, "spec.domain.os.kernel: Forbidden", false},
+		"stopped, and to give its place back":       {nil, []func(*v1alpha1.VirtualMachine){vmtest.Switched, vmtest.Releases}, v1alpha1.HostStopped, kept, false},
+		"the same, where it may be lost":            {[]func(*v1alpha1.VirtualMachine){discards}, []func(*v1alpha1.VirtualMachine){vmtest.Switched, vmtest.Releases}, v1alpha1.HostGone, "the VM is stopped", true},
+		"stopped":                                   {nil, []func(*v1alpha1.VirtualMachine){vmtest.Switched}, v1alpha1.HostStopped, "", false},
+		"evicted":                                   {nil, []func(*v1alpha1.VirtualMachine){vmtest.Evicted}, v1alpha1.HostGone, "for a VM of higher priority", true},
+		"started with another size":                 {nil, []func(*v1alpha1.VirtualMachine){vmtest.Switched, nil, vmtest.Shall(v1alpha1.PowerRunning), grown}, v1alpha1.HostFailed, "another place is needed for the spec.resources.memory that the VM has now, and the guest is not started: " + kept + ", or take the change back", false},
+		"the same, and it may be lost":              {[]func(*v1alpha1.VirtualMachine){discards}, []func(*v1alpha1.VirtualMachine){vmtest.Switched, nil, vmtest.Shall(v1alpha1.PowerRunning), grown}, v1alpha1.HostGone, "another place is needed", true},
+		"started with a domain that is not allowed": {nil, []func(*v1alpha1.VirtualMachine){vmtest.Switched, nil, vmtest.Shall(v1alpha1.PowerRunning), notAllowed}, v1alpha1.HostFailed, "spec.domain.os.kernel: Forbidden", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, scheduled(append(test.vm, withFirmware)...))
 			s.mustTurn()
-			if s.host.domains[testUID].Firmware != (libvirt.FirmwareState{UEFI: true, TPM: true}) {
-				t.Fatalf("the domain is %+v", s.host.domains[testUID])
+			if s.host.domains[vmtest.UID].Firmware != (libvirt.FirmwareState{UEFI: true, TPM: true}) {
+				t.Fatalf("the domain is %+v", s.host.domains[vmtest.UID])
 			}
 			s.told()
 			var edits []func(*v1alpha1.VirtualMachine)
@@ -73,7 +74,7 @@ func TestWhatBecomesOfFirmwareState(t *testing.T) {
 			if h.State != test.state || !strings.HasPrefix(h.Message, test.message) {
 				t.Errorf("got %s %q, want %s %q", h.State, h.Message, test.state, test.message)
 			}
-			if _, there := s.host.domains[testUID]; there == (test.state == v1alpha1.HostGone) {
+			if _, there := s.host.domains[vmtest.UID]; there == (test.state == v1alpha1.HostGone) {
 				t.Errorf("the domain is there: %t", there)
 			}
 			if told := s.told(); slices.Contains(told, eventFirmwareLost) != test.lost {

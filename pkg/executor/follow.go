@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -81,7 +82,7 @@ func (a *Agent) heard(ctx context.Context, uuid string) {
 	}()
 }
 
-func (a *Agent) enqueueOwner(d Observed) {
+func (a *Agent) enqueueOwner(d ownership.Observed) {
 	o := d.Ownership.Owner
 	a.Enqueue(types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -55,7 +56,7 @@ func newGuests(node string, c clock.WithTicker) *guests {
 // observe takes over what a turn of the VM has seen of its domain uuid, d, which
 // is nil when it has none; and returns what is known of the guest and, when that
 // changes by time alone, in how long.
-func (g *guests) observe(owner types.NamespacedName, uuid string, d *Observed, now time.Time) (guestView, time.Duration) {
+func (g *guests) observe(owner types.NamespacedName, uuid string, d *ownership.Observed, now time.Time) (guestView, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.known[uuid]
@@ -125,8 +126,8 @@ func (g *guests) end(uuid string, life int, said libvirt.GuestInfo, err error, n
 
 // observeGuest takes over what a turn has seen, and has the VM get another when
 // what is known of its guest changes by time alone.
-func (a *Agent) observeGuest(vm *v1alpha1.VirtualMachine, d *Observed, now time.Time) guestView {
-	if d != nil && !d.judgedBy(vm) {
+func (a *Agent) observeGuest(vm *v1alpha1.VirtualMachine, d *ownership.Observed, now time.Time) guestView {
+	if d != nil && !d.JudgedBy(vm) {
 		d = nil
 	}
 	key := client.ObjectKeyFromObject(vm)

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -24,7 +25,7 @@ var speak = libvirt.GuestInfo{
 
 // withAgents has guests start with a channel that nothing has opened.
 func withAgents(t *testing.T) *stage {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.host.channel = libvirt.AgentClosed
 	s.host.guestInfo = func(string) (libvirt.GuestInfo, error) { return speak, nil }
 	return s
@@ -40,11 +41,11 @@ func (s *stage) connected() *metav1.Condition {
 func (s *stage) pass(d time.Duration) (asked int) {
 	s.t.Helper()
 	for end := s.clock.Now().Add(d); s.clock.Now().Before(end); s.clock.Step(time.Second) {
-		before := s.agent.guests.known[testUID]
+		before := s.agent.guests.known[vmtest.UID]
 		due := before != nil && !before.due.IsZero() && !before.due.After(s.clock.Now())
 		if due {
 			asked++
-			s.agent.inquire(context.Background(), testUID)
+			s.agent.inquire(context.Background(), vmtest.UID)
 		}
 		if due || s.clock.Now().Unix()%60 == 0 {
 			s.mustTurn()
@@ -74,7 +75,7 @@ func TestAGuestIsReportedWithOneWriteAndAnIdleOneWithNone(t *testing.T) {
 	if len(s.writes) != 0 {
 		t.Errorf("before it was asked: %v", s.writes)
 	}
-	s.agent.inquire(context.Background(), testUID)
+	s.agent.inquire(context.Background(), vmtest.UID)
 	s.mustTurn()
 	if diff := cmp.Diff([]string{statusWrite}, s.writes); diff != "" {
 		t.Errorf("with the answer: %s", diff)
@@ -139,7 +140,7 @@ func TestAnAgentThatGoesAwayIsReportedAndItsGuestStays(t *testing.T) {
 	}
 
 	// Switched off, with nothing of it left.
-	s.edit(switched)
+	s.edit(vmtest.Switched)
 	s.mustTurn()
 	s.mustTurn()
 	if vm := s.vm(); vm.Status.Guest != nil || s.connected() != nil || vm.Status.Host.State != v1alpha1.HostStopped {
@@ -156,7 +157,7 @@ func TestAGuestThatIsStartedAgainBeginsAnew(t *testing.T) {
 	s.host.agent(libvirt.AgentOpen)
 	s.mustTurn()
 	s.pass(time.Second)
-	_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
+	_ = s.host.set(vmtest.UID, libvirt.StateShutOff, "crashed")
 	s.mustTurn()
 	if s.vm().Status.Guest != nil || s.connected() != nil {
 		t.Errorf("while it does not run: %+v", s.vm().Status)
@@ -207,7 +208,7 @@ func TestAnAgentThatHangsDelaysNothing(t *testing.T) {
 		t.Fatal("it was not asked")
 	}
 	began := time.Now()
-	s.edit(switched)
+	s.edit(vmtest.Switched)
 	eventually(t, "the guest is switched off", func() bool {
 		agent.Enqueue(guestKey) // as the events of its end would
 		h := s.said()
@@ -220,15 +221,15 @@ func TestAnAgentThatHangsDelaysNothing(t *testing.T) {
 }
 
 func TestWhatHappensInAGuestIsToldAndNotWithoutEnd(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	s.told()
 	for _, e := range []libvirt.Event{
-		{Kind: libvirt.EventRebooted, UUID: testUID},
-		{Kind: libvirt.EventCrashed, UUID: testUID, Reason: "its kernel panicked"},
-		{Kind: libvirt.EventWatchdog, UUID: testUID, Action: "Reset"},
-		{Kind: libvirt.EventDiskError, UUID: testUID, Action: "Pause", Device: "virtio-disk0", Reason: "enospc"},
-		{Kind: libvirt.EventDiskError, UUID: testUID, Action: "Unknown", Device: "ua-\x1b[2J"},
+		{Kind: libvirt.EventRebooted, UUID: vmtest.UID},
+		{Kind: libvirt.EventCrashed, UUID: vmtest.UID, Reason: "its kernel panicked"},
+		{Kind: libvirt.EventWatchdog, UUID: vmtest.UID, Action: "Reset"},
+		{Kind: libvirt.EventDiskError, UUID: vmtest.UID, Action: "Pause", Device: "virtio-disk0", Reason: "enospc"},
+		{Kind: libvirt.EventDiskError, UUID: vmtest.UID, Action: "Unknown", Device: "ua-\x1b[2J"},
 		{Kind: libvirt.EventRebooted, UUID: "99999999-9999-4999-8999-999999999999"},
 	} {
 		s.agent.happened(e)
@@ -247,17 +248,17 @@ func TestWhatHappensInAGuestIsToldAndNotWithoutEnd(t *testing.T) {
 		t.Error(diff)
 	}
 	for range 100_000 {
-		s.agent.happened(libvirt.Event{Kind: libvirt.EventRebooted, UUID: testUID})
+		s.agent.happened(libvirt.Event{Kind: libvirt.EventRebooted, UUID: vmtest.UID})
 	}
 	if n := len(s.told()); n != tellBurst-1 {
 		t.Errorf("100,000 reboots at once were told %d times", n)
 	}
 	s.clock.Step(time.Hour)
-	s.agent.happened(libvirt.Event{Kind: libvirt.EventRebooted, UUID: testUID})
+	s.agent.happened(libvirt.Event{Kind: libvirt.EventRebooted, UUID: vmtest.UID})
 	if n := len(s.told()); n != 1 {
 		t.Errorf("one an hour later was told %d times", n)
 	}
-	s.agent.untell(testUID)
+	s.agent.untell(vmtest.UID)
 	if len(s.agent.telling) != 0 {
 		t.Error("it is remembered when the domain is gone")
 	}

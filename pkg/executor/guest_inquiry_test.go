@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -14,7 +15,7 @@ import (
 func calm(d time.Duration) time.Duration { return d }
 
 func guestOf(life int, state libvirt.State, channel libvirt.AgentState) libvirt.Domain {
-	return libvirt.Domain{UUID: testUID, ID: life, State: state, Agent: channel}
+	return libvirt.Domain{UUID: vmtest.UID, ID: life, State: state, Agent: channel}
 }
 
 var (
@@ -24,7 +25,7 @@ var (
 
 func TestAnAgentIsAskedAtOnceThenSoonWhileThereIsNoAddressThenSeldom(t *testing.T) {
 	q := newInquiry(guestKey)
-	now := testNow
+	now := vmtest.Now
 	q.observe(guestOf(1, libvirt.StateRunning, libvirt.AgentClosed), now)
 	if !q.due.IsZero() {
 		t.Fatalf("a closed channel is asked at %s", q.due)
@@ -60,7 +61,7 @@ func TestAnAgentIsAskedAtOnceThenSoonWhileThereIsNoAddressThenSeldom(t *testing.
 
 func TestAnAgentThatDoesNotAnswerIsAskedEverLess(t *testing.T) {
 	q := newInquiry(guestKey)
-	now := testNow
+	now := vmtest.Now
 	q.observe(guestOf(1, libvirt.StateRunning, libvirt.AgentOpen), now)
 	q.begin(now)
 	q.answered(reached, now, calm)
@@ -97,13 +98,13 @@ func TestAnAgentThatDoesNotAnswerIsAskedEverLess(t *testing.T) {
 
 func TestAGuestThatStandsStillIsNotAsked(t *testing.T) {
 	q := newInquiry(guestKey)
-	q.observe(guestOf(1, libvirt.StateRunning, libvirt.AgentOpen), testNow)
-	q.observe(guestOf(1, libvirt.StatePaused, libvirt.AgentOpen), testNow)
-	if q.begin(testNow.Add(time.Hour)) {
+	q.observe(guestOf(1, libvirt.StateRunning, libvirt.AgentOpen), vmtest.Now)
+	q.observe(guestOf(1, libvirt.StatePaused, libvirt.AgentOpen), vmtest.Now)
+	if q.begin(vmtest.Now.Add(time.Hour)) {
 		t.Error("a paused guest is asked")
 	}
-	q.observe(guestOf(1, libvirt.StateRunning, libvirt.AgentOpen), testNow.Add(time.Hour))
-	if !q.begin(testNow.Add(time.Hour)) {
+	q.observe(guestOf(1, libvirt.StateRunning, libvirt.AgentOpen), vmtest.Now.Add(time.Hour))
+	if !q.begin(vmtest.Now.Add(time.Hour)) {
 		t.Error("a guest that goes on is not asked")
 	}
 }
@@ -114,7 +115,7 @@ func TestAGuestCannotHaveItselfAskedWithoutEnd(t *testing.T) {
 	q := newInquiry(guestKey)
 	const hours = 3
 	asked, life := 0, 1
-	for now := testNow; now.Before(testNow.Add(hours * time.Hour)); now = now.Add(time.Second) {
+	for now := vmtest.Now; now.Before(vmtest.Now.Add(hours * time.Hour)); now = now.Add(time.Second) {
 		switch now.Unix() % 3 {
 		case 0:
 			q.observe(guestOf(life, libvirt.StateRunning, libvirt.AgentClosed), now)

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -18,6 +19,7 @@ func TestWhatIsKnownOfAGuestIsReported(t *testing.T) {
 		no     = metav1.ConditionFalse
 		dunno  = metav1.ConditionUnknown
 	)
+	reached := &v1alpha1.GuestStatus{Hostname: "web-1", Addresses: "10.0.2.15"}
 	earlier := &v1alpha1.GuestStatus{Hostname: "earlier"}
 	for name, c := range map[string]struct {
 		guest  *v1alpha1.GuestStatus
@@ -84,9 +86,9 @@ func TestWhatIsKnownOfAGuestIsReported(t *testing.T) {
 			if c.before != absent {
 				status.Conditions = append(status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAgentConnected, Status: c.before})
 			}
-			c.view.apply(status, c.state, c.fresh, testNow)
+			c.view.apply(status, c.state, c.fresh, vmtest.Now)
 			again := status.DeepCopy()
-			c.view.apply(again, c.state, false, testNow.Add(time.Hour))
+			c.view.apply(again, c.state, false, vmtest.Now.Add(time.Hour))
 			if diff := cmp.Diff(status, again); diff != "" {
 				t.Errorf("applied twice: %s", diff)
 			}

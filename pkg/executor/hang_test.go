@@ -6,16 +6,17 @@ import (
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 )
 
 func TestAGuestThatHangsIsSwitchedOffAfterItsGrace(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
-	s.edit(switched)
+	s.edit(vmtest.Switched)
 	s.host.stuck = true
 	s.host.destroyErr = errors.New("device or resource busy")
 	s.mustTurn()
-	if w := s.agent.work(guestKey); !w.memory.StopAskedAt.Equal(testNow) {
+	if w := s.agent.work(guestKey); !w.memory.StopAskedAt.Equal(vmtest.Now) {
 		t.Errorf("asked at %v", w.memory.StopAskedAt)
 	}
 	s.clock.Step(30 * time.Second)

@@ -16,6 +16,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -29,7 +30,7 @@ func (s *stage) sync() {
 func (s *stage) node() *corev1.Node {
 	s.t.Helper()
 	node := &corev1.Node{}
-	if err := s.api.Get(context.Background(), types.NamespacedName{Name: testNode}, node); err != nil {
+	if err := s.api.Get(context.Background(), types.NamespacedName{Name: vmtest.Node}, node); err != nil {
 		s.t.Fatal(err)
 	}
 	return node
@@ -38,7 +39,7 @@ func (s *stage) node() *corev1.Node {
 func (s *stage) hypervisor() *v1alpha1.Hypervisor {
 	s.t.Helper()
 	hv := &v1alpha1.Hypervisor{}
-	if err := s.api.Get(context.Background(), types.NamespacedName{Name: testNode}, hv); err != nil {
+	if err := s.api.Get(context.Background(), types.NamespacedName{Name: vmtest.Node}, hv); err != nil {
 		s.t.Fatal(err)
 	}
 	return hv
@@ -68,10 +69,10 @@ func TestAHostWithoutAKubeletIsRegistered(t *testing.T) {
 	equip(s)
 	s.sync()
 
-	now := metav1.Time{Time: testNow}
+	now := metav1.Time{Time: vmtest.Now}
 	want := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: testNode, Labels: map[string]string{
-			"kubernetes.io/hostname": testNode, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+		ObjectMeta: metav1.ObjectMeta{Name: vmtest.Node, Labels: map[string]string{
+			"kubernetes.io/hostname": vmtest.Node, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
 			"node.kubernetes.io/exclude-from-external-load-balancers": "",
 			"domus.dev/hypervisor": "true", "topology.kubernetes.io/zone": "a",
 		}},
@@ -142,7 +143,7 @@ func TestAnUnchangedHostIsWrittenOnlyForItsHeartbeat(t *testing.T) {
 
 func TestResourcesThatAKubeletResetsAreSetAgain(t *testing.T) {
 	node := &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: testNode},
+		ObjectMeta: metav1.ObjectMeta{Name: vmtest.Node},
 		Status: corev1.NodeStatus{
 			Capacity:    corev1.ResourceList{"cpu": resource.MustParse("4"), "pods": resource.MustParse("110"), "example.com/gpu": resource.MustParse("2")},
 			Allocatable: corev1.ResourceList{"cpu": resource.MustParse("3"), "pods": resource.MustParse("110"), "example.com/gpu": resource.MustParse("1")},
@@ -219,7 +220,7 @@ func TestALostLibvirtTaintsTheNodeAndKeepsOthersTaints(t *testing.T) {
 	s.agent.connected, s.agent.ready = false, false
 	s.sync()
 	own := corev1.Taint{Key: v1alpha1.HypervisorTaint, Effect: corev1.TaintEffectNoSchedule}
-	lost := corev1.Taint{Key: v1alpha1.LibvirtUnavailableTaint, Effect: corev1.TaintEffectNoSchedule, TimeAdded: &metav1.Time{Time: testNow}}
+	lost := corev1.Taint{Key: v1alpha1.LibvirtUnavailableTaint, Effect: corev1.TaintEffectNoSchedule, TimeAdded: &metav1.Time{Time: vmtest.Now}}
 	if diff := cmp.Diff([]corev1.Taint{own, theirs, lost}, s.node().Spec.Taints); diff != "" {
 		t.Error(diff)
 	}

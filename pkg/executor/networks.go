@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/ownership"
 )
 
 // knowsUsers says whether it is known which domains there are, and which VMs are
@@ -66,7 +67,7 @@ func (a *Agent) NetworksNamed(ctx context.Context) (out []types.NamespacedName) 
 
 // onNetwork lists the domains with a card on the libvirt network: those that are
 // ours, and of others' those that have a guest.
-func (r *registry) onNetwork(name string) (out []Observed) {
+func (r *registry) onNetwork(name string) (out []ownership.Observed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, d := range r.domains {
@@ -85,7 +86,7 @@ func (r *registry) isStarting(uuid string) bool {
 }
 
 // networksOf lists the libvirt networks that a domain has cards on.
-func networksOf(d *Observed) (out []string) {
+func networksOf(d *ownership.Observed) (out []string) {
 	if d == nil {
 		return nil
 	}
@@ -99,9 +100,9 @@ func networksOf(d *Observed) (out []string) {
 
 // networkMoved has the networks looked at that a domain was or is on, where that, or
 // whether it has a guest, has changed.
-func (a *Agent) networkMoved(before, now *Observed) {
+func (a *Agent) networkMoved(before, now *ownership.Observed) {
 	was, is := networksOf(before), networksOf(now)
-	active := func(d *Observed) bool { return d != nil && (d.State.Active() || d.Saved) }
+	active := func(d *ownership.Observed) bool { return d != nil && (d.State.Active() || d.Saved) }
 	if slices.Equal(was, is) && active(before) == active(now) {
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -56,7 +57,7 @@ func pendingCards(vm *v1alpha1.VirtualMachine) string {
 }
 
 func TestAGuestWaitsForItsNetworks(t *testing.T) {
-	s := newStage(t, bound(withCards("lan")))
+	s := newStage(t, vmtest.Bound(withCards("lan")))
 	s.networkTurns("lan")
 	s.mustTurn()
 	if len(s.host.done) > 0 || s.said() != nil {
@@ -101,7 +102,7 @@ func TestAGuestWaitsForItsNetworks(t *testing.T) {
 func TestAHostWithoutTheBridgeGivesTheVMBack(t *testing.T) {
 	lan := lanNetwork("lan")
 	lan.Spec.Type, lan.Spec.BridgeName = v1alpha1.NetworkBridge, "br0"
-	s := newStage(t, bound(withCards("lan")), lan)
+	s := newStage(t, vmtest.Bound(withCards("lan")), lan)
 	if err := s.api.Update(context.Background(), privileged(t, s)); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +119,7 @@ func TestAHostWithoutTheBridgeGivesTheVMBack(t *testing.T) {
 func TestARestrictedNamespaceHasNoBridgeOfTheHosts(t *testing.T) {
 	lan := lanNetwork("lan")
 	lan.Spec.Type, lan.Spec.BridgeName = v1alpha1.NetworkBridge, "br0"
-	s := newStage(t, bound(withCards("lan")), lan)
+	s := newStage(t, vmtest.Bound(withCards("lan")), lan)
 	s.host.Interfaces = []libvirt.HostInterface{{Name: "br0", Bridge: true}}
 	s.networkTurns("lan")
 	s.clock.Step(networksGrace)
@@ -133,7 +134,7 @@ func TestARestrictedNamespaceHasNoBridgeOfTheHosts(t *testing.T) {
 // running is a stage whose guest runs with the cards, on networks that are all there.
 func running(t *testing.T, cards ...string) *stage {
 	t.Helper()
-	s := newStage(t, bound(withCards(cards...)), lanNetwork("lan"), lanNetwork("dmz"))
+	s := newStage(t, vmtest.Bound(withCards(cards...)), lanNetwork("lan"), lanNetwork("dmz"))
 	s.networkTurns(cards...)
 	s.mustTurn()
 	if h := s.said(); h == nil || h.State != v1alpha1.HostRunning {
@@ -290,7 +291,7 @@ func privileged(t *testing.T, s *stage) client.Object {
 
 // cloud-init by itself asks for an address on one card alone.
 func TestTheSeedNamesTheCards(t *testing.T) {
-	s := seedStage(t, bound(withCards("lan", "dmz"), func(vm *v1alpha1.VirtualMachine) { vm.Spec.CloudInit = &v1alpha1.CloudInit{} }), lanNetwork("lan"), lanNetwork("dmz"))
+	s := seedStage(t, vmtest.Bound(withCards("lan", "dmz"), func(vm *v1alpha1.VirtualMachine) { vm.Spec.CloudInit = &v1alpha1.CloudInit{} }), lanNetwork("lan"), lanNetwork("dmz"))
 	s.networkTurns("lan", "dmz")
 	s.mustTurn()
 	told, vm := s.toldTo("network-config"), s.vm()

@@ -4,6 +4,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -29,7 +30,7 @@ type others struct {
 
 // quarantined is a domain that is left alone for a person to decide about.
 type quarantined struct {
-	Observed
+	ownership.Observed
 	reason string
 }
 

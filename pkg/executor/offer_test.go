@@ -10,6 +10,8 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -120,13 +122,13 @@ func TestOffer(t *testing.T) {
 		// 2 pinned and 2 idle CPUs are 8 virtual ones that nobody is offered.
 		"a quarantined domain keeps what it holds": {
 			devices: []hostconfig.DeviceConfiguration{{Name: "vf", Vendor: "15b3", Product: "1018"}},
-			others: others{quarantined: []quarantined{{reason: "why", Observed: *domain(libvirt.StateShutOff, func(d *Observed) {
+			others: others{quarantined: []quarantined{{reason: "why", Observed: *vmtest.Domain(libvirt.StateShutOff, func(d *ownership.Observed) {
 				d.Ownership.Granted = v1alpha1.GrantedResources{CPU: 2, Memory: 1 << 30, Overhead: 1 << 28, PageSize: v1alpha1.PageSize2Mi}
 				d.Ownership.Cells = []v1alpha1.PlacedCell{{ID: 1, CPU: 2, Memory: 1 << 30, CPUs: "4,6", Idle: "5,7"}}
 				d.Ownership.Devices = []v1alpha1.PlacedDevice{{Name: "vf", Address: "0000:5e:00.2"}}
 			})}}},
 			want: func(s *v1alpha1.HypervisorStatus) {
-				s.Quarantined = []v1alpha1.QuarantinedDomain{{Name: "default:guest", UUID: testUID, Reason: "why"}}
+				s.Quarantined = []v1alpha1.QuarantinedDomain{{Name: "default:guest", UUID: vmtest.UID, Reason: "why"}}
 				s.Cells[1].Foreign = &v1alpha1.ForeignUse{CPUs: "4-7", Hugepages2Mi: 512}
 				s.Allocatable.CPU -= 8
 				s.Allocatable.Memory -= 1 << 28

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -52,7 +53,7 @@ func (a *Agent) perform(ctx context.Context, op *v1alpha1.VirtualMachineOperatio
 }
 
 // unready says why nothing can be asked of the guest; nil when it can.
-func unready(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine, d *Observed, node, cluster string) *Outcome {
+func unready(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine, d *ownership.Observed, node, cluster string) *Outcome {
 	var o Outcome
 	switch {
 	case d == nil:

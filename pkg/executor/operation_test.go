@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -25,9 +26,9 @@ const hash = "$6$salt$secretsecretsecret"
 // asked is an operation on placed's VM, as vm-scheduler leaves it.
 func asked(kind v1alpha1.OperationType, change ...func(*v1alpha1.VirtualMachineOperation)) *v1alpha1.VirtualMachineOperation {
 	op := &v1alpha1.VirtualMachineOperation{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "op", UID: "op-uid", CreationTimestamp: metav1.Time{Time: testNow}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "op", UID: "op-uid", CreationTimestamp: metav1.Time{Time: vmtest.Now}},
 		Spec:       v1alpha1.VirtualMachineOperationSpec{VirtualMachineName: "guest", Type: kind},
-		Status:     v1alpha1.VirtualMachineOperationStatus{Phase: v1alpha1.OperationPending, NodeName: testNode, VirtualMachineUID: testUID, Epoch: 3},
+		Status:     v1alpha1.VirtualMachineOperationStatus{Phase: v1alpha1.OperationPending, NodeName: vmtest.Node, VirtualMachineUID: vmtest.UID, Epoch: 3},
 	}
 	switch kind {
 	case v1alpha1.OperationSendKey:
@@ -44,7 +45,7 @@ func asked(kind v1alpha1.OperationType, change ...func(*v1alpha1.VirtualMachineO
 }
 
 func begun(op *v1alpha1.VirtualMachineOperation) {
-	op.Status.Phase, op.Status.StartedAt = v1alpha1.OperationRunning, &metav1.Time{Time: testNow}
+	op.Status.Phase, op.Status.StartedAt = v1alpha1.OperationRunning, &metav1.Time{Time: vmtest.Now}
 }
 
 func within(seconds int32) func(*v1alpha1.VirtualMachineOperation) {
@@ -109,7 +110,7 @@ func works(t *testing.T, vm *v1alpha1.VirtualMachine) *stage {
 }
 
 func TestOperationsBesideTheTurn(t *testing.T) {
-	now := &metav1.Time{Time: testNow}
+	now := &metav1.Time{Time: vmtest.Now}
 	done := func(message string) v1alpha1.VirtualMachineOperationStatus {
 		s := asked("").Status
 		s.Phase, s.Message, s.StartedAt, s.FinishedAt = v1alpha1.OperationSucceeded, message, now, now
@@ -127,7 +128,7 @@ func TestOperationsBesideTheTurn(t *testing.T) {
 		v1alpha1.OperationInjectSSHKey: {"ssh key", 1, done("the keys are among those that user root is let in with"), "SSHKeysInjected"},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
-			s := works(t, bound())
+			s := works(t, vmtest.Bound())
 			s.ask(asked(kind))
 			s.operate()
 			s.operate() // the events of our own doing come back
@@ -148,7 +149,7 @@ func TestOperationsBesideTheTurn(t *testing.T) {
 }
 
 func TestAScreenshotIsKeptAsPNG(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.ask(asked(v1alpha1.OperationScreenshot))
 	s.operate()
 	got := s.operation("op").Status
@@ -162,7 +163,7 @@ func TestAScreenshotIsKeptAsPNG(t *testing.T) {
 }
 
 func TestMeasuringReadsTwice(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.host.counters = libvirt.Counters{Resident: 300 << 20, GuestUsed: ptr.To[int64](19 << 20), NetSent: 7}
 	s.ask(asked(v1alpha1.OperationMeasure))
 	ended := make(chan struct{})
@@ -208,7 +209,7 @@ func (o *overtaken) Of(ctx context.Context, vm types.NamespacedName) []*v1alpha1
 func TestAForceStopDoesNotWaitForWhatItOvertakes(t *testing.T) {
 	for name, early := range map[string]bool{"while it is under way": false, "before it is": true} {
 		t.Run(name, func(t *testing.T) {
-			s := works(t, bound())
+			s := works(t, vmtest.Bound())
 			s.ask(asked(v1alpha1.OperationMeasure))
 			overtake := func() {
 				op := s.operation("op")
@@ -217,7 +218,7 @@ func TestAForceStopDoesNotWaitForWhatItOvertakes(t *testing.T) {
 					t.Error(err)
 				}
 				s.ask(asked(v1alpha1.OperationForceStop, func(op *v1alpha1.VirtualMachineOperation) {
-					op.Name, op.UID, op.CreationTimestamp = "plug", "plug-uid", metav1.Time{Time: testNow.Add(time.Second)}
+					op.Name, op.UID, op.CreationTimestamp = "plug", "plug-uid", metav1.Time{Time: vmtest.Now.Add(time.Second)}
 				}))
 			}
 			if early {
@@ -258,7 +259,7 @@ func TestAForceStopDoesNotWaitForWhatItOvertakes(t *testing.T) {
 }
 
 func TestARestartShutsDownAndStartsWithTheSpecAsItIs(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.edit(func(vm *v1alpha1.VirtualMachine) { vm.Generation = 8 })
 	s.ask(asked(v1alpha1.OperationRestart))
 	s.clock.Step(time.Minute)
@@ -289,12 +290,12 @@ func TestARestartShutsDownAndStartsWithTheSpecAsItIs(t *testing.T) {
 }
 
 func TestAGuestThatIsRestartedIsStartedOnceAlthoughTheAgentDies(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.ask(asked(v1alpha1.OperationRestart))
 	s.operate()
 	s.host.deaf = true
 	s.mustTurn() // asks it to shut down
-	_ = s.host.set(testUID, libvirt.StateShutOff, "shut down")
+	_ = s.host.set(vmtest.UID, libvirt.StateShutOff, "shut down")
 	s.restart()
 	s.host.done = nil
 	// The VM has its turn before the new process has looked at the operation.
@@ -312,14 +313,14 @@ func TestAGuestThatIsRestartedIsStartedOnceAlthoughTheAgentDies(t *testing.T) {
 }
 
 func TestARestartStartsAGuestThatWaitsToBeTriedAgain(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	for range 3 { // its back-off grows
-		_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
+		_ = s.host.set(vmtest.UID, libvirt.StateShutOff, "crashed")
 		s.mustTurn()
 		s.clock.Step(time.Minute)
 		s.mustTurn()
 	}
-	_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
+	_ = s.host.set(vmtest.UID, libvirt.StateShutOff, "crashed")
 	s.mustTurn()
 	if s.said().State != v1alpha1.HostFailed {
 		t.Fatalf("%+v", s.said())
@@ -336,7 +337,7 @@ func TestARestartStartsAGuestThatWaitsToBeTriedAgain(t *testing.T) {
 }
 
 func TestADeafGuestIsSwitchedOffByARestart(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.host.deaf = true
 	s.ask(asked(v1alpha1.OperationRestart))
 	s.operate()
@@ -354,7 +355,7 @@ func TestADeafGuestIsSwitchedOffByARestart(t *testing.T) {
 }
 
 func TestAForceStopIsOverBeforeTheGuestIsStartedAgain(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.ask(asked(v1alpha1.OperationForceStop))
 	s.operate()
 	s.mustTurn()
@@ -373,16 +374,16 @@ func TestAForceStopIsOverBeforeTheGuestIsStartedAgain(t *testing.T) {
 
 func TestAForceStopEndsALongGracePeriod(t *testing.T) {
 	for name, change := range map[string]func(*stage){
-		"of a VM that is stopped": func(s *stage) { s.edit(switched) },
+		"of a VM that is stopped": func(s *stage) { s.edit(vmtest.Switched) },
 		"of a VM that is deleted": func(s *stage) {
 			if err := s.api.Delete(context.Background(), s.vm()); err != nil {
 				s.t.Fatal(err)
 			}
 		},
-		"of a VM that is evicted": func(s *stage) { s.edit(evicted) },
+		"of a VM that is evicted": func(s *stage) { s.edit(vmtest.Evicted) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := works(t, bound(func(vm *v1alpha1.VirtualMachine) { vm.Spec.TerminationGracePeriodSeconds = ptr.To[int64](3600) }))
+			s := works(t, vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Spec.TerminationGracePeriodSeconds = ptr.To[int64](3600) }))
 			s.host.deaf = true
 			change(s)
 			s.mustTurn()
@@ -418,7 +419,7 @@ func TestAnOperationSurvivesACrash(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			for crash := 1; ; crash++ {
 				for _, after := range []bool{false, true} {
-					s := works(t, bound())
+					s := works(t, vmtest.Bound())
 					s.ask(asked(kind))
 					reached := s.crashAt(crash, after)
 					got := s.operation("op").Status
@@ -501,10 +502,10 @@ func (s *stage) crashAt(nth int, after bool) (reached bool) {
 }
 
 func TestTwoOperationsAreDoneOneAfterAnother(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	named := func(name string, age time.Duration) func(*v1alpha1.VirtualMachineOperation) {
 		return func(op *v1alpha1.VirtualMachineOperation) {
-			op.Name, op.UID, op.CreationTimestamp = name, types.UID(name), metav1.Time{Time: testNow.Add(-age)}
+			op.Name, op.UID, op.CreationTimestamp = name, types.UID(name), metav1.Time{Time: vmtest.Now.Add(-age)}
 		}
 	}
 	s.ask(asked(v1alpha1.OperationScreenshot, named("a-second", 0)))
@@ -543,7 +544,7 @@ func TestWhatAnErrorMeansForAnOperation(t *testing.T) {
 		"an error that repeats the hash": {v1alpha1.OperationSetPassword, errors.New("bad: " + hash), v1alpha1.ReasonOperationRefused, "bad: (the hash)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := works(t, bound())
+			s := works(t, vmtest.Bound())
 			s.host.operateErr = c.err
 			s.ask(asked(c.kind))
 			s.operate()
@@ -569,7 +570,7 @@ func (e *libvirtError) Unwrap() error { return e.kind }
 
 // TestAGuestThatIsBusyIsAskedAgain: another call about it is on its way.
 func TestAGuestThatIsBusyIsAskedAgain(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.host.operateErr = libvirt.ErrBusy
 	s.ask(asked(v1alpha1.OperationReset))
 	ended := make(chan struct{})
@@ -609,7 +610,7 @@ func TestAnOperationThatRanOutWhileTheExecutorWasNotRunningSaysSo(t *testing.T) 
 		"libvirt does not answer it":  {40 * time.Second, true, "the vm-executor of host-a, which was not running until 12:00:40 UTC, and for libvirt there, which has not answered it since"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := works(t, bound())
+			s := works(t, vmtest.Bound())
 			s.ask(asked(v1alpha1.OperationScreenshot, within(60)))
 			s.clock.Step(c.dead)
 			s.host.away = c.away
@@ -625,7 +626,7 @@ func TestAnOperationThatRanOutWhileTheExecutorWasNotRunningSaysSo(t *testing.T) 
 }
 
 func TestAnOperationWaitsForLibvirt(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.ask(asked(v1alpha1.OperationScreenshot, within(60)))
 	s.host.operateErr = libvirt.ErrUnavailable
 	s.operate()
@@ -650,17 +651,17 @@ func TestWhatIsNotTheGuestsBindingIsLeftAlone(t *testing.T) {
 		reason string
 	}{
 		"the domain is another's": {func(s *stage) {
-			d := s.host.domains[testUID]
-			d.Metadata = strings.ReplaceAll(d.Metadata, testCluster, "cluster-2")
-			s.host.domains[testUID] = d
+			d := s.host.domains[vmtest.UID]
+			d.Metadata = strings.ReplaceAll(d.Metadata, vmtest.Cluster, "cluster-2")
+			s.host.domains[vmtest.UID] = d
 		}, v1alpha1.ReasonWrongState},
-		"there is no domain":        {func(s *stage) { delete(s.host.domains, testUID) }, v1alpha1.ReasonWrongState},
-		"the guest is off":          {func(s *stage) { _ = s.host.set(testUID, libvirt.StateShutOff, "destroyed") }, v1alpha1.ReasonWrongState},
-		"the binding ended":         {func(s *stage) { s.edit(epoch(4)) }, v1alpha1.ReasonBindingEnded},
-		"the VM is on another host": {func(s *stage) { s.edit(moved) }, v1alpha1.ReasonBindingEnded},
+		"there is no domain":        {func(s *stage) { delete(s.host.domains, vmtest.UID) }, v1alpha1.ReasonWrongState},
+		"the guest is off":          {func(s *stage) { _ = s.host.set(vmtest.UID, libvirt.StateShutOff, "destroyed") }, v1alpha1.ReasonWrongState},
+		"the binding ended":         {func(s *stage) { s.edit(vmtest.Epoch(4)) }, v1alpha1.ReasonBindingEnded},
+		"the VM is on another host": {func(s *stage) { s.edit(vmtest.Moved) }, v1alpha1.ReasonBindingEnded},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := works(t, bound())
+			s := works(t, vmtest.Bound())
 			c.change(s)
 			s.ask(asked(v1alpha1.OperationReset))
 			s.operate()
@@ -681,35 +682,35 @@ func TestDecideOperation(t *testing.T) {
 		want operationDecision
 	}{
 		"one that may be repeated is done without a word": {
-			operationSituation{operation: asked(v1alpha1.OperationScreenshot, minute), vm: placed(), connected: true},
+			operationSituation{operation: asked(v1alpha1.OperationScreenshot, minute), vm: vmtest.Placed(), connected: true},
 			operationDecision{act: true, after: time.Minute},
 		},
 		"one that may not be is said first": {
-			operationSituation{operation: asked(v1alpha1.OperationReset, minute), vm: placed(), connected: true},
+			operationSituation{operation: asked(v1alpha1.OperationReset, minute), vm: vmtest.Placed(), connected: true},
 			operationDecision{act: true, begin: true, after: time.Minute},
 		},
 		"what this process said and has not done is done": {
-			operationSituation{operation: asked(v1alpha1.OperationReset, minute, begun), vm: placed(), connected: true, begun: true},
+			operationSituation{operation: asked(v1alpha1.OperationReset, minute, begun), vm: vmtest.Placed(), connected: true, begun: true},
 			operationDecision{act: true, after: time.Minute},
 		},
 		"what another process said is not done": {
-			operationSituation{operation: asked(v1alpha1.OperationReset, begun), vm: placed(), connected: true},
+			operationSituation{operation: asked(v1alpha1.OperationReset, begun), vm: vmtest.Placed(), connected: true},
 			over(v1alpha1.ReasonInterrupted, "vm-executor ended while it was at it: whether it took effect is not known, and it is not done a second time by itself; look at the guest before asking again"),
 		},
 		"a restart that another process began goes on": {
-			operationSituation{operation: asked(v1alpha1.OperationRestart, minute, begun), vm: placed(), connected: true},
+			operationSituation{operation: asked(v1alpha1.OperationRestart, minute, begun), vm: vmtest.Placed(), connected: true},
 			operationDecision{act: true, inTurn: true, after: time.Minute},
 		},
 		"a result that could not be written is written": {
-			operationSituation{operation: asked(v1alpha1.OperationReset, begun), result: &Outcome{Message: "done"}, now: testNow.Add(time.Hour)},
+			operationSituation{operation: asked(v1alpha1.OperationReset, begun), result: &Outcome{Message: "done"}, now: vmtest.Now.Add(time.Hour)},
 			operationDecision{outcome: &Outcome{Message: "done"}},
 		},
 		"libvirt is waited for": {
-			operationSituation{operation: asked(v1alpha1.OperationReset, minute), vm: placed()},
+			operationSituation{operation: asked(v1alpha1.OperationReset, minute), vm: vmtest.Placed()},
 			operationDecision{after: libvirtPoll},
 		},
 		"no longer than the time limit": {
-			operationSituation{operation: asked(v1alpha1.OperationReset, minute), vm: placed(), now: testNow.Add(59 * time.Second)},
+			operationSituation{operation: asked(v1alpha1.OperationReset, minute), vm: vmtest.Placed(), now: vmtest.Now.Add(59 * time.Second)},
 			operationDecision{after: time.Second},
 		},
 		"a VM that is gone": {
@@ -717,45 +718,45 @@ func TestDecideOperation(t *testing.T) {
 			over(v1alpha1.ReasonBindingEnded, "the VirtualMachine was deleted before it was done"),
 		},
 		"a namesake": {
-			operationSituation{operation: asked(v1alpha1.OperationReset), connected: true, vm: placed(func(vm *v1alpha1.VirtualMachine) { vm.UID = "other" })},
+			operationSituation{operation: asked(v1alpha1.OperationReset), connected: true, vm: vmtest.Placed(func(vm *v1alpha1.VirtualMachine) { vm.UID = "other" })},
 			over(v1alpha1.ReasonBindingEnded, "the VirtualMachine was deleted before it was done"),
 		},
 		"a guest that does not shut down in time": {
-			operationSituation{operation: asked(v1alpha1.OperationRestart, minute, begun), connected: true, now: testNow.Add(time.Minute), vm: placed(said(v1alpha1.HostStopping), func(vm *v1alpha1.VirtualMachine) {
+			operationSituation{operation: asked(v1alpha1.OperationRestart, minute, begun), connected: true, now: vmtest.Now.Add(time.Minute), vm: vmtest.Placed(vmtest.Said(v1alpha1.HostStopping), func(vm *v1alpha1.VirtualMachine) {
 				vm.Status.Host.Message = "the guest was asked to shut down"
 			})},
 			over(v1alpha1.ReasonTimedOut, "1m0s passed while waiting for the guest to shut down: the guest was asked to shut down; it is switched off after spec.terminationGracePeriodSeconds"),
 		},
 		"a guest that does not start in time": {
-			operationSituation{operation: asked(v1alpha1.OperationRestart, minute, begun), connected: true, now: testNow.Add(time.Minute), vm: placed(said(v1alpha1.HostFailed), func(vm *v1alpha1.VirtualMachine) {
+			operationSituation{operation: asked(v1alpha1.OperationRestart, minute, begun), connected: true, now: vmtest.Now.Add(time.Minute), vm: vmtest.Placed(vmtest.Said(v1alpha1.HostFailed), func(vm *v1alpha1.VirtualMachine) {
 				vm.Status.Host.Message = "no hugepages"
 			})},
 			over(v1alpha1.ReasonTimedOut, "1m0s passed while waiting for the guest to start: no hugepages"),
 		},
 		"a restart of a VM that shall stop": {
-			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(switched)},
+			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: vmtest.Placed(vmtest.Switched)},
 			over(v1alpha1.ReasonWrongState, "spec.powerState is Stopped: set it to Running instead, which starts the guest"),
 		},
 		"a restart of a VM that gave its place up is vm-scheduler's to follow": {
-			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(said(v1alpha1.HostGone))},
+			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: vmtest.Placed(vmtest.Said(v1alpha1.HostGone))},
 			operationDecision{},
 		},
 		"so is one of a VM that is bound anew": {
-			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(epoch(4))},
+			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: vmtest.Placed(vmtest.Epoch(4))},
 			operationDecision{},
 		},
 		"a restart of a VM that runs once": {
-			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: placed(func(vm *v1alpha1.VirtualMachine) { vm.Spec.RunPolicy = v1alpha1.RunOnce })},
+			operationSituation{operation: asked(v1alpha1.OperationRestart), connected: true, vm: vmtest.Placed(func(vm *v1alpha1.VirtualMachine) { vm.Spec.RunPolicy = v1alpha1.RunOnce })},
 			over(v1alpha1.ReasonWrongState, "spec.runPolicy is Once: the guest is never started a second time"),
 		},
 		"a type of a later version": {
-			operationSituation{operation: asked("Juggle"), connected: true, vm: placed()},
+			operationSituation{operation: asked("Juggle"), connected: true, vm: vmtest.Placed()},
 			over(v1alpha1.ReasonOperationRefused, "this vm-executor does not know operations of type Juggle: install one as new as the CustomResourceDefinition"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.in.now.IsZero() {
-				c.in.now = testNow
+				c.in.now = vmtest.Now
 			}
 			if diff := cmp.Diff(c.want, decideOperation(c.in), cmp.AllowUnexported(operationDecision{})); diff != "" {
 				t.Error(diff)
@@ -777,7 +778,7 @@ func TestEveryTypeIsKnown(t *testing.T) {
 }
 
 func TestOperationsOfADeletedObjectAreForgotten(t *testing.T) {
-	s := works(t, bound())
+	s := works(t, vmtest.Bound())
 	s.host.deaf = true
 	s.ask(asked(v1alpha1.OperationRestart))
 	s.operate()

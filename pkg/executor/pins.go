@@ -8,6 +8,7 @@ import (
 
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -118,7 +119,7 @@ func (r *registry) strays(cluster, uuid string) bool {
 	return is
 }
 
-func (r *registry) strayed(cluster string, d Observed, shared convert.SharedCPUs) (astray, bool) {
+func (r *registry) strayed(cluster string, d ownership.Observed, shared convert.SharedCPUs) (astray, bool) {
 	_, aside := r.quarantined[d.UUID]
 	if !d.Owned || aside || d.Ownership.ClusterID != cluster || !d.State.Active() && !r.starting[d.UUID] {
 		return astray{}, false
@@ -127,7 +128,7 @@ func (r *registry) strayed(cluster string, d Observed, shared convert.SharedCPUs
 }
 
 // correct says how the domain is to be pinned; false when it is as it should.
-func (r *registry) correct(d Observed, shared convert.SharedCPUs) (astray, bool) {
+func (r *registry) correct(d ownership.Observed, shared convert.SharedCPUs) (astray, bool) {
 	placement := d.Ownership.Placement(r.config.NodeName)
 	wanted, emulator, err := convert.Pins(&placement, shared)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
 )
 
 // settle is when to look again at a guest that is between two states.
@@ -28,7 +29,7 @@ func Plan(in Situation) Decision {
 	if d != nil {
 		if why := strange(in); why != "" {
 			decision := besideStrange(in)
-			if d.judgedBy(vm) {
+			if d.JudgedBy(vm) {
 				decision.Quarantine = why
 			}
 			return decision
@@ -148,7 +149,7 @@ func ended(host *v1alpha1.HostStatus) bool {
 	return host != nil && (host.State == v1alpha1.HostRejected || host.State == v1alpha1.HostGone)
 }
 
-func remove(d *Observed) []Step {
+func remove(d *ownership.Observed) []Step {
 	if d.State.Active() {
 		return []Step{StepDestroy, StepUndefine}
 	}

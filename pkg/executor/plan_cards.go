@@ -13,6 +13,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cardplug"
+	"domus.dev/domus/pkg/executor/ownership"
 )
 
 // cardKey is a change of a guest's cards.
@@ -61,7 +62,7 @@ func replug(in Situation) (*Decision, time.Duration) {
 
 // comparesCards says whether the cards of the VM's guest are to be compared with its
 // spec: it was made of another, as its mark says.
-func comparesCards(vm *v1alpha1.VirtualMachine, d *Observed) bool {
+func comparesCards(vm *v1alpha1.VirtualMachine, d *ownership.Observed) bool {
 	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != vm.Owner() || d.Ownership.Generation == vm.Generation {
 		return false
 	}

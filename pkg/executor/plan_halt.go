@@ -7,6 +7,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -102,7 +103,7 @@ func noGuest(in Situation, host *v1alpha1.HostStatus, why string) Decision {
 }
 
 // paused reports on a guest whose CPUs stand still.
-func paused(d *Observed) *Report {
+func paused(d *ownership.Observed) *Report {
 	r := &Report{State: v1alpha1.HostPaused, Message: d.Reason}
 	switch d.Reason {
 	case libvirt.ReasonDiskError:
@@ -119,7 +120,7 @@ func paused(d *Observed) *Report {
 }
 
 // beingSaved reports on a guest during a save, which halts it when it begins.
-func beingSaved(d *Observed, message string) *Report {
+func beingSaved(d *ownership.Observed, message string) *Report {
 	r := &Report{State: v1alpha1.HostPaused, Reason: v1alpha1.ReasonSaving, Message: message}
 	if d.State == libvirt.StateRunning {
 		r.State = v1alpha1.HostRunning

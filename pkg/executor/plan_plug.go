@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/hotplug"
+	"domus.dev/domus/pkg/executor/ownership"
 )
 
 // plugKey is a change of a guest's disks.
@@ -70,7 +71,7 @@ func outdated(in Situation) bool {
 // spec: that has been edited since the mark was written, or the guest has not the
 // disks of their names. It may have given one up for which it was asked before that
 // was taken back.
-func comparesDisks(vm *v1alpha1.VirtualMachine, d *Observed) bool {
+func comparesDisks(vm *v1alpha1.VirtualMachine, d *ownership.Observed) bool {
 	if d == nil || !d.Owned || !d.State.Active() || d.Ownership.Owner != vm.Owner() {
 		return false
 	}
@@ -88,7 +89,7 @@ func comparesDisks(vm *v1alpha1.VirtualMachine, d *Observed) bool {
 }
 
 // recordsDisks says whether the mark records other disks than the spec has.
-func recordsDisks(vm *v1alpha1.VirtualMachine, d *Observed) bool {
+func recordsDisks(vm *v1alpha1.VirtualMachine, d *ownership.Observed) bool {
 	changed, _ := d.Ownership.Spec.Changed(&vm.Spec)
 	return slices.Contains(changed, disksField)
 }

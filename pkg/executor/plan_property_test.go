@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -24,20 +25,20 @@ type planned struct {
 
 // drawn is any situation of a VM that is bound here.
 func drawn(t *rapid.T) *planned {
-	p := &planned{host: newFakeHost(), in: Situation{Node: testNode, ClusterID: testCluster, Now: testNow}}
-	vm := placed(
-		shall(rapid.SampledFrom([]v1alpha1.PowerState{v1alpha1.PowerRunning, v1alpha1.PowerStopped, v1alpha1.PowerPaused, v1alpha1.PowerSuspended}).Draw(t, "powerState")),
-		policyIs(rapid.SampledFrom(policies).Draw(t, "runPolicy")))
+	p := &planned{host: newFakeHost(), in: Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, Now: vmtest.Now}}
+	vm := vmtest.Placed(
+		vmtest.Shall(rapid.SampledFrom([]v1alpha1.PowerState{v1alpha1.PowerRunning, v1alpha1.PowerStopped, v1alpha1.PowerPaused, v1alpha1.PowerSuspended}).Draw(t, "powerState")),
+		vmtest.PolicyIs(rapid.SampledFrom(vmtest.Policies).Draw(t, "runPolicy")))
 	vm.Spec.WhenStopped = rapid.SampledFrom([]v1alpha1.SlotPolicy{v1alpha1.SlotHold, v1alpha1.SlotRelease}).Draw(t, "whenStopped")
 	if said := rapid.SampledFrom([]string{
 		"", "Running", "Paused", "Paused DiskFull", "Paused Saving", "Suspended", "Stopping", "Stopped", "Stopped Starting",
 		"Ended GuestShutDown", "Ended GuestFailed", "Ended RanOnce", "Failed GuestEnded", "Failed StartFailed", "Failed RestoreFailed",
 	}).Draw(t, "said"); said != "" {
-		saidOnce(said)(vm)
+		vmtest.SaidOnce(said)(vm)
 	}
 	p.in.VM = vm
 	if state := rapid.SampledFrom([]libvirt.State{"", libvirt.StateRunning, libvirt.StatePaused, libvirt.StateShutOff}).Draw(t, "state"); state != "" {
-		d := domain(state, because(""))
+		d := vmtest.Domain(state, vmtest.Because(""))
 		switch state {
 		case libvirt.StatePaused:
 			d.Reason = rapid.SampledFrom([]string{
@@ -50,7 +51,7 @@ func drawn(t *rapid.T) *planned {
 			}).Draw(t, "reason")
 			d.Saved = rapid.Bool().Draw(t, "saved")
 		}
-		p.host.domains[testUID] = d.Domain
+		p.host.domains[vmtest.UID] = d.Domain
 		p.in.Domain = d
 	}
 	if rapid.Bool().Draw(t, "remembers") && p.in.Domain != nil && p.in.Domain.State.Active() {
@@ -62,8 +63,8 @@ func drawn(t *rapid.T) *planned {
 // round is one look with all that follows from it; false when it changed nothing.
 func (p *planned) round(t *rapid.T) bool {
 	p.in.Domain = nil
-	if d, ok := p.host.domains[testUID]; ok {
-		o := domain(d.State, because(d.Reason))
+	if d, ok := p.host.domains[vmtest.UID]; ok {
+		o := vmtest.Domain(d.State, vmtest.Because(d.Reason))
 		o.Saved = d.Saved
 		p.in.Domain = o
 	}
@@ -100,41 +101,41 @@ func (p *planned) take(t *rapid.T, s Step) {
 	var err error
 	switch s {
 	case StepDefine:
-		was, there := p.host.domains[testUID]
+		was, there := p.host.domains[vmtest.UID]
 		if !there {
-			was = domain(libvirt.StateShutOff, because(libvirt.ReasonNotStarted)).Domain
+			was = vmtest.Domain(libvirt.StateShutOff, vmtest.Because(libvirt.ReasonNotStarted)).Domain
 		}
 		if was.State.Active() || was.Saved {
 			t.Errorf("a domain that is %s, saved %t, is defined anew", was.State, was.Saved)
 		}
-		p.host.domains[testUID] = was
+		p.host.domains[vmtest.UID] = was
 	case StepStart:
-		if p.host.domains[testUID].State.Active() {
+		if p.host.domains[vmtest.UID].State.Active() {
 			t.Error("a guest that runs is started")
 		}
 		m.Expected, m.StartedAt, m.StopAskedAt = true, p.in.Now, time.Time{}
-		err = p.host.Start(ctx, testUID)
+		err = p.host.Start(ctx, vmtest.UID)
 	case StepAskShutdown:
 		m.StopAskedAt, m.LastAskedAt, m.Expected = p.in.Now, p.in.Now, false
-		err = p.host.Shutdown(ctx, testUID)
+		err = p.host.Shutdown(ctx, vmtest.UID)
 	case StepSuspend:
-		err = p.host.Suspend(ctx, testUID)
+		err = p.host.Suspend(ctx, vmtest.UID)
 	case StepResume:
-		if d := p.host.domains[testUID]; d.State.Active() { // one that has shut down is left as it is
+		if d := p.host.domains[vmtest.UID]; d.State.Active() { // one that has shut down is left as it is
 			m.DiskRetryAt = p.in.Now
-			err = p.host.Resume(ctx, testUID)
+			err = p.host.Resume(ctx, vmtest.UID)
 		}
 	case StepSave:
-		err = p.host.Save(ctx, testUID)
+		err = p.host.Save(ctx, vmtest.UID)
 	case StepAbortSave:
-		err = p.host.AbortJob(ctx, testUID)
+		err = p.host.AbortJob(ctx, vmtest.UID)
 	case StepDiscardSave:
-		err = p.host.DiscardSave(ctx, testUID)
+		err = p.host.DiscardSave(ctx, vmtest.UID)
 	case StepDestroy:
 		m.Expected = false
-		err = p.host.Destroy(ctx, testUID)
+		err = p.host.Destroy(ctx, vmtest.UID)
 	case StepUndefine:
-		err = p.host.Undefine(ctx, testUID)
+		err = p.host.Undefine(ctx, vmtest.UID)
 		p.in.Memory = Memory{}
 	case StepNoteEnd:
 		m.note(Failure{Reason: v1alpha1.ReasonGuestEnded}, p.in.Now)
@@ -164,10 +165,10 @@ func (p *planned) settle(t *rapid.T) {
 func TestPlanReachesThePowerStateFromAnywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawn(t)
-		vm, was, there := p.in.VM, p.host.domains[testUID], p.in.Domain != nil
+		vm, was, there := p.in.VM, p.host.domains[vmtest.UID], p.in.Domain != nil
 		guest, ranBefore := there && was.State.Active(), vm.Status.Host != nil && vm.Status.Host.StartedAt != nil
 		p.settle(t)
-		now, host := p.host.domains[testUID], p.in.VM.Status.Host
+		now, host := p.host.domains[vmtest.UID], p.in.VM.Status.Host
 		if host == nil {
 			t.Fatal("nothing is reported")
 		}
@@ -229,7 +230,7 @@ func TestPlanReachesThePowerStateFromAnywhere(t *testing.T) {
 				t.Errorf("a VM that shall be suspended: %v", p.steps)
 			}
 		case v1alpha1.PowerStopped:
-			_, left := p.host.domains[testUID]
+			_, left := p.host.domains[vmtest.UID]
 			release := vm.Spec.WhenStopped == v1alpha1.SlotRelease
 			switch {
 			case release && (left || host.State != v1alpha1.HostGone || host.Reason != v1alpha1.ReasonReleased):

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -69,7 +70,7 @@ func planRestore(in Situation, host *v1alpha1.HostStatus) (Decision, bool) {
 func conclude(o Outcome) Decision { return Decision{Outcome: &o, Again: true} }
 
 // wouldLose says what a restore would lose beside what is on the disks.
-func wouldLose(d *Observed) string {
+func wouldLose(d *ownership.Observed) string {
 	what := "the guest runs"
 	if d.Saved {
 		what = "the guest's memory is saved"

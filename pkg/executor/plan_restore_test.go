@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -22,8 +23,8 @@ func TestPlanRestore(t *testing.T) {
 		vm.Status.Placement = &v1alpha1.Placement{NodeName: "a"}
 		return vm
 	}
-	domain := func(state libvirt.State, operation string) *Observed {
-		d := &Observed{Domain: libvirt.Domain{UUID: "uid", State: state}, Owned: true}
+	domain := func(state libvirt.State, operation string) *ownership.Observed {
+		d := &ownership.Observed{Domain: libvirt.Domain{UUID: "uid", State: state}, Owned: true}
 		d.Ownership.Operation = "op"
 		if operation == "" {
 			d.Ownership.Operation = ""
@@ -41,7 +42,7 @@ func TestPlanRestore(t *testing.T) {
 	fresh := asked(func(*snapshots.Restoration) {})
 	for name, test := range map[string]struct {
 		restore *snapshots.Restoration
-		domain  *Observed
+		domain  *ownership.Observed
 		power   v1alpha1.PowerState
 		want    []Step
 		// outcome is in what is said to the operation, and untouched says that the

@@ -18,6 +18,8 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -27,8 +29,8 @@ func virtualDisk(name string, changes ...func(*v1alpha1.VirtualDisk)) *v1alpha1.
 	size := resource.MustParse("1Gi")
 	d.Spec.Size = &size
 	d.Status = v1alpha1.VirtualDiskStatus{
-		Phase: v1alpha1.DiskReady, NodeName: testNode, PoolName: "default", VolumeName: d.VolumeName(), Format: v1alpha1.DiskQCOW2, Capacity: 1 << 30,
-		ClaimedBy:  &v1alpha1.DiskClaim{Name: "guest", UID: testUID},
+		Phase: v1alpha1.DiskReady, NodeName: vmtest.Node, PoolName: "default", VolumeName: d.VolumeName(), Format: v1alpha1.DiskQCOW2, Capacity: 1 << 30,
+		ClaimedBy:  &v1alpha1.DiskClaim{Name: "guest", UID: vmtest.UID},
 		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionDiskReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonVolumeReady}},
 	}
 	for _, f := range changes {
@@ -78,7 +80,7 @@ func runsWith(t *testing.T, disks []v1alpha1.VirtualMachineDisk, objects ...clie
 // has lists the guest's disks, as name=volume's disk.
 func (s *stage) has() []string {
 	var out []string
-	for _, d := range s.host.domains[testUID].Disks {
+	for _, d := range s.host.domains[vmtest.UID].Disks {
 		name, _ := convert.DiskOfAlias(d.Alias)
 		_, disk, _ := v1alpha1.DiskOfVolume(d.Volume.Name)
 		out = append(out, name+"="+disk)
@@ -98,7 +100,7 @@ func (s *stage) hasDisks(want ...string) {
 // definition, its mark and the status.
 func (s *stage) isSettled() {
 	s.t.Helper()
-	vm, d := s.vm(), Observe(s.host.domains[testUID])
+	vm, d := s.vm(), ownership.Observe(s.host.domains[vmtest.UID])
 	var want, said, defined []string
 	for _, disk := range vm.Spec.Disks {
 		want = append(want, disk.Name+"="+disk.DiskName)
@@ -154,7 +156,7 @@ func (s *stage) disk(name string) *v1alpha1.VirtualDisk {
 func (s *stage) claim(name string, claim *v1alpha1.DiskClaim) {
 	s.t.Helper()
 	d := s.disk(name)
-	d.Status.NodeName, d.Status.ClaimedBy = testNode, claim
+	d.Status.NodeName, d.Status.ClaimedBy = vmtest.Node, claim
 	if err := s.api.Status().Update(context.Background(), d); err != nil {
 		s.t.Fatal(err)
 	}
@@ -165,7 +167,7 @@ func (s *stage) wants(disks ...v1alpha1.VirtualMachineDisk) {
 	s.t.Helper()
 	s.edited(disksOf(disks...))
 	for _, name := range s.vm().DiskNames() {
-		s.claim(name, &v1alpha1.DiskClaim{Name: "guest", UID: testUID})
+		s.claim(name, &v1alpha1.DiskClaim{Name: "guest", UID: vmtest.UID})
 	}
 }
 
@@ -186,7 +188,7 @@ func TestADiskIsPluggedIn(t *testing.T) {
 	if diff := cmp.Diff([]string{"patch *v1alpha1.VirtualMachine status"}, s.writes); diff != "" {
 		t.Errorf("writes: %s", diff)
 	}
-	if got := s.host.domains[testUID].Disks[1]; got.Target != "vdb" || got.Serial != "s" || got.Bus != "virtio" {
+	if got := s.host.domains[vmtest.UID].Disks[1]; got.Target != "vdb" || got.Serial != "s" || got.Bus != "virtio" {
 		t.Errorf("%+v", got)
 	}
 	if diff := cmp.Diff([]string{"DiskPlugged"}, s.told()); diff != "" {
@@ -221,7 +223,7 @@ func TestADiskThatIsNotTheVMsIsWaitedFor(t *testing.T) {
 	if c := s.restartRequired(); c != nil {
 		t.Errorf("%+v", c)
 	}
-	s.claim("data", &v1alpha1.DiskClaim{Name: "guest", UID: testUID})
+	s.claim("data", &v1alpha1.DiskClaim{Name: "guest", UID: vmtest.UID})
 	s.mustTurn()
 	s.isSettled()
 }
@@ -315,7 +317,7 @@ func TestAGuestThatKeepsADisk(t *testing.T) {
 	if s.disk("data").Status.ClaimedBy == nil {
 		t.Error("the claim was given back while the guest has the disk")
 	}
-	s.host.givesUp(testUID, convert.DiskAlias("data"))
+	s.host.givesUp(vmtest.UID, convert.DiskAlias("data"))
 	s.mustTurn()
 	s.isSettled()
 	if s.disk("data").Status.ClaimedBy != nil {
@@ -348,7 +350,7 @@ func TestADiskThatIsWantedAgain(t *testing.T) {
 	s.edited(disksOf(entry("data")))
 	s.mustTurn()
 	s.isSettled()
-	s.host.givesUp(testUID, convert.DiskAlias("data"))
+	s.host.givesUp(vmtest.UID, convert.DiskAlias("data"))
 	s.mustTurn()
 	s.isSettled()
 	if s.did("attach") != 1 || s.disk("data").Status.ClaimedBy == nil {
@@ -359,9 +361,9 @@ func TestADiskThatIsWantedAgain(t *testing.T) {
 // An overlay that a snapshot has put on a disk hides which volume the guest has.
 func TestNothingIsGivenBackThatAnOverlayMayHide(t *testing.T) {
 	s := runsWith(t, []v1alpha1.VirtualMachineDisk{entry("data")}, virtualDisk("data"))
-	disks := slices.Clone(s.host.domains[testUID].Disks)
+	disks := slices.Clone(s.host.domains[vmtest.UID].Disks)
 	disks[0].Volume = libvirt.VolumeRef{}
-	s.host.setDisks(testUID, disks)
+	s.host.setDisks(vmtest.UID, disks)
 	s.host.keeps = true
 	s.edited(disksOf())
 	s.mustTurn()
@@ -369,7 +371,7 @@ func TestNothingIsGivenBackThatAnOverlayMayHide(t *testing.T) {
 	if s.disk("data").Status.ClaimedBy == nil {
 		t.Fatal("the claim was given back")
 	}
-	s.host.givesUp(testUID, convert.DiskAlias("data"))
+	s.host.givesUp(vmtest.UID, convert.DiskAlias("data"))
 	s.mustTurn()
 	if s.disk("data").Status.ClaimedBy != nil {
 		t.Error("the claim was not given back")
@@ -540,13 +542,13 @@ func TestAnExecutorThatDiesAmidPlugging(t *testing.T) {
 func (s *stage) owns() {
 	s.t.Helper()
 	seen := map[string]bool{}
-	for _, v := range s.host.domains[testUID].Volumes {
+	for _, v := range s.host.domains[vmtest.UID].Volumes {
 		_, name, _ := v1alpha1.DiskOfVolume(v.Name)
 		if seen[name] {
 			s.t.Errorf("the guest has %s twice", name)
 		}
 		seen[name] = true
-		if c := s.disk(name).Status.ClaimedBy; c == nil || c.UID != testUID {
+		if c := s.disk(name).Status.ClaimedBy; c == nil || c.UID != vmtest.UID {
 			s.t.Errorf("the guest has %s, which is %+v's", name, c)
 		}
 	}

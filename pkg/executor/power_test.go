@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -41,10 +42,10 @@ func (s *stage) is(want string, done ...string) {
 }
 
 func TestAVMGoesThroughAllPowerStates(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	step := func(state v1alpha1.PowerState, want string, phase v1alpha1.Phase, done ...string) {
 		t.Helper()
-		s.edit(shall(state))
+		s.edit(vmtest.Shall(state))
 		s.settles()
 		s.is(want, done...)
 		if got := s.vm().Status.Phase; got != phase {
@@ -81,8 +82,8 @@ func TestAVMGoesThroughAllPowerStates(t *testing.T) {
 	if diff := cmp.Diff(want, s.told()); diff != "" {
 		t.Errorf("events: %s", diff)
 	}
-	s.edit(releases)
-	s.edit(switched)
+	s.edit(vmtest.Releases)
+	s.edit(vmtest.Switched)
 	s.settles()
 	s.is("Gone Released", "shutdown", "undefine")
 	if vm := s.vm(); vm.Status.Placement == nil {
@@ -91,15 +92,15 @@ func TestAVMGoesThroughAllPowerStates(t *testing.T) {
 }
 
 func TestSavedMemoryThatIsLostIsNotLostSilently(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.settles()
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.settles()
 	s.told()
 	s.host.done = nil
-	d := s.host.domains[testUID]
+	d := s.host.domains[vmtest.UID]
 	d.Saved = false
-	s.host.domains[testUID] = d
+	s.host.domains[vmtest.UID] = d
 	s.restart()
 	s.settles()
 	s.settles()
@@ -111,14 +112,14 @@ func TestSavedMemoryThatIsLostIsNotLostSilently(t *testing.T) {
 	if diff := cmp.Diff([]string{"Stopped"}, s.told()); diff != "" {
 		t.Errorf("events: %s", diff)
 	}
-	s.edit(shall(v1alpha1.PowerRunning))
+	s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 	s.settles()
 	s.is("Running", "define", "start")
 }
 
 // A start that is announced and then not made leaves a VM to be started.
 func TestAnAnnouncedStartIsMadeWhenWhatWasInItsWayIsGone(t *testing.T) {
-	s := newStage(t, bound(policyIs(v1alpha1.RunManual)))
+	s := newStage(t, vmtest.Bound(vmtest.PolicyIs(v1alpha1.RunManual)))
 	s.host.startErr = libvirt.ErrTimeout
 	if err := s.turn(); !errors.Is(err, libvirt.ErrTimeout) {
 		t.Fatalf("got %v", err)
@@ -133,13 +134,13 @@ func TestAnAnnouncedStartIsMadeWhenWhatWasInItsWayIsGone(t *testing.T) {
 }
 
 func TestASuspendedVMKeepsItsPlace(t *testing.T) {
-	other := bound(func(vm *v1alpha1.VirtualMachine) {
+	other := vmtest.Bound(func(vm *v1alpha1.VirtualMachine) {
 		vm.Name, vm.UID = "other", otherUID
 		vm.Status.Placement.Granted.CPU = 4
 	})
-	s := newStage(t, bound(), other)
+	s := newStage(t, vmtest.Bound(), other)
 	s.settles()
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.settles()
 	s.restart()
 	s.turnOf(other)
@@ -155,12 +156,12 @@ func TestASuspendedVMIsRemovedWithItsMemory(t *testing.T) {
 				s.t.Fatal(err)
 			}
 		},
-		"evicted": func(s *stage) { s.edit(evicted) },
+		"evicted": func(s *stage) { s.edit(vmtest.Evicted) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, bound(shall(v1alpha1.PowerRunning)))
+			s := newStage(t, vmtest.Bound(vmtest.Shall(v1alpha1.PowerRunning)))
 			s.settles()
-			s.edit(shall(v1alpha1.PowerSuspended))
+			s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 			s.settles()
 			s.host.done = nil
 			end(s)
@@ -174,11 +175,11 @@ func TestASuspendedVMIsRemovedWithItsMemory(t *testing.T) {
 }
 
 func TestASaveThatNeverEndsIsGivenUpAndTheGuestGoesOn(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.agent.saveGlance = 10 * time.Millisecond
 	s.settles()
 	s.host.done, s.host.hangs = nil, true
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.mustTurn()
 	s.is("Paused Saving", "save")
 	s.clock.Step(saveTime(s.vm()) - time.Second)
@@ -221,11 +222,11 @@ func TestASaveThatNeverEndsIsGivenUpAndTheGuestGoesOn(t *testing.T) {
 }
 
 func TestASaveOfThisProcessThatTakesTooLongIsReported(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.agent.saveGlance = 10 * time.Millisecond
 	s.settles()
 	s.host.hangs = true
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.mustTurn()
 	s.clock.Step(saveTime(s.vm()))
 	s.host.done = nil
@@ -237,12 +238,12 @@ func TestASaveOfThisProcessThatTakesTooLongIsReported(t *testing.T) {
 }
 
 func TestAHangingSaveDelaysNoOtherVMAndEndsWithItsOwn(t *testing.T) {
-	other := bound(func(vm *v1alpha1.VirtualMachine) { vm.Name, vm.UID = "other", otherUID })
-	s := newStage(t, bound(), other)
+	other := vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Name, vm.UID = "other", otherUID })
+	s := newStage(t, vmtest.Bound(), other)
 	s.agent.saveGlance = 10 * time.Millisecond
 	s.settles()
 	s.host.hangs = true
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.mustTurn()
 	s.turnOf(other)
 	if h := s.saidOf(other); h.State != v1alpha1.HostRunning {
@@ -250,32 +251,32 @@ func TestAHangingSaveDelaysNoOtherVMAndEndsWithItsOwn(t *testing.T) {
 	}
 	// Wanted again, the guest goes on; that is no failure.
 	s.host.done = nil
-	s.edit(shall(v1alpha1.PowerRunning))
+	s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 	s.settles()
 	s.is("Running", "abort")
 	// And it can be got rid of in the midst of a save that cannot be ended.
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.mustTurn()
 	s.is("Paused Saving", "save")
 	s.host.abortErr = errors.New("the monitor is busy")
-	s.edit(switched)
-	s.edit(noGrace)
+	s.edit(vmtest.Switched)
+	s.edit(vmtest.NoGrace)
 	s.settles()
 	s.is("Stopped", "destroy")
 }
 
 func TestSavedMemoryThatCannotBeUsedIsKept(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.settles()
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.settles()
 	s.told()
 	s.host.done, s.host.restoreErr = nil, errors.New("load of migration failed")
-	s.edit(shall(v1alpha1.PowerRunning))
+	s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 	for range maxStarts + 3 {
 		s.mustTurn()
 		s.is("Failed RestoreFailed", "start")
-		if !s.host.domains[testUID].Saved {
+		if !s.host.domains[vmtest.UID].Saved {
 			t.Fatal("the memory is gone")
 		}
 		s.clock.Step(lastBackoff)
@@ -284,19 +285,19 @@ func TestSavedMemoryThatCannotBeUsedIsKept(t *testing.T) {
 		t.Errorf("it says %q", m)
 	}
 	// The remedy.
-	s.edit(switched)
+	s.edit(vmtest.Switched)
 	s.settles()
 	s.is("Stopped", "discard")
-	s.edit(shall(v1alpha1.PowerRunning))
+	s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 	s.settles()
 	s.is("Running", "define", "start")
 }
 
 func TestAGuestWhoseDiskIsFullGoesOnWhenThereIsRoom(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.settles()
 	s.told()
-	full := func() { _ = s.host.set(testUID, libvirt.StatePaused, libvirt.ReasonDiskError) }
+	full := func() { _ = s.host.set(vmtest.UID, libvirt.StatePaused, libvirt.ReasonDiskError) }
 	full()
 	s.host.done = nil
 	for _, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second} {
@@ -319,10 +320,10 @@ func TestAGuestWhoseDiskIsFullGoesOnWhenThereIsRoom(t *testing.T) {
 }
 
 func TestAGuestThatCannotBePausedOrResumedIsTriedAgain(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.settles()
 	s.host.done, s.host.stuck = nil, true
-	s.edit(shall(v1alpha1.PowerPaused))
+	s.edit(vmtest.Shall(v1alpha1.PowerPaused))
 	s.mustTurn()
 	s.is("Running PauseFailed", "suspend")
 	const hangs = " failed and is tried again: libvirt did not answer in time; `virtctl stop --force -n default guest` ends a guest that hangs"
@@ -336,7 +337,7 @@ func TestAGuestThatCannotBePausedOrResumedIsTriedAgain(t *testing.T) {
 	s.settles()
 	s.is("Paused", "suspend")
 	s.host.stuck = true
-	s.edit(shall(v1alpha1.PowerRunning))
+	s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 	s.mustTurn()
 	s.is("Paused ResumeFailed", "resume")
 	if m := s.said().Message; m != "resuming the guest"+hangs {
@@ -365,7 +366,7 @@ func TestARunOnceVMIsNeverStartedTwice(t *testing.T) {
 // nobody sees, with libvirt's reason.
 func runOnceThrough(t *testing.T, reason string, nth int, after bool) {
 	t.Helper()
-	s := newStage(t, bound(policyIs(v1alpha1.RunOnce)))
+	s := newStage(t, vmtest.Bound(vmtest.PolicyIs(v1alpha1.RunOnce)))
 	n := 0
 	hook := func(string) (error, error) {
 		n++
@@ -383,8 +384,8 @@ func runOnceThrough(t *testing.T, reason string, nth int, after bool) {
 		if err != nil && !errors.Is(err, errCrash) {
 			t.Fatal(err)
 		}
-		if s.host.domains[testUID].State.Active() {
-			_ = s.host.set(testUID, libvirt.StateShutOff, reason)
+		if s.host.domains[vmtest.UID].State.Active() {
+			_ = s.host.set(vmtest.UID, libvirt.StateShutOff, reason)
 		}
 		if err != nil {
 			s.restart()
@@ -411,19 +412,19 @@ func TestHowAGuestEndedSurvivesTheExecutorAndLibvirtd(t *testing.T) {
 		"crashed, once":         {v1alpha1.RunOnce, libvirt.ReasonCrashed, "Ended GuestFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, bound(policyIs(c.policy)))
+			s := newStage(t, vmtest.Bound(vmtest.PolicyIs(c.policy)))
 			s.settles()
-			_ = s.host.set(testUID, libvirt.StateShutOff, c.reason)
+			_ = s.host.set(vmtest.UID, libvirt.StateShutOff, c.reason)
 			s.restart()
 			s.settles()
 			s.is(c.want, "define", "start")
 			message := s.said().Message
 			// libvirtd forgets, and then the domain is removed.
-			_ = s.host.set(testUID, libvirt.StateShutOff, libvirt.ReasonNotStarted)
+			_ = s.host.set(vmtest.UID, libvirt.StateShutOff, libvirt.ReasonNotStarted)
 			s.restart()
 			s.settles()
 			s.is(c.want)
-			delete(s.host.domains, testUID)
+			delete(s.host.domains, vmtest.UID)
 			s.restart()
 			s.settles()
 			s.is(c.want)
@@ -431,10 +432,10 @@ func TestHowAGuestEndedSurvivesTheExecutorAndLibvirtd(t *testing.T) {
 				t.Errorf("it says %q, after %q", got, message)
 			}
 			// Started by hand it runs, but not a second time for what runs once.
-			s.edit(switched)
+			s.edit(vmtest.Switched)
 			s.settles()
 			s.is("Stopped")
-			s.edit(shall(v1alpha1.PowerRunning))
+			s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 			s.settles()
 			if c.policy == v1alpha1.RunOnce {
 				s.is("Ended RanOnce")
@@ -446,8 +447,8 @@ func TestHowAGuestEndedSurvivesTheExecutorAndLibvirtd(t *testing.T) {
 }
 
 func TestOneDomainStuckInASaveDelaysNoOther(t *testing.T) {
-	other := bound(func(vm *v1alpha1.VirtualMachine) { vm.Name, vm.UID = "other", otherUID })
-	s := newStage(t, bound(), other)
+	other := vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Name, vm.UID = "other", otherUID })
+	s := newStage(t, vmtest.Bound(), other)
 	s.host.events <- libvirt.Event{Kind: libvirt.EventConnected}
 	agent := runOn(t, s, s.host)
 	state := func(vm *v1alpha1.VirtualMachine) v1alpha1.HostState {
@@ -457,19 +458,19 @@ func TestOneDomainStuckInASaveDelaysNoOther(t *testing.T) {
 		return ""
 	}
 	eventually(t, "both run", func() bool {
-		return state(bound()) == v1alpha1.HostRunning && state(other) == v1alpha1.HostRunning
+		return state(vmtest.Bound()) == v1alpha1.HostRunning && state(other) == v1alpha1.HostRunning
 	})
 	s.host.mu.Lock()
 	s.host.hangs = true
 	s.host.mu.Unlock()
-	s.edit(shall(v1alpha1.PowerSuspended))
+	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	agent.Enqueue(guestKey)
-	eventually(t, "one is being saved", func() bool { return state(bound()) == v1alpha1.HostPaused })
+	eventually(t, "one is being saved", func() bool { return state(vmtest.Bound()) == v1alpha1.HostPaused })
 	live := &v1alpha1.VirtualMachine{}
 	if err := s.api.Get(context.Background(), client.ObjectKeyFromObject(other), live); err != nil {
 		t.Fatal(err)
 	}
-	shall(v1alpha1.PowerPaused)(live)
+	vmtest.Shall(v1alpha1.PowerPaused)(live)
 	if err := s.api.Update(context.Background(), live); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"domus.dev/domus/pkg/api/vmaddress"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cni"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/executor/probes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -33,7 +34,7 @@ func (a *Agent) newProbes() *probes.Keeper {
 // it probed on.
 func (a *Agent) lookAtProbe(ctx context.Context, vm *v1alpha1.VirtualMachine, in *Situation) {
 	var target *probes.Target
-	if d := in.Domain; vm.Spec.ReadinessProbe != nil && vm.PlacedOn(in.Node) && d != nil && d.judgedBy(vm) && (d.State == libvirt.StateRunning || d.State == libvirt.StateShuttingDown) {
+	if d := in.Domain; vm.Spec.ReadinessProbe != nil && vm.PlacedOn(in.Node) && d != nil && d.JudgedBy(vm) && (d.State == libvirt.StateRunning || d.State == libvirt.StateShuttingDown) {
 		target = probeOf(vm, d.ID, func(name string) *v1alpha1.VirtualNetwork {
 			if a.virtualNetworks == nil {
 				return nil
@@ -82,7 +83,7 @@ func probeOf(vm *v1alpha1.VirtualMachine, life int, networks vmaddress.Networks,
 
 // given are the addresses that plugins gave the guest's cards, by the cards' names;
 // without those of which that cannot be told now.
-func (c *cniCards) given(ctx context.Context, d *Observed) map[string][]string {
+func (c *cniCards) given(ctx context.Context, d *ownership.Observed) map[string][]string {
 	if d == nil || !d.Owned {
 		return nil
 	}

@@ -16,7 +16,9 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cni"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/executor/probes"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -44,7 +46,7 @@ func probing(t *testing.T, failure string) (*stage, *oracle) {
 	t.Helper()
 	lan := lanNetwork("lan")
 	lan.Spec.Subnets = []v1alpha1.NetworkSubnet{{Address: "192.168.9.1/24"}}
-	s := newStage(t, bound(withCards("lan"), func(vm *v1alpha1.VirtualMachine) {
+	s := newStage(t, vmtest.Bound(withCards("lan"), func(vm *v1alpha1.VirtualMachine) {
 		vm.Spec.Ports = []v1alpha1.GuestPort{{Name: "web", Protocol: corev1.ProtocolTCP, Port: 8080}}
 		vm.Spec.ReadinessProbe = &v1alpha1.ReadinessProbe{FailureThreshold: 1, TimeoutSeconds: 2, HTTPGet: &v1alpha1.HTTPGetProbe{Port: intstr.FromString("web")}}
 	}), lan)
@@ -160,7 +162,7 @@ func TestWhatAGuestServedGoesWithIt(t *testing.T) {
 func TestGivenAddresses(t *testing.T) {
 	x := newCNITest()
 	vm, card, _ := cniVM()
-	d := &Observed{Owned: true, Ownership: convert.Ownership{Owner: vm.Owner()}, Domain: libvirt.Domain{Cards: []libvirt.Card{{Alias: convert.CardAlias(card.Name), MAC: vm.MACOf(card)}}}}
+	d := &ownership.Observed{Owned: true, Ownership: convert.Ownership{Owner: vm.Owner()}, Domain: libvirt.Domain{Cards: []libvirt.Card{{Alias: convert.CardAlias(card.Name), MAC: vm.MACOf(card)}}}}
 	x.host.cards[cniCard{vm.UID, card.Name}] = cni.Attachment{UID: vm.UID, Card: card.Name, MAC: vm.MACOf(card)}
 	in := Situation{VM: vm, Domain: d, Assigned: x.given(context.Background(), d), Addresses: map[string][]string{vm.MACOf(card): {"10.96.0.1"}}}
 	got := cardsOf(in, nil, nil)
@@ -209,7 +211,7 @@ func TestWhatIsProbed(t *testing.T) {
 		"a port that has no number":          {cards: []string{"lan"}, change: func(vm *v1alpha1.VirtualMachine) { vm.Spec.ReadinessProbe.TCPSocket.Port = intstr.FromString("web") }, want: "spec.readinessProbe names a port that is not in spec.ports"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			vm := bound(withCards(test.cards...))
+			vm := vmtest.Bound(withCards(test.cards...))
 			vm.Spec.ReadinessProbe = &v1alpha1.ReadinessProbe{TCPSocket: &v1alpha1.TCPSocketProbe{Port: intstr.FromInt32(80)}}
 			for _, c := range test.cards {
 				card := status[c]
@@ -219,7 +221,7 @@ func TestWhatIsProbed(t *testing.T) {
 			if test.change != nil {
 				test.change(vm)
 			}
-			target := probeOf(vm, 1, func(name string) *v1alpha1.VirtualNetwork { return networks[name] }, testNow)
+			target := probeOf(vm, 1, func(name string) *v1alpha1.VirtualNetwork { return networks[name] }, vmtest.Now)
 			got := target.Problem
 			if got == "" {
 				got = fmt.Sprintf("%s by %s", netip.AddrPortFrom(target.Address, target.Port), target.Device)

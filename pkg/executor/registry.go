@@ -10,6 +10,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -31,7 +32,7 @@ type registry struct {
 	// are the VMs'.
 	cpus    cpuset.CPUSet
 	own     map[int32]cpuset.CPUSet
-	domains map[string]Observed
+	domains map[string]ownership.Observed
 	// quarantined are owned domains without a VM, by UUID, with the reason.
 	quarantined map[string]string
 	// reserved is what was accepted and is not seen in a domain's mark yet, by UUID.
@@ -46,7 +47,7 @@ type registry struct {
 
 func newRegistry(config hostconfig.HostConfiguration) *registry {
 	return &registry{
-		config: config, domains: map[string]Observed{}, quarantined: map[string]string{},
+		config: config, domains: map[string]ownership.Observed{}, quarantined: map[string]string{},
 		reserved: map[string]v1alpha1.Placement{}, starting: map[string]bool{}, touched: map[string]uint64{},
 	}
 }
@@ -93,7 +94,7 @@ func (r *registry) replace(mark uint64, all []libvirt.Domain) {
 	for _, d := range all {
 		listed[d.UUID] = true
 		if r.touched[d.UUID] <= mark {
-			r.set(Observe(d))
+			r.set(ownership.Observe(d))
 		}
 	}
 	for uuid := range r.domains {
@@ -125,7 +126,7 @@ func (r *registry) touch(uuid string) {
 	r.touched[uuid] = r.clock
 }
 
-func (r *registry) set(d Observed) {
+func (r *registry) set(d ownership.Observed) {
 	r.domains[d.UUID] = d
 	if d.State.Active() {
 		delete(r.starting, d.UUID)
@@ -140,7 +141,7 @@ func (r *registry) forget(uuid string) {
 
 // put takes over a look at one domain, and says whether what is allocatable may
 // have changed by it.
-func (r *registry) put(d Observed) bool {
+func (r *registry) put(d ownership.Observed) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.unaccounted(d.UUID)
@@ -171,7 +172,7 @@ func (r *registry) unaccounted(uuid string) bool {
 }
 
 // get returns the domain as last seen.
-func (r *registry) get(uuid string) (Observed, bool) {
+func (r *registry) get(uuid string) (ownership.Observed, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d, ok := r.domains[uuid]
@@ -189,16 +190,16 @@ func (r *registry) owner(clusterID, uuid string) (v1alpha1.Owner, bool) {
 }
 
 // ownedBy lists domains that carry the mark of a VM of this name.
-func (r *registry) ownedBy(key types.NamespacedName) []Observed {
+func (r *registry) ownedBy(key types.NamespacedName) []ownership.Observed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var out []Observed
+	var out []ownership.Observed
 	for _, d := range r.domains {
 		if o := d.Ownership.Owner; d.Owned && o.Namespace == key.Namespace && o.Name == key.Name {
 			out = append(out, d)
 		}
 	}
-	slices.SortFunc(out, func(a, b Observed) int { return cmp.Compare(a.UUID, b.UUID) })
+	slices.SortFunc(out, func(a, b ownership.Observed) int { return cmp.Compare(a.UUID, b.UUID) })
 	return out
 }
 

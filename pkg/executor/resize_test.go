@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -51,7 +53,7 @@ func size(cpu int32, amount string) func(*v1alpha1.VirtualMachineSpec) {
 // sized holds the guest, its mark and what is reported against a size.
 func (s *stage) sized(cpu int32, gib int64) {
 	s.t.Helper()
-	d := Observe(s.host.domains[testUID])
+	d := ownership.Observe(s.host.domains[vmtest.UID])
 	want, guest := v1alpha1.GuestSize{CPU: cpu, Memory: gib << 30}, v1alpha1.GuestSize{CPU: int32(d.VCPUs), Memory: d.CurrentMemory}
 	reported := v1alpha1.GuestSize{CPU: s.said().CPU, Memory: s.said().Memory}
 	if guest != want || d.Ownership.Granted.Size() != want || reported != want {
@@ -121,7 +123,7 @@ func TestAHostThatHasTooLittleRefusesGrowth(t *testing.T) {
 	s := grows(t)
 	s.edited(size(2, "3Gi"))
 	// Another leader has placed a VM here that the first did not know of.
-	s.agent.registry.put(*domain(libvirt.StateRunning, func(d *Observed) {
+	s.agent.registry.put(*vmtest.Domain(libvirt.StateRunning, func(d *ownership.Observed) {
 		d.UUID, d.Ownership.Owner.Name, d.Ownership.Granted = "other", "other", v1alpha1.GrantedResources{CPU: 1, Memory: 6 << 30}
 	}))
 	s.granted(2, 3)
@@ -169,16 +171,16 @@ func TestAGuestInHugepagesIsGivenVCPUs(t *testing.T) {
 	s.edited(func(spec *v1alpha1.VirtualMachineSpec) { spec.Resources.CPU = 3 })
 	s.granted(3, 1)
 	s.mustTurn()
-	if d := s.host.domains[testUID]; d.VCPUs != 3 || s.said().CPU != 3 || s.said().Refused != nil {
+	if d := s.host.domains[vmtest.UID]; d.VCPUs != 3 || s.said().CPU != 3 || s.said().Refused != nil {
 		t.Errorf("it has %d vCPUs, its host says %+v", d.VCPUs, s.said())
 	}
 }
 
 // emulated has the guest be one that QEMU emulates, with so much room for its code.
 func (s *stage) emulated(cache int64) {
-	d := s.host.domains[testUID]
+	d := s.host.domains[vmtest.UID]
 	d.TranslationCache = cache
-	s.host.domains[testUID] = d
+	s.host.domains[vmtest.UID] = d
 }
 
 func TestAnEmulatedGuestWithLittleRoomForCodeIsGivenMemoryAlone(t *testing.T) {
@@ -262,7 +264,7 @@ func TestAGuestGivesMemoryBackBeforeTheGrantFalls(t *testing.T) {
 	s.sized(1, 3)
 	s.edited(size(1, "2Gi"))
 	s.mustTurn()
-	d := Observe(s.host.domains[testUID])
+	d := ownership.Observe(s.host.domains[vmtest.UID])
 	if d.CurrentMemory != 2<<30 || d.Ownership.Granted.Memory != 3<<30 || s.said().Memory != 2<<30 {
 		t.Errorf("the guest has %d, its mark says %d, reported is %d", d.CurrentMemory, d.Ownership.Granted.Memory, s.said().Memory)
 	}
@@ -347,11 +349,11 @@ func TestAGuestThatEndedBeforeItGrewIsAcceptedAnew(t *testing.T) {
 	for _, room := range []bool{true, false} {
 		t.Run(fmt.Sprintf("room %t", room), func(t *testing.T) {
 			s := grows(t)
-			_ = s.host.set(testUID, libvirt.StateShutOff, libvirt.ReasonShutDown)
+			_ = s.host.set(vmtest.UID, libvirt.StateShutOff, libvirt.ReasonShutDown)
 			s.edited(size(2, "3Gi"))
 			s.granted(2, 3)
 			if !room {
-				s.host.domains["other"] = domain(libvirt.StateRunning, func(d *Observed) { d.UUID, d.Name, d.Metadata = "other", "other", "" }).Domain
+				s.host.domains["other"] = vmtest.Domain(libvirt.StateRunning, func(d *ownership.Observed) { d.UUID, d.Name, d.Metadata = "other", "other", "" }).Domain
 				d := s.host.domains["other"]
 				d.CPU, d.Memory = 1, 6<<30
 				s.host.domains["other"] = d

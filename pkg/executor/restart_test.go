@@ -16,12 +16,14 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // scheduled is a VM that was placed by its present spec.
 func scheduled(change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
-	vm := bound(change...)
+	vm := vmtest.Bound(change...)
 	vm.Status.Placement.Granted = capacity.Desired(&vm.Spec)
 	c := meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionScheduled)
 	c.ObservedGeneration = vm.Generation
@@ -125,7 +127,7 @@ func TestAGuestThatHasEndedNeedsNoRestart(t *testing.T) {
 	if c := s.restartRequired(); c == nil || c.Message != "spec.domain.title takes effect at the next start" {
 		t.Fatalf("%+v", c)
 	}
-	_ = s.host.set(testUID, libvirt.StateShutOff, libvirt.ReasonShutDown)
+	_ = s.host.set(vmtest.UID, libvirt.StateShutOff, libvirt.ReasonShutDown)
 	after, err := s.agent.turn(context.Background(), guestKey)
 	if err != nil {
 		t.Fatal(err)
@@ -143,8 +145,8 @@ func TestAGuestThatHasEndedNeedsNoRestart(t *testing.T) {
 func TestADomainWithoutARecordClaimsNothing(t *testing.T) {
 	vm := scheduled(func(vm *v1alpha1.VirtualMachine) { vm.Spec.Resources.Memory = resource.MustParse("2Gi") })
 	for name, record := range map[string]convert.SpecRecord{"none": "", "one of another format": "9:0 resources.memory=x"} {
-		d := domain(libvirt.StateRunning, func(d *Observed) { d.Ownership.Generation, d.Ownership.Spec = 6, record })
-		if got, _ := pending(Situation{Node: testNode, ClusterID: testCluster, VM: vm, Domain: d, Now: testNow}); got != nil {
+		d := vmtest.Domain(libvirt.StateRunning, func(d *ownership.Observed) { d.Ownership.Generation, d.Ownership.Spec = 6, record })
+		if got, _ := pending(Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: vm, Domain: d, Now: vmtest.Now}); got != nil {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -200,8 +202,8 @@ func TestOutgrown(t *testing.T) {
 				change = func(*v1alpha1.VirtualMachine) {}
 			}
 			vm := scheduled(change)
-			d := domain(libvirt.StateShutOff, func(d *Observed) { d.Ownership.Spec = convert.RecordSpec(&vm.Spec) })
-			in := Situation{Node: testNode, ClusterID: testCluster, VM: vm, Domain: d, Now: testNow}
+			d := vmtest.Domain(libvirt.StateShutOff, func(d *ownership.Observed) { d.Ownership.Spec = convert.RecordSpec(&vm.Spec) })
+			in := Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: vm, Domain: d, Now: vmtest.Now}
 			if got := outgrown(in); got != nil {
 				t.Fatalf("before the edit: %v", got)
 			}
@@ -227,19 +229,19 @@ func TestAVMThatWasResizedIsPlacedAnewBeforeItStarts(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		vm     *v1alpha1.VirtualMachine
-		domain *Observed
+		domain *ownership.Observed
 		memory Memory
 		want   Decision
 	}{
 		"before its first start":     {vm: resized(), want: Decision{Report: gone}},
-		"after it was stopped":       {vm: resized(said(v1alpha1.HostStopped)), domain: domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepUndefine}, Report: gone}},
-		"not while it runs":          {vm: resized(said(v1alpha1.HostRunning)), domain: domain(libvirt.StateRunning), want: Decision{Report: &Report{State: v1alpha1.HostRunning}}},
-		"not while it is stopped":    {vm: resized(switched), domain: domain(libvirt.StateShutOff), want: Decision{Report: &Report{State: v1alpha1.HostStopped}}},
-		"not before its end is told": {vm: resized(said(v1alpha1.HostRunning)), domain: domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepNoteEnd}, Again: true}},
-		"not what is not ours":       {vm: resized(), domain: domain(libvirt.StateShutOff, ofAnotherCluster), want: Decision{Quarantine: "it belongs to a VirtualMachine of another cluster", Report: gone}},
+		"after it was stopped":       {vm: resized(vmtest.Said(v1alpha1.HostStopped)), domain: vmtest.Domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepUndefine}, Report: gone}},
+		"not while it runs":          {vm: resized(vmtest.Said(v1alpha1.HostRunning)), domain: vmtest.Domain(libvirt.StateRunning), want: Decision{Report: &Report{State: v1alpha1.HostRunning}}},
+		"not while it is stopped":    {vm: resized(vmtest.Switched), domain: vmtest.Domain(libvirt.StateShutOff), want: Decision{Report: &Report{State: v1alpha1.HostStopped}}},
+		"not before its end is told": {vm: resized(vmtest.Said(v1alpha1.HostRunning)), domain: vmtest.Domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepNoteEnd}, Again: true}},
+		"not what is not ours":       {vm: resized(), domain: vmtest.Domain(libvirt.StateShutOff, vmtest.OfAnotherCluster), want: Decision{Quarantine: "it belongs to a VirtualMachine of another cluster", Report: gone}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Plan(Situation{Node: testNode, ClusterID: testCluster, VM: c.vm, Domain: c.domain, Memory: c.memory, Now: testNow})
+			got := Plan(Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: c.vm, Domain: c.domain, Memory: c.memory, Now: vmtest.Now})
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -255,7 +257,7 @@ func TestAResizeFromEndToEnd(t *testing.T) {
 	s.edited(memory("2Gi"))
 	s.mustTurn()
 	s.host.done = nil
-	_ = s.host.set(testUID, libvirt.StateShutOff, libvirt.ReasonShutDown)
+	_ = s.host.set(vmtest.UID, libvirt.StateShutOff, libvirt.ReasonShutDown)
 	after, err := s.agent.turn(context.Background(), guestKey)
 	if err != nil {
 		t.Fatal(err)
@@ -282,8 +284,8 @@ func TestAResizeFromEndToEnd(t *testing.T) {
 		meta.FindStatusCondition(vm.Status.Conditions, v1alpha1.ConditionScheduled).ObservedGeneration = vm.Generation
 	})
 	s.mustTurn()
-	if h := s.said(); h.State != v1alpha1.HostRunning || s.host.domains[testUID].Memory != 2<<30 || s.restartRequired() != nil {
-		t.Errorf("%+v, %+v", h, s.host.domains[testUID])
+	if h := s.said(); h.State != v1alpha1.HostRunning || s.host.domains[vmtest.UID].Memory != 2<<30 || s.restartRequired() != nil {
+		t.Errorf("%+v, %+v", h, s.host.domains[vmtest.UID])
 	}
 }
 
@@ -300,7 +302,7 @@ func TestAResizeSurvivesACrash(t *testing.T) {
 			s.edited(func(spec *v1alpha1.VirtualMachineSpec) { spec.PowerState = v1alpha1.PowerRunning })
 		},
 		settled: func(s *stage) bool {
-			if slices.Contains(s.host.done, "start") && s.host.done[len(s.host.done)-1] == "start" && s.host.domains[testUID].State.Active() && s.vm().Spec.PowerState == v1alpha1.PowerRunning {
+			if slices.Contains(s.host.done, "start") && s.host.done[len(s.host.done)-1] == "start" && s.host.domains[vmtest.UID].State.Active() && s.vm().Spec.PowerState == v1alpha1.PowerRunning {
 				s.t.Fatal("the guest was started on its old place")
 			}
 			return s.said().State == v1alpha1.HostGone && len(s.host.domains) == 0
@@ -326,7 +328,7 @@ func TestAResizeSurvivesACrash(t *testing.T) {
 func TestTheRecordIsInTheDomainsMark(t *testing.T) {
 	s := newStage(t, scheduled())
 	s.mustTurn()
-	d := Observe(s.host.domains[testUID])
+	d := ownership.Observe(s.host.domains[vmtest.UID])
 	if !d.Owned || d.Ownership.Spec == "" {
 		t.Fatalf("%+v", d.Ownership)
 	}

@@ -5,14 +5,15 @@ import (
 	"testing"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 )
 
 // The API server's data is put back to where they were before our last write:
 // what the watch has then is of an earlier version than what we wrote, for good.
 func TestAVMOfARestoredAPIServerIsFollowed(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
-	s.edit(switched)
+	s.edit(vmtest.Switched)
 	s.mustTurn()
 	s.mustTurn()
 	if h := s.said(); h.State != v1alpha1.HostStopped {

@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/cloudinit"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/ownership"
 )
 
 const (
@@ -153,7 +154,7 @@ func secretNames(vm *v1alpha1.VirtualMachine) []string {
 // seedDiffers says whether the guest that runs was told something else than it
 // would be now, by Secrets that have changed since. It asks for them now and then;
 // while they cannot be had, what was last known stands.
-func (a *Agent) seedDiffers(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, d *Observed, now time.Time) bool {
+func (a *Agent) seedDiffers(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, d *ownership.Observed, now time.Time) bool {
 	if d == nil || !d.State.Active() || !d.Owned || d.Ownership.Owner != vm.Owner() || len(vm.Spec.CloudInit.Secrets()) == 0 {
 		w.seed = seedWork{}
 		return false

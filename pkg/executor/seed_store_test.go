@@ -17,13 +17,14 @@ import (
 
 	"domus.dev/domus/pkg/cloudinit"
 	"domus.dev/domus/pkg/cloudinit/seedtest"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 const strangerUID = "22222222-2222-4222-8222-222222222222"
 
 func TestASeedIsForQEMUAlone(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "seeds", testNode)
+	dir := filepath.Join(t.TempDir(), "seeds", vmtest.Node)
 	store := seedStore{dir: dir}
 	var user *libvirt.User
 	if os.Geteuid() == 0 {
@@ -33,18 +34,18 @@ func TestASeedIsForQEMUAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, content := range []string{"one", "another"} {
-		if err := store.write(testUID, seedOf(content), user); err != nil {
+		if err := store.write(vmtest.UID, seedOf(content), user); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustRead(t, store)["user-data"]; got != content {
 			t.Errorf("got %q", got)
 		}
-		if told, err := store.told(testUID); err != nil || told != seedOf(content).Digest() {
+		if told, err := store.told(vmtest.UID); err != nil || told != seedOf(content).Digest() {
 			t.Errorf("told %s, %v", told, err)
 		}
 	}
 	for path, mode := range map[string]fs.FileMode{
-		dir: fs.ModeDir | 0o710, store.path(testUID): 0o400, store.note(testUID): 0o600, filepath.Join(dir, seedStaging): fs.ModeDir | 0o700,
+		dir: fs.ModeDir | 0o710, store.path(vmtest.UID): 0o400, store.note(vmtest.UID): 0o600, filepath.Join(dir, seedStaging): fs.ModeDir | 0o700,
 	} {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -54,7 +55,7 @@ func TestASeedIsForQEMUAlone(t *testing.T) {
 			t.Errorf("%s has mode %s, want %s", path, info.Mode(), mode)
 		}
 		is := info.Sys().(*syscall.Stat_t)
-		if path != dir && path != store.path(testUID) {
+		if path != dir && path != store.path(vmtest.UID) {
 			if int(is.Uid) != os.Geteuid() {
 				t.Errorf("%s has owner %d", path, is.Uid)
 			}
@@ -70,20 +71,20 @@ func TestASeedIsForQEMUAlone(t *testing.T) {
 			t.Errorf("%s has owner %d: QEMU could put files there", path, is.Uid)
 		}
 	}
-	if got, want := tree(t, dir), []string{testUID + ".iso", testUID + ".json"}; !slices.Equal(got, want) {
+	if got, want := tree(t, dir), []string{vmtest.UID + ".iso", vmtest.UID + ".json"}; !slices.Equal(got, want) {
 		t.Errorf("the folder has %v", got)
 	}
-	if err := errors.Join(store.remove(testUID), store.remove(testUID)); err != nil {
+	if err := errors.Join(store.remove(vmtest.UID), store.remove(vmtest.UID)); err != nil {
 		t.Error(err)
 	}
-	if told, err := store.told(testUID); told != "" || err != nil || len(tree(t, dir)) != 0 {
+	if told, err := store.told(vmtest.UID); told != "" || err != nil || len(tree(t, dir)) != 0 {
 		t.Errorf("of a seed that was removed: %q, %v, %v", told, err, tree(t, dir))
 	}
 }
 
 func TestASeedThatCannotBeWrittenLeavesTheOldOne(t *testing.T) {
 	store := seedStore{dir: t.TempDir()}
-	if err := store.write(testUID, seedOf("old"), nil); err != nil {
+	if err := store.write(vmtest.UID, seedOf("old"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(store.path(strangerUID), 0o700); err != nil {
@@ -92,7 +93,7 @@ func TestASeedThatCannotBeWrittenLeavesTheOldOne(t *testing.T) {
 	if err := store.write(strangerUID, seedOf("new"), nil); err == nil {
 		t.Error("a file was written over a folder")
 	}
-	if err := (seedStore{}).write(testUID, nil, nil); err == nil {
+	if err := (seedStore{}).write(vmtest.UID, nil, nil); err == nil {
 		t.Error("a seed was written nowhere")
 	}
 	if got := mustRead(t, store)["user-data"]; got != "old" {
@@ -111,11 +112,11 @@ func TestTheSameSeedIsNotWritten(t *testing.T) {
 	store := seedStore{dir: t.TempDir()}
 	written := func(content string) bool {
 		t.Helper()
-		before, _ := os.Stat(store.path(testUID))
-		if err := store.write(testUID, seedOf(content), nil); err != nil {
+		before, _ := os.Stat(store.path(vmtest.UID))
+		if err := store.write(vmtest.UID, seedOf(content), nil); err != nil {
 			t.Fatal(err)
 		}
-		after, err := os.Stat(store.path(testUID))
+		after, err := os.Stat(store.path(vmtest.UID))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,20 +127,20 @@ func TestTheSameSeedIsNotWritten(t *testing.T) {
 	}
 	for name, change := range map[string]func() error{
 		"bytes": func() error {
-			return errors.Join(os.Chmod(store.path(testUID), 0o600), os.WriteFile(store.path(testUID), []byte("other"), 0o600), os.Chmod(store.path(testUID), 0o400))
+			return errors.Join(os.Chmod(store.path(vmtest.UID), 0o600), os.WriteFile(store.path(vmtest.UID), []byte("other"), 0o600), os.Chmod(store.path(vmtest.UID), 0o400))
 		},
 		"one byte": func() error {
-			data, err := os.ReadFile(store.path(testUID))
+			data, err := os.ReadFile(store.path(vmtest.UID))
 			if err != nil {
 				return err
 			}
 			data[len(data)/2]++
-			return errors.Join(os.Chmod(store.path(testUID), 0o600), os.WriteFile(store.path(testUID), data, 0o600), os.Chmod(store.path(testUID), 0o400))
+			return errors.Join(os.Chmod(store.path(vmtest.UID), 0o600), os.WriteFile(store.path(vmtest.UID), data, 0o600), os.Chmod(store.path(vmtest.UID), 0o400))
 		},
-		"mode":     func() error { return os.Chmod(store.path(testUID), 0o440) },
-		"no note":  func() error { return os.Remove(store.note(testUID)) },
-		"bad note": func() error { return os.WriteFile(store.note(testUID), []byte("x"), 0o600) },
-		"no seed":  func() error { return os.Remove(store.path(testUID)) },
+		"mode":     func() error { return os.Chmod(store.path(vmtest.UID), 0o440) },
+		"no note":  func() error { return os.Remove(store.note(vmtest.UID)) },
+		"bad note": func() error { return os.WriteFile(store.note(vmtest.UID), []byte("x"), 0o600) },
+		"no seed":  func() error { return os.Remove(store.path(vmtest.UID)) },
 	} {
 		if err := change(); err != nil {
 			t.Fatal(err)
@@ -167,15 +168,15 @@ func TestASeedIsStagedNowhereElse(t *testing.T) {
 		if err := make(filepath.Join(store.dir, seedStaging)); err != nil {
 			t.Fatal(err)
 		}
-		if err := store.write(testUID, seedOf("a"), nil); err == nil || !strings.Contains(err.Error(), "remove it") {
+		if err := store.write(vmtest.UID, seedOf("a"), nil); err == nil || !strings.Contains(err.Error(), "remove it") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := os.Stat(store.path(testUID)); err == nil {
+		if _, err := os.Stat(store.path(vmtest.UID)); err == nil {
 			t.Errorf("%s: there is a seed", name)
 		}
 	}
 	store := seedStore{dir: t.TempDir()}
-	if err := errors.Join(os.Mkdir(filepath.Join(store.dir, seedStaging), 0o777), os.Chmod(filepath.Join(store.dir, seedStaging), 0o777), store.write(testUID, seedOf("a"), nil)); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(store.dir, seedStaging), 0o777), os.Chmod(filepath.Join(store.dir, seedStaging), 0o777), store.write(vmtest.UID, seedOf("a"), nil)); err != nil {
 		t.Fatal(err)
 	}
 	if info, _ := os.Stat(filepath.Join(store.dir, seedStaging)); info.Mode().Perm() != seedStagingMode {
@@ -196,12 +197,12 @@ func TestAKillLeavesOneWholeSeed(t *testing.T) {
 	if dir := os.Getenv(writesSeeds); dir != "" {
 		store := seedStore{dir: dir}
 		for i := 0; ; i++ {
-			if err := store.write(testUID, killed(i), nil); err != nil {
+			if err := store.write(vmtest.UID, killed(i), nil); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	dir, temp := filepath.Join(t.TempDir(), testNode), t.TempDir()
+	dir, temp := filepath.Join(t.TempDir(), vmtest.Node), t.TempDir()
 	store := seedStore{dir: dir}
 	struck := 0
 	for try := 0; struck < 5; try++ {
@@ -213,7 +214,7 @@ func TestAKillLeavesOneWholeSeed(t *testing.T) {
 		if err := writer.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for tries := 0; !exists(store.note(testUID)); tries++ { // its first one is written
+		for tries := 0; !exists(store.note(vmtest.UID)); tries++ { // its first one is written
 			if tries == 10000 {
 				t.Fatal("no seed was written in 10 s")
 			}
@@ -230,7 +231,7 @@ func TestAKillLeavesOneWholeSeed(t *testing.T) {
 		for _, name := range tree(t, dir) {
 			staged := strings.HasPrefix(name, seedStaging+"/")
 			secrets = secrets || staged
-			if !staged && name != testUID+seedSuffix && name != testUID+noteSuffix {
+			if !staged && name != vmtest.UID+seedSuffix && name != vmtest.UID+noteSuffix {
 				t.Errorf("left is %s", name)
 			}
 		}
@@ -244,14 +245,14 @@ func TestAKillLeavesOneWholeSeed(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range tree(t, dir) {
-			if name != testUID+seedSuffix && name != testUID+noteSuffix {
+			if name != vmtest.UID+seedSuffix && name != vmtest.UID+noteSuffix {
 				t.Errorf("after the sweep there is %s", name)
 			}
 		}
-		if err := store.write(testUID, seedOf("next"), nil); err != nil || mustRead(t, store)["user-data"] != "next" {
+		if err := store.write(vmtest.UID, seedOf("next"), nil); err != nil || mustRead(t, store)["user-data"] != "next" {
 			t.Errorf("the next seed: %v", err)
 		}
-		if err := store.remove(testUID); err != nil {
+		if err := store.remove(vmtest.UID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -294,7 +295,7 @@ func tree(t *testing.T, dir string) []string {
 // mustRead reads the files of the VM's seed from its medium.
 func mustRead(t *testing.T, store seedStore) map[string]string {
 	t.Helper()
-	medium, err := os.Open(store.path(testUID))
+	medium, err := os.Open(store.path(vmtest.UID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,13 +310,13 @@ func TestSweepTakesNothingButSeedsOfNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		testUID + ".iso", testUID + ".json", strangerUID + ".iso", strangerUID + ".json", seedStaging + "/123/files/user-data", "notes.txt", "x.iso",
+		vmtest.UID + ".iso", vmtest.UID + ".json", strangerUID + ".iso", strangerUID + ".json", seedStaging + "/123/files/user-data", "notes.txt", "x.iso",
 	} {
 		if err := os.WriteFile(filepath.Join(store.dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	removed, err := store.sweep(func(uid types.UID) bool { return uid == testUID })
+	removed, err := store.sweep(func(uid types.UID) bool { return uid == vmtest.UID })
 	if err != nil || removed != 1 {
 		t.Errorf("removed %d, %v", removed, err)
 	}
@@ -324,7 +325,7 @@ func TestSweepTakesNothingButSeedsOfNobody(t *testing.T) {
 	for _, e := range entries {
 		left = append(left, e.Name())
 	}
-	if want := []string{testUID + ".iso", testUID + ".json", "notes.txt", "x.iso"}; !slices.Equal(left, want) {
+	if want := []string{vmtest.UID + ".iso", vmtest.UID + ".json", "notes.txt", "x.iso"}; !slices.Equal(left, want) {
 		t.Errorf("left are %v", left)
 	}
 	if removed, err := (seedStore{dir: filepath.Join(store.dir, "none")}).sweep(nil); removed != 0 || err != nil {

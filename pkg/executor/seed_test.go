@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -46,7 +47,7 @@ func seedStage(t *testing.T, objects ...client.Object) *stage {
 // told is the file of the VM's seed; "" when there is no seed.
 func (s *stage) toldTo(file string) string {
 	s.t.Helper()
-	if !exists(s.agent.seeds.path(testUID)) {
+	if !exists(s.agent.seeds.path(vmtest.UID)) {
 		return ""
 	}
 	return mustRead(s.t, s.agent.seeds)[file]
@@ -63,7 +64,7 @@ func (s *stage) setSecret(text string) {
 func (s *stage) restartGuest() {
 	s.t.Helper()
 	for _, state := range []v1alpha1.PowerState{v1alpha1.PowerStopped, v1alpha1.PowerRunning} {
-		s.edit(shall(state))
+		s.edit(vmtest.Shall(state))
 		s.mustTurn()
 		s.mustTurn()
 	}
@@ -81,7 +82,7 @@ func TestAGuestIsStartedWithItsSeed(t *testing.T) {
 	if !strings.Contains(s.toldTo("meta-data"), `"local-hostname":"web"`) {
 		t.Errorf("its meta-data are %s", s.toldTo("meta-data"))
 	}
-	if path := s.agent.seeds.path(testUID); !strings.Contains(s.host.documents[0], path) {
+	if path := s.agent.seeds.path(vmtest.UID); !strings.Contains(s.host.documents[0], path) {
 		t.Errorf("the domain has no %s: %s", path, s.host.documents[0])
 	}
 
@@ -151,8 +152,8 @@ func TestASeedGoesWithItsVM(t *testing.T) {
 				s.t.Fatal(err)
 			}
 		},
-		"given back": func(s *stage) { s.edit(func(vm *v1alpha1.VirtualMachine) { switched(vm); releases(vm) }) },
-		"evicted":    func(s *stage) { s.edit(evicted) },
+		"given back": func(s *stage) { s.edit(func(vm *v1alpha1.VirtualMachine) { vmtest.Switched(vm); vmtest.Releases(vm) }) },
+		"evicted":    func(s *stage) { s.edit(vmtest.Evicted) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := seedStage(t, scheduled(fromSecret), userData("#!"+hush))
@@ -294,9 +295,9 @@ func TestNothingOfASeedIsShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		turn()
-		s.edit(switched)
+		s.edit(vmtest.Switched)
 		turn()
-		s.edit(shall(v1alpha1.PowerRunning))
+		s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 		turn()
 	}
 	secret.ResourceVersion = ""

@@ -13,6 +13,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -135,13 +136,13 @@ func TestPartitionedHosts(t *testing.T) {
 			}
 			want := metav1.Condition{
 				Type: "Partitioned", Status: metav1.ConditionTrue, Reason: "ShareReserved", Message: "the kubelet leaves the VMs' share alone",
-				ObservedGeneration: 1, LastTransitionTime: metav1.Time{Time: testNow},
+				ObservedGeneration: 1, LastTransitionTime: metav1.Time{Time: vmtest.Now},
 			}
 			if c.missing != "" {
 				want.Status, want.Reason, want.Message = metav1.ConditionFalse, "ShareNotReserved", c.missing
 			}
 			status := v1alpha1.HypervisorStatus{}
-			wantHypervisor(&status, &a, true, v1alpha1.Versions{}, 1, testNow)
+			wantHypervisor(&status, &a, true, v1alpha1.Versions{}, 1, vmtest.Now)
 			if diff := cmp.Diff(&want, meta.FindStatusCondition(status.Conditions, "Partitioned")); diff != "" {
 				t.Error(diff)
 			}
@@ -161,12 +162,12 @@ func partition(s *stage) {
 }
 
 func TestAPartitionedHostsNodeIsOpenToPods(t *testing.T) {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testNode}, Status: kubelet("3", "6Gi", 1024)}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: vmtest.Node}, Status: kubelet("3", "6Gi", 1024)}
 	s := newStage(t, node)
 	s.config.RegisterNode = false
 	s.restart()
 	theirs := corev1.Taint{Key: "example.com/theirs", Effect: corev1.TaintEffectNoSchedule}
-	own := corev1.Taint{Key: "domus.dev/hypervisor", Effect: corev1.TaintEffectNoSchedule, TimeAdded: &metav1.Time{Time: testNow}}
+	own := corev1.Taint{Key: "domus.dev/hypervisor", Effect: corev1.TaintEffectNoSchedule, TimeAdded: &metav1.Time{Time: vmtest.Now}}
 	node = s.node()
 	node.Spec.Taints = []corev1.Taint{theirs}
 	if err := s.api.Update(context.Background(), node); err != nil {
@@ -193,7 +194,7 @@ func TestAPartitionedHostsNodeIsOpenToPods(t *testing.T) {
 }
 
 func TestAPartitionedHostAcceptsNothingBeforeItsKubeletIsKnown(t *testing.T) {
-	s := newStage(t, bound(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: testNode}, Status: kubelet("3", "6Gi", 1024)})
+	s := newStage(t, vmtest.Bound(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: vmtest.Node}, Status: kubelet("3", "6Gi", 1024)})
 	partition(s)
 	if err := s.turn(); err == nil {
 		t.Fatal("it was decided about")
@@ -205,7 +206,7 @@ func TestAPartitionedHostAcceptsNothingBeforeItsKubeletIsKnown(t *testing.T) {
 	s.mustTurn()
 	// A guest is kept off the pods' CPUs although no VM has any to itself.
 	want := libvirt.Binding{VCPUs: map[int]string{0: "1-3"}, Emulator: "1-3"}
-	if diff := cmp.Diff(want, s.host.domains[testUID].Binding); diff != "" {
+	if diff := cmp.Diff(want, s.host.domains[vmtest.UID].Binding); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/capacity/numa"
 	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -54,7 +56,7 @@ func newSimulatedStage(t *testing.T, vms ...*v1alpha1.VirtualMachine) *simulated
 		s.create(vm)
 	}
 	var err error
-	if s.simulated, err = libvirt.Simulate(t.TempDir(), testNode, s.config.Simulated.Simulation()); err != nil {
+	if s.simulated, err = libvirt.Simulate(t.TempDir(), vmtest.Node, s.config.Simulated.Simulation()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.simulated.Close)
@@ -119,9 +121,9 @@ func usageOf(t *testing.T, a *Agent) *numa.Usage {
 }
 
 func TestAPlacementOnASimulatedHostIsWhatWasDecided(t *testing.T) {
-	sharing := bound()
+	sharing := vmtest.Bound()
 	wanted := v1alpha1.Placement{
-		NodeName: testNode, Granted: v1alpha1.GrantedResources{CPU: 4, Memory: 4 << 30, Overhead: 1 << 28, PageSize: v1alpha1.PageSize1Gi},
+		NodeName: vmtest.Node, Granted: v1alpha1.GrantedResources{CPU: 4, Memory: 4 << 30, Overhead: 1 << 28, PageSize: v1alpha1.PageSize1Gi},
 		Cells: []v1alpha1.PlacedCell{
 			{ID: 0, CPU: 2, Memory: 2 << 30, CPUs: "2-3"},
 			{ID: 1, CPU: 2, Memory: 2 << 30, CPUs: "4,6", Idle: "5,7"},
@@ -136,7 +138,7 @@ func TestAPlacementOnASimulatedHostIsWhatWasDecided(t *testing.T) {
 	s.create(alone)
 	agent.Enqueue(client.ObjectKeyFromObject(alone))
 	s.becomes(alone, v1alpha1.HostRunning)
-	if diff := cmp.Diff(wanted, Observe(s.domain(otherUID)).Ownership.Placement(testNode)); diff != "" {
+	if diff := cmp.Diff(wanted, ownership.Observe(s.domain(otherUID)).Ownership.Placement(vmtest.Node)); diff != "" {
 		t.Errorf("the mark: %s", diff)
 	}
 	want := libvirt.Binding{
@@ -147,7 +149,7 @@ func TestAPlacementOnASimulatedHostIsWhatWasDecided(t *testing.T) {
 		t.Errorf("the guest: %s", diff)
 	}
 	beside := libvirt.Binding{VCPUs: map[int]string{0: "0-1"}, Emulator: "0-1"}
-	if diff := cmp.Diff(beside, s.domain(testUID).Binding); diff != "" {
+	if diff := cmp.Diff(beside, s.domain(vmtest.UID).Binding); diff != "" {
 		t.Errorf("the guest that shares CPUs: %s", diff)
 	}
 
@@ -187,7 +189,7 @@ func TestAPlacementOnASimulatedHostIsWhatWasDecided(t *testing.T) {
 		t.Fatal(err)
 	}
 	agent.Enqueue(client.ObjectKeyFromObject(alone))
-	eventually(t, "the guest that shares CPUs runs everywhere", func() bool { return cmp.Equal(everywhere, s.domain(testUID).Binding) })
+	eventually(t, "the guest that shares CPUs runs everywhere", func() bool { return cmp.Equal(everywhere, s.domain(vmtest.UID).Binding) })
 }
 
 // boundElsewhere is a domain that is not ours, in cell 1.
@@ -202,7 +204,7 @@ func TestAForeignDomainInACellOfASimulatedHostIsReportedAndCounted(t *testing.T)
 	agent := s.run()
 	eventually(t, "the host is reported", func() bool {
 		hv := &v1alpha1.Hypervisor{}
-		return s.api.Get(context.Background(), client.ObjectKey{Name: testNode}, hv) == nil && hv.Status.Capacity.CPU > 0
+		return s.api.Get(context.Background(), client.ObjectKey{Name: vmtest.Node}, hv) == nil && hv.Status.Capacity.CPU > 0
 	})
 	if err := s.simulated.Define(context.Background(), boundElsewhere); err != nil {
 		t.Fatal(err)

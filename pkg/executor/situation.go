@@ -6,42 +6,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
-	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cardplug"
 	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/executor/probes"
 	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
-
-// Observed is a domain on the host together with its ownership mark.
-type Observed struct {
-	libvirt.Domain
-	// Owned is false for a domain without a (readable) mark: it is not ours
-	// and never touched.
-	Owned     bool
-	Ownership convert.Ownership
-}
-
-// Observe reads a domain's ownership mark. A mark that cannot be read is no
-// licence to touch the domain.
-func Observe(d libvirt.Domain) Observed {
-	mark, owned, err := convert.ParseOwnership(d.Metadata)
-	if err != nil || !owned {
-		return Observed{Domain: d}
-	}
-	return Observed{Domain: d, Owned: true, Ownership: mark}
-}
-
-// judgedBy says whether the domain's mark names the VM (by namespace and name),
-// so that its turn is the one to judge the domain. Any VM may claim a UUID. nil
-// stands for the VM that the mark names and that is not there.
-func (o Observed) judgedBy(vm *v1alpha1.VirtualMachine) bool {
-	owner := o.Ownership.Owner
-	return o.Owned && (vm == nil || owner.Namespace == vm.Namespace && owner.Name == vm.Name)
-}
 
 // Memory is what the executor remembers of a VM between two looks. It is lost
 // with the process, which costs a guest no more than another grace period.
@@ -106,7 +79,7 @@ type Attempt struct {
 
 // see takes over what a look has shown; asked says that a Save of ours has not
 // returned.
-func (m *Memory) see(d *Observed, asked bool, now time.Time) {
+func (m *Memory) see(d *ownership.Observed, asked bool, now time.Time) {
 	active := d != nil && d.State.Active()
 	if active && d.State != libvirt.StatePaused {
 		m.CannotGoOn = "" // somebody has reset it
@@ -131,7 +104,7 @@ type Situation struct {
 	VM *v1alpha1.VirtualMachine
 	// Domain is the domain that has, or should have, the VM's UUID; nil when
 	// libvirt says there is none.
-	Domain *Observed
+	Domain *ownership.Observed
 	// Guest is what is known of its guest.
 	Guest guestView
 	// LastWords are what the QEMU of a guest that is dead said last, where that is

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -27,7 +28,7 @@ func TestAGuestThatDoesNotStartIsTriedAgainAndThenGivenBack(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, bound())
+			s := newStage(t, vmtest.Bound())
 			c.prepare(s.host)
 			var waits []time.Duration
 			for range maxStarts - 1 {
@@ -58,7 +59,7 @@ func TestAGuestThatDoesNotStartIsTriedAgainAndThenGivenBack(t *testing.T) {
 
 func TestALibvirtThatDoesNotAnswerADefineSaysNothingOfTheGuest(t *testing.T) {
 	for _, err := range []error{libvirt.ErrUnavailable, libvirt.ErrTimeout} {
-		s := newStage(t, bound())
+		s := newStage(t, vmtest.Bound())
 		s.host.defineErr = err
 		if got := s.turn(); !errors.Is(got, err) {
 			t.Errorf("got %v", got)
@@ -70,17 +71,17 @@ func TestALibvirtThatDoesNotAnswerADefineSaysNothingOfTheGuest(t *testing.T) {
 }
 
 func TestADomainThatWasChangedBehindOurBackIsDefinedAnewBeforeItStarts(t *testing.T) {
-	s := newStage(t, bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }))
+	s := newStage(t, vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.PageSize = v1alpha1.PageSize2Mi }))
 	s.hugepages(libvirt.Pages{Size2Mi: 512})
 	s.restart()
 	s.mustTurn()
-	defined := s.host.domains[testUID]
-	s.edit(switched)
+	defined := s.host.domains[vmtest.UID]
+	s.edit(vmtest.Switched)
 	s.mustTurn()
 	s.mustTurn()
-	changed := s.host.domains[testUID]
+	changed := s.host.domains[vmtest.UID]
 	changed.CPU, changed.Memory = 64, 64<<30
-	s.host.domains[testUID] = changed
+	s.host.domains[vmtest.UID] = changed
 	// Neither the host's pages nor what is left of it are asked for twice.
 	s.hugepages(libvirt.Pages{})
 	s.restart()
@@ -91,7 +92,7 @@ func TestADomainThatWasChangedBehindOurBackIsDefinedAnewBeforeItStarts(t *testin
 		t.Errorf("on the host: %s", diff)
 	}
 	defined.ID++ // the next guest
-	if diff := cmp.Diff(defined, s.host.domains[testUID]); diff != "" {
+	if diff := cmp.Diff(defined, s.host.domains[vmtest.UID]); diff != "" {
 		t.Errorf("the domain: %s", diff)
 	}
 	if h := s.said(); h.State != v1alpha1.HostRunning {

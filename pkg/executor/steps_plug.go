@@ -10,6 +10,7 @@ import (
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/hotplug"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -41,7 +42,7 @@ func (a *Agent) compareDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualM
 
 // heldBy are the volumes that the domain's guest has, running or saved; false where
 // that is not known, since a disk of ours is an overlay of something.
-func heldBy(d *Observed) ([]libvirt.VolumeRef, bool) {
+func heldBy(d *ownership.Observed) ([]libvirt.VolumeRef, bool) {
 	if d == nil || !d.State.Active() && !d.Saved {
 		return nil, true
 	}

@@ -8,13 +8,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/vmtest"
 )
 
 func TestAVMThatClaimsAnothersUUIDHarmsNobody(t *testing.T) {
-	thief := bound(func(vm *v1alpha1.VirtualMachine) {
-		vm.Namespace, vm.UID, vm.Spec.UUID = "other", "33333333-3333-4333-8333-333333333333", testUID
+	thief := vmtest.Bound(func(vm *v1alpha1.VirtualMachine) {
+		vm.Namespace, vm.UID, vm.Spec.UUID = "other", "33333333-3333-4333-8333-333333333333", vmtest.UID
 	})
-	s := newStage(t, bound(), thief)
+	s := newStage(t, vmtest.Bound(), thief)
 	s.mustTurn()
 	before, _ := s.agent.registry.account()
 	for range 2 {

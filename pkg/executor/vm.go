@@ -13,6 +13,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
+	"domus.dev/domus/pkg/executor/ownership"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -184,7 +185,7 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 		}
 	}
 	in.Memory = w.memory
-	if in.Domain != nil && in.Domain.judgedBy(vm) {
+	if in.Domain != nil && in.Domain.JudgedBy(vm) {
 		// Nothing starts it but this turn, which has not begun to.
 		a.registry.end(in.Domain.UUID)
 	}
@@ -200,7 +201,7 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 
 // look asks libvirt for one domain and takes the answer over; nil when there is
 // none.
-func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
+func (a *Agent) look(ctx context.Context, uuid string) (*ownership.Observed, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	d, err := a.host.Domain(ctx, uuid)
@@ -217,7 +218,7 @@ func (a *Agent) look(ctx context.Context, uuid string) (*Observed, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := Observe(d)
+	o := ownership.Observe(d)
 	if before, known := a.registry.get(uuid); known {
 		defer a.networkMoved(&before, &o)
 	} else {
@@ -258,7 +259,7 @@ func (a *Agent) lookAtOther(ctx context.Context, key types.NamespacedName, vm *v
 }
 
 // setAside puts a domain into quarantine for the reason, or lifts that.
-func (a *Agent) setAside(ctx context.Context, d Observed, reason string) {
+func (a *Agent) setAside(ctx context.Context, d ownership.Observed, reason string) {
 	if !a.registry.quarantine(d.UUID, reason) {
 		return
 	}
@@ -271,7 +272,7 @@ func (a *Agent) setAside(ctx context.Context, d Observed, reason string) {
 
 // carryOut does what was decided, and keeps in.VM and in.Domain current.
 func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision Decision) error {
-	if in.Domain != nil && in.Domain.judgedBy(in.VM) {
+	if in.Domain != nil && in.Domain.JudgedBy(in.VM) {
 		a.setAside(ctx, *in.Domain, decision.Quarantine)
 	}
 	for _, step := range decision.Steps {

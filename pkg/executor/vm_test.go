@@ -9,30 +9,19 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
 
-// bound is a VM as the scheduler leaves it.
-func bound(change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
-	return placed(append([]func(*v1alpha1.VirtualMachine){func(vm *v1alpha1.VirtualMachine) {
-		vm.Finalizers = nil
-		vm.Spec.Resources = v1alpha1.VirtualMachineResources{CPU: 1, Memory: resource.MustParse("1Gi")}
-		vm.Status.Phase = v1alpha1.PhaseScheduled
-		vm.Status.Conditions = []metav1.Condition{{
-			Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonScheduled, LastTransitionTime: metav1.Time{Time: testNow},
-		}}
-	}}, change...)...)
-}
-
 func TestABoundVMIsStartedWithTwoWrites(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	s.mustTurn() // the events of our own doing come back
 
@@ -46,10 +35,10 @@ func TestABoundVMIsStartedWithTwoWrites(t *testing.T) {
 	if diff := cmp.Diff([]string{v1alpha1.DomainFinalizer}, vm.Finalizers); diff != "" {
 		t.Errorf("finalizers: %s", diff)
 	}
-	now := metav1.Time{Time: testNow}
+	now := metav1.Time{Time: vmtest.Now}
 	want := v1alpha1.VirtualMachineStatus{
-		ObservedGeneration: 7, Phase: v1alpha1.PhaseRunning, Epoch: 3, Placement: bound().Status.Placement,
-		Host: &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRunning, DomainName: "default:guest", DomainUUID: testUID, StartedAt: &now},
+		ObservedGeneration: 7, Phase: v1alpha1.PhaseRunning, Epoch: 3, Placement: vmtest.Bound().Status.Placement,
+		Host: &v1alpha1.HostStatus{Epoch: 3, State: v1alpha1.HostRunning, DomainName: "default:guest", DomainUUID: vmtest.UID, StartedAt: &now},
 		Conditions: []metav1.Condition{
 			{Type: v1alpha1.ConditionScheduled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonScheduled, LastTransitionTime: now},
 			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Running", ObservedGeneration: 7, LastTransitionTime: now},
@@ -64,7 +53,7 @@ func TestABoundVMIsStartedWithTwoWrites(t *testing.T) {
 }
 
 func TestARestartedExecutorLeavesARunningGuestAsItIs(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	before, writes, done := s.vm(), len(s.writes), len(s.host.done)
 	s.clock.Step(time.Hour)
@@ -94,7 +83,7 @@ func TestEveryStepSurvivesACrash(t *testing.T) {
 	running := func(s *stage) bool {
 		vm := s.vm()
 		return vm != nil && vm.Status.Host != nil && vm.Status.Host.State == v1alpha1.HostRunning && vm.Status.Host.Epoch == vm.Status.Epoch &&
-			s.host.domains[testUID].State == libvirt.StateRunning
+			s.host.domains[vmtest.UID].State == libvirt.StateRunning
 	}
 	start := func(s *stage) {
 		s.mustTurn()
@@ -105,7 +94,7 @@ func TestEveryStepSurvivesACrash(t *testing.T) {
 	for name, c := range map[string]scenario{
 		"starting": {prepare: func(*stage) {}, settled: running},
 		"switching off": {
-			prepare: func(s *stage) { start(s); s.edit(switched) },
+			prepare: func(s *stage) { start(s); s.edit(vmtest.Switched) },
 			settled: func(s *stage) bool { return s.said().State == v1alpha1.HostStopped },
 		},
 		"growing": {
@@ -120,30 +109,30 @@ func TestEveryStepSurvivesACrash(t *testing.T) {
 				s.granted(2, 3)
 			},
 			settled: func(s *stage) bool {
-				d := Observe(s.host.domains[testUID])
+				d := ownership.Observe(s.host.domains[vmtest.UID])
 				want := v1alpha1.GuestSize{CPU: 2, Memory: 3 << 30}
 				return s.said().CPU == 2 && s.said().Memory == 3<<30 && d.VCPUs == 2 && d.CurrentMemory == 3<<30 && d.Ownership.Granted.Size() == want &&
 					s.vm().Status.ObservedGeneration == s.vm().Generation
 			},
 		},
 		"pausing": {
-			prepare: func(s *stage) { start(s); s.edit(shall(v1alpha1.PowerPaused)) },
+			prepare: func(s *stage) { start(s); s.edit(vmtest.Shall(v1alpha1.PowerPaused)) },
 			settled: func(s *stage) bool {
-				return s.said().State == v1alpha1.HostPaused && s.host.domains[testUID].State == libvirt.StatePaused
+				return s.said().State == v1alpha1.HostPaused && s.host.domains[vmtest.UID].State == libvirt.StatePaused
 			},
 		},
 		"suspending": {
-			prepare: func(s *stage) { start(s); s.edit(shall(v1alpha1.PowerSuspended)) },
+			prepare: func(s *stage) { start(s); s.edit(vmtest.Shall(v1alpha1.PowerSuspended)) },
 			settled: func(s *stage) bool {
-				return s.said().State == v1alpha1.HostSuspended && s.host.domains[testUID].Saved
+				return s.said().State == v1alpha1.HostSuspended && s.host.domains[vmtest.UID].Saved
 			},
 		},
 		"going on from saved memory": {
 			prepare: func(s *stage) {
 				start(s)
-				s.edit(shall(v1alpha1.PowerSuspended))
+				s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 				s.mustTurn()
-				s.edit(shall(v1alpha1.PowerRunning))
+				s.edit(vmtest.Shall(v1alpha1.PowerRunning))
 				s.host.done = nil
 			},
 			settled: func(s *stage) bool {
@@ -154,12 +143,12 @@ func TestEveryStepSurvivesACrash(t *testing.T) {
 			},
 		},
 		"starting what runs once": {
-			prepare: func(s *stage) { s.edit(policyIs(v1alpha1.RunOnce)) },
+			prepare: func(s *stage) { s.edit(vmtest.PolicyIs(v1alpha1.RunOnce)) },
 			// After a crash at the start itself it is not known whether it ran, here.
 			settled: func(s *stage) bool { return running(s) || s.said() != nil && s.said().State == v1alpha1.HostEnded },
 		},
 		"giving the place back": {
-			prepare: func(s *stage) { start(s); s.edit(switched); s.edit(releases) },
+			prepare: func(s *stage) { start(s); s.edit(vmtest.Switched); s.edit(vmtest.Releases) },
 			settled: func(s *stage) bool {
 				return s.said().State == v1alpha1.HostGone && s.said().Reason == v1alpha1.ReasonReleased && len(s.host.domains) == 0
 			},
@@ -174,20 +163,20 @@ func TestEveryStepSurvivesACrash(t *testing.T) {
 			settled: func(s *stage) bool { return s.vm() == nil && len(s.host.domains) == 0 },
 		},
 		"evicting": {
-			prepare: func(s *stage) { start(s); s.edit(evicted) },
+			prepare: func(s *stage) { start(s); s.edit(vmtest.Evicted) },
 			settled: func(s *stage) bool {
 				return s.said().State == v1alpha1.HostGone && len(s.host.domains) == 0 && slices.Contains(s.vm().Finalizers, v1alpha1.DomainFinalizer)
 			},
 		},
 		"binding anew": {
-			prepare: func(s *stage) { start(s); s.edit(epoch(4)) },
+			prepare: func(s *stage) { start(s); s.edit(vmtest.Epoch(4)) },
 			settled: running,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for crash := 1; ; crash++ {
 				for _, after := range []bool{false, true} {
-					s := newStage(t, bound())
+					s := newStage(t, vmtest.Bound())
 					c.prepare(s)
 					if survives(s, c, crash, after) {
 						continue
@@ -240,11 +229,11 @@ func survives(s *stage, c scenario, nth int, after bool) bool {
 }
 
 func TestAGuestThatEndsIsStartedAgainAfterAWhile(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	s.told()
 	for i, want := range []time.Duration{5 * time.Second, 10 * time.Second} {
-		_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
+		_ = s.host.set(vmtest.UID, libvirt.StateShutOff, "crashed")
 		after, err := s.agent.turn(context.Background(), guestKey)
 		if err != nil {
 			t.Fatal(err)
@@ -263,17 +252,17 @@ func TestAGuestThatEndsIsStartedAgainAfterAWhile(t *testing.T) {
 	}
 	// A guest that ran long has its past forgotten.
 	s.clock.Step(steadyAfter)
-	_ = s.host.set(testUID, libvirt.StateShutOff, "crashed")
+	_ = s.host.set(vmtest.UID, libvirt.StateShutOff, "crashed")
 	if after, err := s.agent.turn(context.Background(), guestKey); err != nil || after != 5*time.Second {
 		t.Errorf("after a long run: wait %s, %v", after, err)
 	}
 }
 
 func TestADeafGuestIsSwitchedOffAfterItsGrace(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	s.host.deaf = true
-	s.edit(evicted)
+	s.edit(vmtest.Evicted)
 	s.host.done = nil
 	for range 3 {
 		after, err := s.agent.turn(context.Background(), guestKey)
@@ -301,12 +290,12 @@ func (c staleCache) Get(context.Context, types.NamespacedName) *v1alpha1.Virtual
 func (c staleCache) List(context.Context) []types.NamespacedName                        { return nil }
 
 func TestAStaleWatchStopsAndStartsNothing(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	for name, stale := range map[string]*v1alpha1.VirtualMachine{
-		"an earlier binding elsewhere": bound(epoch(4), moved),
-		"a deletion":                   bound(deleted),
-		"a switch-off":                 bound(switched),
+		"an earlier binding elsewhere": vmtest.Bound(vmtest.Epoch(4), vmtest.Moved),
+		"a deletion":                   vmtest.Bound(vmtest.Deleted),
+		"a switch-off":                 vmtest.Bound(vmtest.Switched),
 		"no VM":                        nil,
 	} {
 		s.vms = staleCache{stale}
@@ -319,7 +308,7 @@ func TestAStaleWatchStopsAndStartsNothing(t *testing.T) {
 	}
 	// And the other way round: bound in the cache, gone in truth.
 	s = newStage(t)
-	s.vms = staleCache{bound()}
+	s.vms = staleCache{vmtest.Bound()}
 	s.restart()
 	s.mustTurn()
 	if len(s.host.done) != 0 || len(s.writes) != 0 {
@@ -328,7 +317,7 @@ func TestAStaleWatchStopsAndStartsNothing(t *testing.T) {
 }
 
 func TestADomainWithoutItsVMIsQuarantined(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	s.edit(func(vm *v1alpha1.VirtualMachine) { vm.Finalizers = nil })
 	if err := s.api.Delete(context.Background(), s.vm()); err != nil {
@@ -344,10 +333,10 @@ func TestADomainWithoutItsVMIsQuarantined(t *testing.T) {
 		t.Fatal(err)
 	}
 	hv := &v1alpha1.Hypervisor{}
-	if err := s.api.Get(context.Background(), types.NamespacedName{Name: testNode}, hv); err != nil {
+	if err := s.api.Get(context.Background(), types.NamespacedName{Name: vmtest.Node}, hv); err != nil {
 		t.Fatal(err)
 	}
-	want := []v1alpha1.QuarantinedDomain{{Name: "default:guest", UUID: testUID, Reason: "its VirtualMachine does not exist any more"}}
+	want := []v1alpha1.QuarantinedDomain{{Name: "default:guest", UUID: vmtest.UID, Reason: "its VirtualMachine does not exist any more"}}
 	if diff := cmp.Diff(want, hv.Status.Quarantined); diff != "" {
 		t.Error(diff)
 	}
@@ -359,7 +348,7 @@ func TestADomainWithoutItsVMIsQuarantined(t *testing.T) {
 		t.Error(diff)
 	}
 	// A person removes it.
-	delete(s.host.domains, testUID)
+	delete(s.host.domains, vmtest.UID)
 	s.mustTurn()
 	if sum, _ := s.agent.registry.account(); len(sum.status.Quarantined) != 0 {
 		t.Errorf("still quarantined: %v", sum.status.Quarantined)
@@ -367,7 +356,7 @@ func TestADomainWithoutItsVMIsQuarantined(t *testing.T) {
 }
 
 func TestWhileLibvirtIsAwayNothingIsDecided(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
 	before := s.vm()
 	s.host.away = true
@@ -380,9 +369,9 @@ func TestWhileLibvirtIsAwayNothingIsDecided(t *testing.T) {
 }
 
 func TestAnUnboundVMWhoseDomainStaysBehindIsStopped(t *testing.T) {
-	s := newStage(t, bound())
+	s := newStage(t, vmtest.Bound())
 	s.mustTurn()
-	s.edit(func(vm *v1alpha1.VirtualMachine) { epoch(4)(vm); unplaced(vm) })
+	s.edit(func(vm *v1alpha1.VirtualMachine) { vmtest.Epoch(4)(vm); vmtest.Unplaced(vm) })
 	s.host.done = nil
 	writes := len(s.writes)
 	s.mustTurn()
@@ -395,11 +384,11 @@ func TestAnUnboundVMWhoseDomainStaysBehindIsStopped(t *testing.T) {
 }
 
 func TestTwoVMsDoNotShareWhatIsLeft(t *testing.T) {
-	other := bound(func(vm *v1alpha1.VirtualMachine) {
+	other := vmtest.Bound(func(vm *v1alpha1.VirtualMachine) {
 		vm.Name, vm.UID = "other", "33333333-3333-4333-8333-333333333333"
 		vm.Status.Placement.Granted.CPU = 3
 	})
-	s := newStage(t, bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.CPU = 2 }), other)
+	s := newStage(t, vmtest.Bound(func(vm *v1alpha1.VirtualMachine) { vm.Status.Placement.Granted.CPU = 2 }), other)
 	s.mustTurn()
 	if _, err := s.agent.turn(context.Background(), client.ObjectKeyFromObject(other)); err != nil {
 		t.Fatal(err)
