@@ -8,12 +8,13 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // checkDomainType says whether libvirt here runs guests of the domain's kind
 // and architecture. Another host may.
-func checkDomainType(types []libvirt.DomainType, d *libvirtxml.Domain) *Rejection {
+func checkDomainType(types []libvirt.DomainType, d *libvirtxml.Domain) *plan.Rejection {
 	var arch string
 	if d.OS != nil && d.OS.Type != nil {
 		arch = d.OS.Type.Arch
@@ -25,14 +26,14 @@ func checkDomainType(types []libvirt.DomainType, d *libvirtxml.Domain) *Rejectio
 		}
 		offered = append(offered, t.Type+" "+t.Arch)
 	}
-	return unfit("the host does not run %s guests for %s; it runs %s", d.Type, arch, strings.Join(offered, ", "))
+	return plan.Unfit("the host does not run %s guests for %s; it runs %s", d.Type, arch, strings.Join(offered, ", "))
 }
 
 // checkFreePages holds a placement against the hugepages that nobody uses right
 // now, in its cells and, for what is in none of them, in all together:
 // accounting does not see who else takes pages, and libvirt reports their lack
 // by an error that could mean anything.
-func checkFreePages(free []libvirt.CellFree, p v1alpha1.Placement) *Rejection {
+func checkFreePages(free []libvirt.CellFree, p v1alpha1.Placement) *plan.Rejection {
 	var all []string
 	lacks := func(need, have int64, where string) {
 		if need > have {
@@ -59,5 +60,5 @@ func checkFreePages(free []libvirt.CellFree, p v1alpha1.Placement) *Rejection {
 	if len(all) == 0 {
 		return nil
 	}
-	return unfit("something on the host uses its hugepages: %s", strings.Join(all, "; "))
+	return plan.Unfit("something on the host uses its hugepages: %s", strings.Join(all, "; "))
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -154,9 +155,9 @@ func TestPagesThatSomebodyUsesAreMissedWhereTheyAre(t *testing.T) {
 		"in a cell that is gone":       {1 << 30, "2Mi", []v1alpha1.PlacedCell{{ID: 2, CPU: 1, Memory: 1 << 30}}, "need 1Gi of 2Mi hugepages in NUMA cell 2, 0 free"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var want *Rejection
+			var want *plan.Rejection
 			if c.want != "" {
-				want = &Rejection{Reason: v1alpha1.ReasonHostUnfit, Message: "something on the host uses its hugepages: " + c.want}
+				want = &plan.Rejection{Reason: v1alpha1.ReasonHostUnfit, Message: "something on the host uses its hugepages: " + c.want}
 			}
 			p := v1alpha1.Placement{Granted: v1alpha1.GrantedResources{CPU: 1, Memory: c.memory, PageSize: c.size}, Cells: c.cells}
 			if diff := cmp.Diff(want, checkFreePages(free, p)); diff != "" {

@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 )
 
 const (
@@ -79,7 +80,7 @@ func (a *addresses) heard(d *ownership.Observed, byMAC map[string][]string, now 
 		if _, ours := convert.CardOfAlias(c.Alias); !ours {
 			continue
 		}
-		if seen := known(byMAC[c.MAC]); len(seen) > 0 {
+		if seen := plan.Known(byMAC[c.MAC]); len(seen) > 0 {
 			kept[c.MAC] = seen
 		} else {
 			all = false

@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/executor/cni"
 	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/networks"
+	"domus.dev/domus/pkg/executor/plan"
 )
 
 const (
@@ -312,7 +313,7 @@ func (a *Agent) cniNeeded(ctx context.Context) (map[cniCard]bool, bool) {
 	}
 	for _, key := range a.vms.List(ctx) {
 		vm := a.vms.Get(ctx, key)
-		if vm == nil || !vm.PlacedOn(a.config.NodeName) || ended(hostStatus(vm)) {
+		if vm == nil || !vm.PlacedOn(a.config.NodeName) || plan.Ended(plan.HostStatus(vm)) {
 			continue
 		}
 		for i := range vm.Spec.Interfaces {

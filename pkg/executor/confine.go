@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/cpuset"
 
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -49,7 +50,7 @@ func (a *Agent) pin(ctx context.Context, g astray) error {
 
 // clear keeps all other guests of ours off the CPUs that the guest of in has to
 // itself.
-func (a *Agent) clear(ctx context.Context, in *Situation) error {
+func (a *Agent) clear(ctx context.Context, in *plan.Situation) error {
 	own, idle := ownCPUs(in.VM.Status.Placement.Cells)
 	if own.IsEmpty() {
 		return nil

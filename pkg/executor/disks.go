@@ -10,6 +10,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -87,7 +88,7 @@ func (a *Agent) diskChanged(disk types.NamespacedName) {
 }
 
 // lookAtDisks says in the situation whether the VM can have its disks.
-func (a *Agent) lookAtDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *Situation) error {
+func (a *Agent) lookAtDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *plan.Situation) error {
 	if len(vm.Spec.Disks) == 0 {
 		return nil
 	}

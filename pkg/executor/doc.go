@@ -2,6 +2,6 @@
 // has, takes the VirtualMachines bound to it, and keeps libvirt's domains and
 // the VMs' status in step.
 //
-// What to do is decided by Plan, which is pure; everything else carries it out.
+// What to do is decided in package plan, which is pure; this one carries it out.
 // Silence is no failure: while the API server or libvirt is away, guests run on.
 package executor

@@ -13,6 +13,7 @@ import (
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -61,7 +62,7 @@ type teller struct {
 
 // note is what the host says, no longer than an event takes: the API refuses a longer
 // one whole.
-func (t teller) note(message string) string { return shortened(t.node+": "+message, maxNote) }
+func (t teller) note(message string) string { return plan.Shortened(t.node+": "+message, maxNote) }
 
 func (t teller) started(vm *v1alpha1.VirtualMachine) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventStarted, "Start", "Started the guest on %s", t.node)
@@ -99,7 +100,7 @@ func (t teller) discarded(vm *v1alpha1.VirtualMachine) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventSaveDiscarded, "Stop", "Threw the guest's saved memory on %s away", t.node)
 }
 
-func (t teller) failed(vm *v1alpha1.VirtualMachine, f Failure) {
+func (t teller) failed(vm *v1alpha1.VirtualMachine, f plan.Failure) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Start", "%s", t.note(f.Message))
 }
 
@@ -117,12 +118,12 @@ func (t teller) resized(vm *v1alpha1.VirtualMachine, to v1alpha1.GuestSize) {
 }
 
 // resizeFailed is told when it could not be.
-func (t teller) resizeFailed(vm *v1alpha1.VirtualMachine, f Failure) {
+func (t teller) resizeFailed(vm *v1alpha1.VirtualMachine, f plan.Failure) {
 	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Resize", "%s", t.note(f.Message))
 }
 
 // reported is told when the host's state of a VM, or its reason, has changed.
-func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
+func (t teller) reported(vm *v1alpha1.VirtualMachine, r plan.Report) {
 	switch r.State {
 	case v1alpha1.HostStopped:
 		switch {
@@ -146,19 +147,19 @@ func (t teller) reported(vm *v1alpha1.VirtualMachine, r Report) {
 	case v1alpha1.HostEnded:
 		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, r.Reason, "End", "%s", t.note(r.Message))
 	case v1alpha1.HostRejected:
-		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventRejected, "Accept", "%s", shortened(r.Reason+": "+r.Message, maxNote))
+		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventRejected, "Accept", "%s", plan.Shortened(r.Reason+": "+r.Message, maxNote))
 	}
 }
 
 // operated is told of an operation that is over.
-func (t teller) operated(vm *v1alpha1.VirtualMachine, op *v1alpha1.VirtualMachineOperation, o Outcome) {
+func (t teller) operated(vm *v1alpha1.VirtualMachine, op *v1alpha1.VirtualMachineOperation, o plan.Outcome) {
 	kind, reason := corev1.EventTypeNormal, eventsOfOperations[op.Spec.Type]
 	note := fmt.Sprintf("%s, as operation %s asked: %s", t.node, op.Name, o.Message)
 	if o.Reason != "" {
 		kind, reason = corev1.EventTypeWarning, eventOperationFailed
 		note = fmt.Sprintf("%s: %s, as operation %s asked, failed (%s): %s", t.node, op.Spec.Type, op.Name, o.Reason, o.Message)
 	}
-	t.recorder.Eventf(vm, op, kind, reason, string(op.Spec.Type), "%s", shortened(note, maxNote))
+	t.recorder.Eventf(vm, op, kind, reason, string(op.Spec.Type), "%s", plan.Shortened(note, maxNote))
 }
 
 // happened tells what happened in a guest. Events of one reason and action are
@@ -173,12 +174,12 @@ func (t teller) happened(vm *v1alpha1.VirtualMachine, e libvirt.Event) {
 		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventWatchdogFired, e.Action,
 			"The guest's watchdog fired, since the guest did not feed it in time; %s", watchdogWords.of(e.Action))
 	case libvirt.EventDiskError:
-		reason := printable(e.Reason, maxGuestWord)
+		reason := plan.Printable(e.Reason, plan.MaxGuestWord)
 		if reason == "enospc" {
 			reason = "its host has no space left for it (enospc)"
 		}
 		t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, eventDiskError, e.Action,
-			"Disk %s could not be read or written: %s; %s", printable(strings.TrimPrefix(e.Device, convert.DiskAlias("")), maxGuestWord), cmp.Or(reason, "the host does not say why"), diskErrorWords.of(e.Action))
+			"Disk %s could not be read or written: %s; %s", plan.Printable(strings.TrimPrefix(e.Device, convert.DiskAlias("")), plan.MaxGuestWord), cmp.Or(reason, "the host does not say why"), diskErrorWords.of(e.Action))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/hotplug"
+	"domus.dev/domus/pkg/executor/plan"
 )
 
 // Reasons of events about a running guest's disks.
@@ -18,7 +19,7 @@ const (
 func (t teller) plugged(vm *v1alpha1.VirtualMachine, c hotplug.Change) {
 	switch {
 	case c.Action == hotplug.Attach:
-		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventPlugged, "Plug", "Plugged %s into the guest on %s", diskWords(c), t.node)
+		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventPlugged, "Plug", "Plugged %s into the guest on %s", plan.DiskWords(c), t.node)
 	case c.DiskName == "":
 		t.recorder.Eventf(vm, nil, corev1.EventTypeNormal, eventMediumChanged, "Plug", "Emptied the tray of %s in the guest on %s", c.Name, t.node)
 	default:
@@ -26,8 +27,8 @@ func (t teller) plugged(vm *v1alpha1.VirtualMachine, c hotplug.Change) {
 	}
 }
 
-func (t teller) plugFailed(vm *v1alpha1.VirtualMachine, f Failure) {
-	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Plug", "%s: %s", t.node, shortened(f.Message, maxNote))
+func (t teller) plugFailed(vm *v1alpha1.VirtualMachine, f plan.Failure) {
+	t.recorder.Eventf(vm, nil, corev1.EventTypeWarning, f.Reason, "Plug", "%s: %s", t.node, plan.Shortened(f.Message, maxNote))
 }
 
 // gaveBack is told when the VM has a disk no more.

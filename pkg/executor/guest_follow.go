@@ -16,6 +16,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -56,7 +57,7 @@ func newGuests(node string, c clock.WithTicker) *guests {
 // observe takes over what a turn of the VM has seen of its domain uuid, d, which
 // is nil when it has none; and returns what is known of the guest and, when that
 // changes by time alone, in how long.
-func (g *guests) observe(owner types.NamespacedName, uuid string, d *ownership.Observed, now time.Time) (guestView, time.Duration) {
+func (g *guests) observe(owner types.NamespacedName, uuid string, d *ownership.Observed, now time.Time) (plan.GuestView, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.known[uuid]
@@ -64,7 +65,7 @@ func (g *guests) observe(owner types.NamespacedName, uuid string, d *ownership.O
 		if q != nil && q.owner == owner {
 			delete(g.known, uuid)
 		}
-		return guestView{}, 0
+		return plan.GuestView{}, 0
 	}
 	if q == nil || q.owner != owner {
 		q = newInquiry(owner)
@@ -112,7 +113,7 @@ func (g *guests) end(uuid string, life int, said libvirt.GuestInfo, err error, n
 	}
 	var changed bool
 	if err == nil {
-		changed = q.answered(guestStatus(said), now, func(d time.Duration) time.Duration { return wait.Jitter(d, askJitter) })
+		changed = q.answered(plan.GuestStatus(said), now, func(d time.Duration) time.Duration { return wait.Jitter(d, askJitter) })
 	} else {
 		changed = q.failed(err, now)
 	}
@@ -126,7 +127,7 @@ func (g *guests) end(uuid string, life int, said libvirt.GuestInfo, err error, n
 
 // observeGuest takes over what a turn has seen, and has the VM get another when
 // what is known of its guest changes by time alone.
-func (a *Agent) observeGuest(vm *v1alpha1.VirtualMachine, d *ownership.Observed, now time.Time) guestView {
+func (a *Agent) observeGuest(vm *v1alpha1.VirtualMachine, d *ownership.Observed, now time.Time) plan.GuestView {
 	if d != nil && !d.JudgedBy(vm) {
 		d = nil
 	}

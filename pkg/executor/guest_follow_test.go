@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -162,7 +163,7 @@ func TestAGuestThatIsStartedAgainBeginsAnew(t *testing.T) {
 	if s.vm().Status.Guest != nil || s.connected() != nil {
 		t.Errorf("while it does not run: %+v", s.vm().Status)
 	}
-	s.clock.Step(firstBackoff)
+	s.clock.Step(plan.FirstBackoff)
 	s.mustTurn()
 	if c := s.connected(); s.vm().Status.Guest != nil || c == nil || c.Status != metav1.ConditionUnknown {
 		t.Errorf("before its agent is there: %+v", s.vm().Status)

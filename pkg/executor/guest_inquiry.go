@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -134,16 +135,16 @@ func (q *inquiry) failed(err error, now time.Time) bool {
 }
 
 // view is what there is to report.
-func (q *inquiry) view(now time.Time) guestView {
-	v := guestView{channel: q.channel, said: q.said}
+func (q *inquiry) view(now time.Time) plan.GuestView {
+	v := plan.GuestView{Channel: q.channel, Said: q.said}
 	switch {
 	case q.channel == libvirt.AgentClosed && now.Sub(q.since) >= closedFor:
-		v.voice = voiceSilent
+		v.Voice = plan.VoiceSilent
 	case q.channel != libvirt.AgentOpen:
 	case q.failures >= silentAfter:
-		v.voice = voiceSilent
+		v.Voice = plan.VoiceSilent
 	case q.answers > 0:
-		v.voice = voiceAnswers
+		v.Voice = plan.VoiceAnswers
 	}
 	return v
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -54,7 +55,7 @@ func TestAnAgentIsAskedAtOnceThenSoonWhileThereIsNoAddressThenSeldom(t *testing.
 	}
 	// Another guest in its place is asked at once, and what this one said is gone.
 	q.observe(guestOf(2, libvirt.StateRunning, libvirt.AgentOpen), now)
-	if q.due != now || q.view(now) != (guestView{channel: libvirt.AgentOpen}) {
+	if q.due != now || q.view(now) != (plan.GuestView{Channel: libvirt.AgentOpen}) {
 		t.Errorf("due in %s, %+v", q.due.Sub(now), q.view(now))
 	}
 }
@@ -74,7 +75,7 @@ func TestAnAgentThatDoesNotAnswerIsAskedEverLess(t *testing.T) {
 		}
 		changes = append(changes, q.failed(libvirt.ErrAgentSilent, now))
 		waits = append(waits, q.due.Sub(now))
-		if v := q.view(now); v.said != reached || (v.voice == voiceSilent) != (len(waits) >= silentAfter) {
+		if v := q.view(now); v.Said != reached || (v.Voice == plan.VoiceSilent) != (len(waits) >= silentAfter) {
 			t.Errorf("after %d failures: %+v", len(waits), v)
 		}
 	}
@@ -85,12 +86,12 @@ func TestAnAgentThatDoesNotAnswerIsAskedEverLess(t *testing.T) {
 	if diff := cmp.Diff([]bool{false, true, false, false, false, false, false, false}, changes); diff != "" {
 		t.Error(diff)
 	}
-	if !q.answered(reached, now, calm) || q.view(now).voice != voiceAnswers {
+	if !q.answered(reached, now, calm) || q.view(now).Voice != plan.VoiceAnswers {
 		t.Error("that it answers again is not reported")
 	}
 	// A libvirt that is away says nothing of the agent.
 	for range 5 {
-		if q.failed(libvirt.ErrUnavailable, now) || q.view(now).voice != voiceAnswers {
+		if q.failed(libvirt.ErrUnavailable, now) || q.view(now).Voice != plan.VoiceAnswers {
 			t.Fatal("libvirt's silence is taken for the agent's")
 		}
 	}

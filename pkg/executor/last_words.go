@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/qemulog"
 )
 
@@ -32,5 +33,5 @@ func withLastWords(message, said string) string {
 	if strings.Contains(message, strings.TrimSpace(last)) {
 		return message
 	}
-	return message + lastWords(said)
+	return message + plan.LastWords(said)
 }

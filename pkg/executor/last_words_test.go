@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -62,7 +63,7 @@ func TestWhyAQEMUDidNotStartIsToldOnce(t *testing.T) {
 	}
 	s := newStage(t, vmtest.Bound())
 	s.qemuSays("of an earlier start")
-	s.clock.Step(lastBackoff)
+	s.clock.Step(plan.LastBackoff)
 	s.host.startErr = errors.New("no room")
 	s.mustTurn()
 	if got := s.said().Message; got != "no room" {

@@ -12,6 +12,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/networks"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 )
 
 // knowsUsers says whether it is known which domains there are, and which VMs are
@@ -41,7 +42,7 @@ func (a *Agent) NetworkUsers(ctx context.Context, network types.NamespacedName, 
 		if key.Namespace != network.Namespace {
 			continue
 		}
-		if vm := a.vms.Get(ctx, key); vm != nil && vm.PlacedOn(a.config.NodeName) && vm.NamesNetwork(network.Name) && !ended(hostStatus(vm)) {
+		if vm := a.vms.Get(ctx, key); vm != nil && vm.PlacedOn(a.config.NodeName) && vm.NamesNetwork(network.Name) && !plan.Ended(plan.HostStatus(vm)) {
 			out = append(out, networks.User{VM: "VirtualMachine " + vm.Name})
 		}
 	}
@@ -146,7 +147,7 @@ func (a *Agent) networkChanged(network types.NamespacedName) {
 }
 
 // lookAtNetworks says in the situation whether the VM can have its cards.
-func (a *Agent) lookAtNetworks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *Situation) error {
+func (a *Agent) lookAtNetworks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *plan.Situation) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	a.namedNetworks(w, vm)

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -63,7 +64,7 @@ func TestAGuestWaitsForItsNetworks(t *testing.T) {
 	if len(s.host.done) > 0 || s.said() != nil {
 		t.Fatalf("done %v, said %+v", s.host.done, s.said())
 	}
-	s.clock.Step(networksGrace)
+	s.clock.Step(plan.NetworksGrace)
 	s.mustTurn()
 	if h := s.said(); h == nil || h.State != v1alpha1.HostStopped || h.Reason != v1alpha1.ReasonWaitingForNetworks || !strings.Contains(h.Message, "there is no VirtualNetwork lan: create it") {
 		t.Fatalf("said %+v", h)
@@ -122,9 +123,9 @@ func TestARestrictedNamespaceHasNoBridgeOfTheHosts(t *testing.T) {
 	s := newStage(t, vmtest.Bound(withCards("lan")), lan)
 	s.host.Interfaces = []libvirt.HostInterface{{Name: "br0", Bridge: true}}
 	s.networkTurns("lan")
-	s.clock.Step(networksGrace)
+	s.clock.Step(plan.NetworksGrace)
 	s.mustTurn()
-	s.clock.Step(networksGrace)
+	s.clock.Step(plan.NetworksGrace)
 	s.mustTurn()
 	if h := s.said(); h == nil || h.Reason != v1alpha1.ReasonWaitingForNetworks || !strings.Contains(h.Message, "not allowed at policy level restricted") || s.host.Names() != "" {
 		t.Errorf("said %+v, networks %s", h, s.host.Names())
@@ -191,7 +192,7 @@ func TestACardThatIsNotGivenUp(t *testing.T) {
 	if pendingCards(s.vm()) != "" {
 		t.Errorf("said at once: %s", pendingCards(s.vm()))
 	}
-	s.clock.Step(plugGrace)
+	s.clock.Step(plan.PlugGrace)
 	s.mustTurn()
 	if got := pendingCards(s.vm()); !strings.HasPrefix(got, "WaitingForGuest: the guest was asked to give card dmz up and has it still") {
 		t.Errorf("said %q", got)
@@ -202,7 +203,7 @@ func TestACardThatIsNotGivenUp(t *testing.T) {
 	if len(s.host.done) != asked {
 		t.Error("it is asked over and over")
 	}
-	s.clock.Step(firstUnplug)
+	s.clock.Step(plan.FirstUnplug)
 	s.host.cards.keeps = false
 	s.mustTurn()
 	if got := pendingCards(s.vm()); got != "" || !slices.Equal(s.cardNames(), []string{"lan"}) {
@@ -226,7 +227,7 @@ func TestACardThatCannotBePluggedIn(t *testing.T) {
 			s.mustTurn()
 			s.networkTurns("dmz")
 			s.mustTurn()
-			s.clock.Step(plugGrace)
+			s.clock.Step(plan.PlugGrace)
 			s.mustTurn()
 			vm := s.vm()
 			if got := pendingCards(vm); got != test.pending {
@@ -236,7 +237,7 @@ func TestACardThatCannotBePluggedIn(t *testing.T) {
 				t.Errorf("a restart is required: %t", got)
 			}
 			s.host.cards.attachErr = nil
-			s.clock.Step(lastBackoff)
+			s.clock.Step(plan.LastBackoff)
 			s.mustTurn()
 			if !slices.Equal(s.cardNames(), []string{"lan", "dmz"}) || pendingCards(s.vm()) != "" {
 				t.Errorf("cards %v, %s", s.cardNames(), pendingCards(s.vm()))

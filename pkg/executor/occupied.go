@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -79,12 +80,12 @@ func (o *occupied) take(ctx context.Context, key types.NamespacedName) (release 
 
 // whileOccupied is what of a decision may be done while the VM's disks are occupied:
 // to switch the guest off, and to say how an operation went; false for nothing.
-func whileOccupied(d Decision) (Decision, bool) {
+func whileOccupied(d plan.Decision) (plan.Decision, bool) {
 	switch {
-	case len(d.Steps) > 0 && (d.Steps[0] == StepDestroy || d.Steps[0] == StepEndDead):
-		return Decision{Steps: d.Steps[:1], Again: true}, true
+	case len(d.Steps) > 0 && (d.Steps[0] == plan.StepDestroy || d.Steps[0] == plan.StepEndDead):
+		return plan.Decision{Steps: d.Steps[:1], Again: true}, true
 	case len(d.Steps) == 0 && d.Outcome != nil:
-		return Decision{Outcome: d.Outcome}, true
+		return plan.Decision{Outcome: d.Outcome}, true
 	}
-	return Decision{}, false
+	return plan.Decision{}, false
 }

@@ -17,6 +17,7 @@ import (
 
 	"domus.dev/domus/pkg/api/opstatus"
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/turns"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -61,7 +62,7 @@ type progress struct {
 	begun     bool
 	startedAt time.Time
 	// result is how it went, until that is written; it was known at resultAt.
-	result   *Outcome
+	result   *plan.Outcome
 	resultAt time.Time
 	// inTurn says that it is for the VM's turn to do.
 	inTurn bool
@@ -133,7 +134,7 @@ func (o *operations) forTurn(vm *v1alpha1.VirtualMachine) *v1alpha1.VirtualMachi
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.progress[client.ObjectKeyFromObject(vm)]
-	if p == nil || !p.inTurn || !isFor(p.operation, vm) {
+	if p == nil || !p.inTurn || !plan.IsFor(p.operation, vm) {
 		return nil
 	}
 	return p.operation
@@ -144,11 +145,11 @@ func (o *operations) forTurn(vm *v1alpha1.VirtualMachine) *v1alpha1.VirtualMachi
 // process had begun may be what the guest is off for: were the guest started for any
 // other reason, the operation would end and start it once more.
 func (o *operations) goesFirst(ctx context.Context, vm *v1alpha1.VirtualMachine) bool {
-	if o.watched == nil || restartBarred(vm) != "" || o.forTurn(vm) != nil {
+	if o.watched == nil || plan.RestartBarred(vm) != "" || o.forTurn(vm) != nil {
 		return false
 	}
 	return slices.ContainsFunc(o.watched.Of(ctx, client.ObjectKeyFromObject(vm)), func(op *v1alpha1.VirtualMachineOperation) bool {
-		return traits[op.Spec.Type].inTurn && op.DeletionTimestamp == nil && !op.Status.Finished() && isFor(op, vm)
+		return plan.InTurn(op.Spec.Type) && op.DeletionTimestamp == nil && !op.Status.Finished() && plan.IsFor(op, vm)
 	})
 }
 
@@ -209,34 +210,34 @@ func (a *Agent) operate(ctx context.Context, key types.NamespacedName) (time.Dur
 		return 0, err
 	}
 	p := a.operations.of(key, op)
-	in := operationSituation{
-		operation: op, vm: vm, begun: p.begun, result: p.result, connected: a.Ready(), since: a.started, now: a.clock.Now(),
+	in := plan.OperationSituation{
+		Operation: op, VM: vm, Begun: p.begun, Result: p.result, Connected: a.Ready(), Since: a.started, Now: a.clock.Now(),
 	}
-	if p.inTurn && p.result != nil && in.now.Sub(p.resultAt) < turnsOwnWrite {
+	if p.inTurn && p.result != nil && in.Now.Sub(p.resultAt) < turnsOwnWrite {
 		return turnsOwnWrite, nil
 	}
-	d := decideOperation(in)
-	if d.outcome != nil {
-		return 0, a.conclude(ctx, key, op, vm, *d.outcome)
+	d := plan.DecideOperation(in)
+	if d.Outcome != nil {
+		return 0, a.conclude(ctx, key, op, vm, *d.Outcome)
 	}
-	if !d.act {
-		return d.after, nil
+	if !d.Act {
+		return d.After, nil
 	}
 	if p.startedAt.IsZero() {
-		p.startedAt = in.now
-		a.operations.change(key, op.UID, func(p *progress) { p.begun, p.startedAt = true, in.now })
+		p.startedAt = in.Now
+		a.operations.change(key, op.UID, func(p *progress) { p.begun, p.startedAt = true, in.Now })
 	}
-	if d.begin {
+	if d.Begin {
 		if op, err = a.begin(ctx, key, op, p.startedAt); err != nil {
 			return 0, ignoreStale(err)
 		}
 	}
-	if d.inTurn {
+	if d.InTurn {
 		if !p.inTurn {
 			a.operations.change(key, op.UID, func(p *progress) { p.inTurn = true })
 			a.queue.Add(key)
 		}
-		return d.after, nil
+		return d.After, nil
 	}
 	asking, abandon := context.WithCancel(ctx)
 	defer abandon()
@@ -246,8 +247,8 @@ func (a *Agent) operate(ctx context.Context, key types.NamespacedName) (time.Dur
 	}
 	outcome, err := a.perform(asking, op, vm)
 	switch {
-	case errors.Is(err, errNotAsked), errors.Is(err, libvirt.ErrUnavailable):
-		return libvirtPoll, nil
+	case errors.Is(err, plan.ErrNotAsked), errors.Is(err, libvirt.ErrUnavailable):
+		return plan.LibvirtPoll, nil
 	case err != nil:
 		return 0, err
 	}
@@ -266,7 +267,7 @@ func (a *Agent) nextOperation(ctx context.Context, key types.NamespacedName) (*v
 		if byAge := x.CreationTimestamp.Compare(y.CreationTimestamp.Time); byAge != 0 {
 			return byAge
 		}
-		return compareNames(x, y)
+		return plan.CompareNames(x, y)
 	})
 	for _, op := range known {
 		if op.Status.Finished() {
@@ -289,7 +290,7 @@ func (a *Agent) nextOperation(ctx context.Context, key types.NamespacedName) (*v
 func (a *Agent) begin(ctx context.Context, key types.NamespacedName, op *v1alpha1.VirtualMachineOperation, at time.Time) (*v1alpha1.VirtualMachineOperation, error) {
 	next := op.Status
 	next.Phase, next.Reason, next.Message = v1alpha1.OperationRunning, "", ""
-	next.StartedAt = wholeSeconds(at)
+	next.StartedAt = plan.WholeSeconds(at)
 	stored, err := opstatus.Write(ctx, a.live, op, next)
 	if err != nil {
 		return nil, err
@@ -299,10 +300,10 @@ func (a *Agent) begin(ctx context.Context, key types.NamespacedName, op *v1alpha
 }
 
 // conclude writes how an operation went, and looks for the next.
-func (a *Agent) conclude(ctx context.Context, key types.NamespacedName, op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine, o Outcome) error {
+func (a *Agent) conclude(ctx context.Context, key types.NamespacedName, op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine, o plan.Outcome) error {
 	at := time.Time{}
 	a.operations.change(key, op.UID, func(p *progress) { at = p.startedAt })
-	_, err := opstatus.Write(ctx, a.live, op, o.status(op.Status, at, a.clock.Now()))
+	_, err := opstatus.Write(ctx, a.live, op, o.Status(op.Status, at, a.clock.Now()))
 	if err == nil && vm != nil && string(vm.UID) == op.Status.VirtualMachineUID {
 		a.tell.operated(vm, op, o)
 	}
@@ -313,7 +314,7 @@ func (a *Agent) conclude(ctx context.Context, key types.NamespacedName, op *v1al
 }
 
 // concludeInTurn is conclude for an operation that the VM's turn did.
-func (a *Agent) concludeInTurn(ctx context.Context, vm *v1alpha1.VirtualMachine, o Outcome) error {
+func (a *Agent) concludeInTurn(ctx context.Context, vm *v1alpha1.VirtualMachine, o plan.Outcome) error {
 	op := a.operations.forTurn(vm)
 	if op == nil {
 		return nil // it is over, by another's word

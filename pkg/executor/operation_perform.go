@@ -7,6 +7,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -26,12 +27,12 @@ const (
 
 // perform does what is done beside the VM's turns. An error means that nothing
 // was done: try again.
-func (a *Agent) perform(ctx context.Context, op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, min(performTimeout, operationLimit(op).Sub(a.clock.Now())))
+func (a *Agent) perform(ctx context.Context, op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine) (plan.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(performTimeout, plan.OperationLimit(op).Sub(a.clock.Now())))
 	defer cancel()
 	d, err := a.look(ctx, vm.DomainUUID())
 	if err != nil {
-		return Outcome{}, err
+		return plan.Outcome{}, err
 	}
 	if o := unready(op, vm, d, a.config.NodeName, a.clusterID); o != nil {
 		return *o, nil
@@ -46,24 +47,24 @@ func (a *Agent) perform(ctx context.Context, op *v1alpha1.VirtualMachineOperatio
 			}
 		}
 		if err != nil {
-			return outcomeOf(op, err)
+			return plan.OutcomeOf(op, err)
 		}
 		return o, nil
 	}
 }
 
 // unready says why nothing can be asked of the guest; nil when it can.
-func unready(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine, d *ownership.Observed, node, cluster string) *Outcome {
-	var o Outcome
+func unready(op *v1alpha1.VirtualMachineOperation, vm *v1alpha1.VirtualMachine, d *ownership.Observed, node, cluster string) *plan.Outcome {
+	var o plan.Outcome
 	switch {
 	case d == nil:
-		o = failed(v1alpha1.ReasonWrongState, "there is no guest on %s: set spec.powerState to Running", node)
-	case strange(Situation{Node: node, ClusterID: cluster, VM: vm, Domain: d}) != "" || d.Ownership.Owner.Epoch != vm.Status.Epoch:
-		o = failed(v1alpha1.ReasonWrongState, "the domain on %s is not the VirtualMachine's present one", node)
+		o = plan.Failed(v1alpha1.ReasonWrongState, "there is no guest on %s: set spec.powerState to Running", node)
+	case plan.Strange(plan.Situation{Node: node, ClusterID: cluster, VM: vm, Domain: d}) != "" || d.Ownership.Owner.Epoch != vm.Status.Epoch:
+		o = plan.Failed(v1alpha1.ReasonWrongState, "the domain on %s is not the VirtualMachine's present one", node)
 	case !d.State.Active():
-		o = failed(v1alpha1.ReasonWrongState, "the guest does not run (%s): start it with spec.powerState Running or an operation of type Restart", d.Reason)
+		o = plan.Failed(v1alpha1.ReasonWrongState, "the guest does not run (%s): start it with spec.powerState Running or an operation of type Restart", d.Reason)
 	case d.State != libvirt.StateRunning && needsRunning[op.Spec.Type]:
-		o = failed(v1alpha1.ReasonWrongState, "the guest is %s and hears nothing", d.State)
+		o = plan.Failed(v1alpha1.ReasonWrongState, "the guest is %s and hears nothing", d.State)
 	default:
 		return nil
 	}
@@ -76,60 +77,60 @@ var needsRunning = map[v1alpha1.OperationType]bool{
 }
 
 // ask has libvirt do it.
-func (a *Agent) ask(ctx context.Context, op *v1alpha1.VirtualMachineOperation, uuid string) (Outcome, error) {
+func (a *Agent) ask(ctx context.Context, op *v1alpha1.VirtualMachineOperation, uuid string) (plan.Outcome, error) {
 	switch op.Spec.Type {
 	case v1alpha1.OperationReset:
-		return succeeded("the guest was reset and boots anew"), a.host.Reset(ctx, uuid)
+		return plan.Succeeded("the guest was reset and boots anew"), a.host.Reset(ctx, uuid)
 	case v1alpha1.OperationSendKey:
 		hold := defaultHold
 		if ms := op.Spec.SendKey.HoldMilliseconds; ms != nil {
 			hold = time.Duration(*ms) * time.Millisecond
 		}
-		return succeeded("the keys were pressed together for %s", hold), a.host.SendKey(ctx, uuid, op.Spec.SendKey.Keys, hold)
+		return plan.Succeeded("the keys were pressed together for %s", hold), a.host.SendKey(ctx, uuid, op.Spec.SendKey.Keys, hold)
 	case v1alpha1.OperationSetPassword:
 		p := op.Spec.SetPassword
-		return succeeded("the password of user %s was set", p.User), a.host.SetPassword(ctx, uuid, p.User, p.Hash)
+		return plan.Succeeded("the password of user %s was set", p.User), a.host.SetPassword(ctx, uuid, p.User, p.Hash)
 	case v1alpha1.OperationInjectSSHKey:
 		k := op.Spec.InjectSSHKey
-		return succeeded("the keys are among those that user %s is let in with", k.User), a.host.AuthorizeKeys(ctx, uuid, k.User, k.AuthorizedKeys)
+		return plan.Succeeded("the keys are among those that user %s is let in with", k.User), a.host.AuthorizeKeys(ctx, uuid, k.User, k.AuthorizedKeys)
 	case v1alpha1.OperationScreenshot:
 		return a.screenshot(ctx, uuid)
 	case v1alpha1.OperationMeasure:
 		return a.measure(ctx, uuid)
 	}
-	return Outcome{}, errors.New("there is no such operation")
+	return plan.Outcome{}, errors.New("there is no such operation")
 }
 
-func (a *Agent) screenshot(ctx context.Context, uuid string) (Outcome, error) {
+func (a *Agent) screenshot(ctx context.Context, uuid string) (plan.Outcome, error) {
 	picture, err := a.host.Screenshot(ctx, uuid)
 	if err != nil {
-		return Outcome{}, err
+		return plan.Outcome{}, err
 	}
 	shot, err := develop(picture, maxScreenshot)
 	if err != nil {
-		return failed(v1alpha1.ReasonOperationRefused, "the picture that libvirt gave cannot be read: %v", err), nil
+		return plan.Failed(v1alpha1.ReasonOperationRefused, "the picture that libvirt gave cannot be read: %v", err), nil
 	}
-	o := succeeded("a picture of %d by %d pixels is in status.screenshot", shot.Width, shot.Height)
+	o := plan.Succeeded("a picture of %d by %d pixels is in status.screenshot", shot.Width, shot.Height)
 	o.Screenshot = shot
 	return o, nil
 }
 
-func (a *Agent) measure(ctx context.Context, uuid string) (Outcome, error) {
+func (a *Agent) measure(ctx context.Context, uuid string) (plan.Outcome, error) {
 	before, err := a.host.Counters(ctx, uuid)
 	if err != nil {
-		return Outcome{}, err
+		return plan.Outcome{}, err
 	}
 	began := a.clock.Now()
 	select {
 	case <-ctx.Done():
-		return Outcome{}, libvirt.ErrTimeout
+		return plan.Outcome{}, libvirt.ErrTimeout
 	case <-a.clock.After(measurePause):
 	}
 	after, err := a.host.Counters(ctx, uuid)
 	if err != nil {
-		return Outcome{}, err
+		return plan.Outcome{}, err
 	}
-	o := succeeded("what the guest used in %s is in status.usage", measurePause)
+	o := plan.Succeeded("what the guest used in %s is in status.usage", measurePause)
 	o.Usage = usageBetween(before, after, a.clock.Since(began))
 	return o, nil
 }

@@ -9,6 +9,7 @@ import (
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/hostconfig"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -136,7 +137,7 @@ func (r *registry) correct(d ownership.Observed, shared convert.SharedCPUs) (ast
 	}
 	a := astray{uuid: d.UUID, name: d.Name}
 	vcpus := int(placement.Granted.CPU)
-	if growable(&placement) && d.State.Active() {
+	if plan.Growable(&placement) && d.State.Active() {
 		vcpus = min(vcpus, int(d.VCPUs)) // none is pinned that is not plugged in yet
 	}
 	a.vcpus, a.emulator, a.runsOn = correction(d.Binding, vcpus, wanted, emulator, r.cpus)

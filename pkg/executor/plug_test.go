@@ -19,6 +19,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -216,7 +217,7 @@ func TestADiskThatIsNotTheVMsIsWaitedFor(t *testing.T) {
 	if len(s.writes) != 0 {
 		t.Errorf("said at once: %v", s.writes)
 	}
-	s.steps(plugGrace)
+	s.steps(plan.PlugGrace)
 	if got, want := s.disksPending(), "True WaitingForDisks: VirtualDisk data is not this VM's: condition DiskClaimsPending says why, if that lasts"; got != want {
 		t.Errorf("got %q", got)
 	}
@@ -293,7 +294,7 @@ func TestAGuestThatKeepsADisk(t *testing.T) {
 	if diff := cmp.Diff([]string{"detach"}, s.host.done); diff != "" {
 		t.Error(diff)
 	}
-	s.steps(plugGrace)
+	s.steps(plan.PlugGrace)
 	const want = "True WaitingForGuest: the guest was asked to give up disk data (VirtualDisk data) and has it still: see that nothing uses it there; a guest that has no driver for that keeps it until it is started anew"
 	if got := s.disksPending(); got != want {
 		t.Errorf("got %q", got)
@@ -417,7 +418,7 @@ func TestAGuestThatHasLockedItsTray(t *testing.T) {
 	s.host.locked = true
 	s.edited(disksOf(drive("")))
 	s.mustTurn()
-	s.steps(plugGrace)
+	s.steps(plan.PlugGrace)
 	if got, want := s.disksPending(), "True WaitingForGuest: the guest has locked the tray of drive: unmount what is in it there, or set forceEject"; got != want {
 		t.Errorf("got %q", got)
 	}
@@ -425,7 +426,7 @@ func TestAGuestThatHasLockedItsTray(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	s.edited(func(spec *v1alpha1.VirtualMachineSpec) { spec.Disks[0].ForceEject = true })
-	s.steps(lastBackoff)
+	s.steps(plan.LastBackoff)
 	s.isSettled()
 }
 
@@ -435,7 +436,7 @@ func TestPluggingInThatFailsIsTriedAgain(t *testing.T) {
 	s.wants(entry("data"))
 	s.mustTurn()
 	s.mustTurn()
-	s.steps(plugGrace)
+	s.steps(plan.PlugGrace)
 	const why = "plugging in of disk data (VirtualDisk data) failed and is tried again: internal error: No more available PCI slots"
 	if got := s.disksPending(); got != "True HotPlugFailed: "+why {
 		t.Errorf("got %q", got)
@@ -444,7 +445,7 @@ func TestPluggingInThatFailsIsTriedAgain(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	s.host.attachErr = nil
-	s.steps(firstBackoff)
+	s.steps(plan.FirstBackoff)
 	s.isSettled()
 }
 
@@ -453,7 +454,7 @@ func TestAHostThatCannotPlugIn(t *testing.T) {
 	s.host.attachErr = libvirt.ErrUnsupported
 	s.wants(entry("data"))
 	s.mustTurn()
-	s.steps(plugGrace)
+	s.steps(plan.PlugGrace)
 	if c := s.restartRequired(); c == nil || s.disksPending() != "" {
 		t.Errorf("%+v, %s", c, s.disksPending())
 	}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -182,7 +183,7 @@ func TestASaveThatNeverEndsIsGivenUpAndTheGuestGoesOn(t *testing.T) {
 	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.mustTurn()
 	s.is("Paused Saving", "save")
-	s.clock.Step(saveTime(s.vm()) - time.Second)
+	s.clock.Step(plan.SaveTime(s.vm()) - time.Second)
 	s.mustTurn()
 	s.is("Paused Saving")
 
@@ -190,7 +191,7 @@ func TestASaveThatNeverEndsIsGivenUpAndTheGuestGoesOn(t *testing.T) {
 	s.restart()
 	s.agent.saveGlance = 10 * time.Millisecond
 	s.mustTurn()
-	s.clock.Step(saveTime(s.vm()))
+	s.clock.Step(plan.SaveTime(s.vm()))
 	s.host.abortErr = errors.New("the monitor is busy")
 	s.mustTurn()
 	s.is("Paused Saving", "abort")
@@ -200,7 +201,7 @@ func TestASaveThatNeverEndsIsGivenUpAndTheGuestGoesOn(t *testing.T) {
 	s.mustTurn()
 	s.is("Paused Saving") // not at every look
 	s.host.abortErr = nil
-	s.clock.Step(askAgain)
+	s.clock.Step(plan.AskAgain)
 	s.host.hangs = false
 	s.host.saveErr = errors.New("no space left on device")
 	s.mustTurn()
@@ -228,7 +229,7 @@ func TestASaveOfThisProcessThatTakesTooLongIsReported(t *testing.T) {
 	s.host.hangs = true
 	s.edit(vmtest.Shall(v1alpha1.PowerSuspended))
 	s.mustTurn()
-	s.clock.Step(saveTime(s.vm()))
+	s.clock.Step(plan.SaveTime(s.vm()))
 	s.host.done = nil
 	s.mustTurn()
 	s.is("Running SuspendFailed", "abort")
@@ -273,13 +274,13 @@ func TestSavedMemoryThatCannotBeUsedIsKept(t *testing.T) {
 	s.told()
 	s.host.done, s.host.restoreErr = nil, errors.New("load of migration failed")
 	s.edit(vmtest.Shall(v1alpha1.PowerRunning))
-	for range maxStarts + 3 {
+	for range plan.MaxStarts + 3 {
 		s.mustTurn()
 		s.is("Failed RestoreFailed", "start")
 		if !s.host.domains[vmtest.UID].Saved {
 			t.Fatal("the memory is gone")
 		}
-		s.clock.Step(lastBackoff)
+		s.clock.Step(plan.LastBackoff)
 	}
 	if m := s.said().Message; !strings.Contains(m, "load of migration failed") || !strings.Contains(m, "spec.powerState to Stopped") {
 		t.Errorf("it says %q", m)
@@ -311,7 +312,7 @@ func TestAGuestWhoseDiskIsFullGoesOnWhenThereIsRoom(t *testing.T) {
 		s.clock.Step(want)
 	}
 	s.mustTurn()
-	s.clock.Step(settle)
+	s.clock.Step(plan.Settle)
 	s.settles()
 	s.is("Running", "resume")
 	if diff := cmp.Diff([]string{"DiskFull"}, s.told()); diff != "" {

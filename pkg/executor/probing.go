@@ -16,6 +16,7 @@ import (
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cni"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/probes"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -32,7 +33,7 @@ func (a *Agent) newProbes() *probes.Keeper {
 
 // lookAtProbe says in the situation what is known of whether the guest serves, and has
 // it probed on.
-func (a *Agent) lookAtProbe(ctx context.Context, vm *v1alpha1.VirtualMachine, in *Situation) {
+func (a *Agent) lookAtProbe(ctx context.Context, vm *v1alpha1.VirtualMachine, in *plan.Situation) {
 	var target *probes.Target
 	if d := in.Domain; vm.Spec.ReadinessProbe != nil && vm.PlacedOn(in.Node) && d != nil && d.JudgedBy(vm) && (d.State == libvirt.StateRunning || d.State == libvirt.StateShuttingDown) {
 		target = probeOf(vm, d.ID, func(name string) *v1alpha1.VirtualNetwork {
@@ -49,7 +50,7 @@ func (a *Agent) lookAtProbe(ctx context.Context, vm *v1alpha1.VirtualMachine, in
 func probeOf(vm *v1alpha1.VirtualMachine, life int, networks vmaddress.Networks, now time.Time) *probes.Target {
 	p := vm.Spec.ReadinessProbe
 	t := &probes.Target{Life: life, Started: now, Probe: *p.DeepCopy()}
-	if h := hostStatus(vm); h != nil && h.StartedAt != nil {
+	if h := plan.HostStatus(vm); h != nil && h.StartedAt != nil {
 		t.Started = h.StartedAt.Time
 	}
 	at, ok := int32(0), false

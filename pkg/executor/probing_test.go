@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cni"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/probes"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
@@ -164,14 +165,14 @@ func TestGivenAddresses(t *testing.T) {
 	vm, card, _ := cniVM()
 	d := &ownership.Observed{Owned: true, Ownership: convert.Ownership{Owner: vm.Owner()}, Domain: libvirt.Domain{Cards: []libvirt.Card{{Alias: convert.CardAlias(card.Name), MAC: vm.MACOf(card)}}}}
 	x.host.cards[cniCard{vm.UID, card.Name}] = cni.Attachment{UID: vm.UID, Card: card.Name, MAC: vm.MACOf(card)}
-	in := Situation{VM: vm, Domain: d, Assigned: x.given(context.Background(), d), Addresses: map[string][]string{vm.MACOf(card): {"10.96.0.1"}}}
-	got := cardsOf(in, nil, nil)
+	in := plan.Situation{VM: vm, Domain: d, Assigned: x.given(context.Background(), d), Addresses: map[string][]string{vm.MACOf(card): {"10.96.0.1"}}}
+	got := plan.CardsOf(in, nil, nil)
 	if len(got) != 1 || cmp.Diff(got[0].Assigned, []string{"10.1.2.3"}) != "" || cmp.Diff(got[0].Addresses, []string{"10.1.2.3", "10.96.0.1"}) != "" {
 		t.Errorf("given %+v", got)
 	}
 	// What cannot be told now stays as it was.
 	in.Assigned = nil
-	if again := cardsOf(in, nil, got); cmp.Diff(again[0].Assigned, []string{"10.1.2.3"}) != "" {
+	if again := plan.CardsOf(in, nil, got); cmp.Diff(again[0].Assigned, []string{"10.1.2.3"}) != "" {
 		t.Errorf("then %+v", again)
 	}
 	// A record of another card of the name is nothing of this one.

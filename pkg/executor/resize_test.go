@@ -11,6 +11,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -248,7 +249,7 @@ func TestALibvirtThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 		t.Errorf("at once again: %s", diff)
 	}
 	s.host.plugErr = nil
-	s.clock.Step(firstBackoff)
+	s.clock.Step(plan.FirstBackoff)
 	s.mustTurn()
 	s.sized(2, 1)
 	if got := s.said(); got.Reason != "" {
@@ -310,7 +311,7 @@ func TestABalloonThatDoesNotMoveIsReportedAndToldEverMoreSeldom(t *testing.T) {
 		t.Errorf("after a restart %+v with %d writes", got, len(s.writes))
 	}
 	s.host.noBalloon = false
-	s.clock.Step(lastBalloon)
+	s.clock.Step(plan.LastBalloon)
 	s.mustTurn()
 	s.sized(1, 3)
 	if got := s.said(); got.MemoryTarget != 0 {
@@ -329,10 +330,10 @@ func TestABalloonIsGivenTimeBeforeItIsSaidToStay(t *testing.T) {
 		if err != nil || again == 0 {
 			t.Fatalf("after %s: look again in %s, %v", passed, again, err)
 		}
-		if told := s.said().MemoryTarget != 0; told != (passed >= balloonPatience) {
+		if told := s.said().MemoryTarget != 0; told != (passed >= plan.BalloonPatience) {
 			t.Fatalf("after %s: %+v", passed, s.said())
 		} else if told {
-			if passed > balloonPatience+settle {
+			if passed > plan.BalloonPatience+plan.Settle {
 				t.Errorf("said after %s", passed)
 			}
 			return
@@ -360,7 +361,7 @@ func TestAGuestThatEndedBeforeItGrewIsAcceptedAnew(t *testing.T) {
 				s.restart()
 			}
 			s.mustTurn()
-			s.clock.Step(lastBackoff)
+			s.clock.Step(plan.LastBackoff)
 			s.mustTurn()
 			if room {
 				s.sized(2, 3)

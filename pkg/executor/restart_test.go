@@ -17,6 +17,7 @@ import (
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -146,7 +147,7 @@ func TestADomainWithoutARecordClaimsNothing(t *testing.T) {
 	vm := scheduled(func(vm *v1alpha1.VirtualMachine) { vm.Spec.Resources.Memory = resource.MustParse("2Gi") })
 	for name, record := range map[string]convert.SpecRecord{"none": "", "one of another format": "9:0 resources.memory=x"} {
 		d := vmtest.Domain(libvirt.StateRunning, func(d *ownership.Observed) { d.Ownership.Generation, d.Ownership.Spec = 6, record })
-		if got, _ := pending(Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: vm, Domain: d, Now: vmtest.Now}); got != nil {
+		if got, _ := plan.Pending(plan.Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: vm, Domain: d, Now: vmtest.Now}); got != nil {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -158,7 +159,7 @@ func TestAMessageNamesNoMoreThanAPersonReads(t *testing.T) {
 		fields = append(fields, "f")
 	}
 	const want = "f, f, f, f, f, f, f, f, f, f and 4 more take effect at the next start"
-	if got := atNextStart(fields, false); got != want {
+	if got := plan.AtNextStart(fields, false); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -203,16 +204,16 @@ func TestOutgrown(t *testing.T) {
 			}
 			vm := scheduled(change)
 			d := vmtest.Domain(libvirt.StateShutOff, func(d *ownership.Observed) { d.Ownership.Spec = convert.RecordSpec(&vm.Spec) })
-			in := Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: vm, Domain: d, Now: vmtest.Now}
-			if got := outgrown(in); got != nil {
+			in := plan.Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: vm, Domain: d, Now: vmtest.Now}
+			if got := plan.Outgrown(in); got != nil {
 				t.Fatalf("before the edit: %v", got)
 			}
 			test.edit(&vm.Spec)
-			if got := outgrown(in); got != nil {
+			if got := plan.Outgrown(in); got != nil {
 				t.Errorf("of the generation that was placed: %v", got)
 			}
 			vm.Generation++
-			if diff := cmp.Diff(test.want, outgrown(in)); diff != "" {
+			if diff := cmp.Diff(test.want, plan.Outgrown(in)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -220,7 +221,7 @@ func TestOutgrown(t *testing.T) {
 }
 
 func TestAVMThatWasResizedIsPlacedAnewBeforeItStarts(t *testing.T) {
-	gone := &Report{State: v1alpha1.HostGone, Reason: v1alpha1.ReasonResizeNeedsPlacement, Message: "another place is needed for the spec.resources.memory that the VM has now"}
+	gone := &plan.Report{State: v1alpha1.HostGone, Reason: v1alpha1.ReasonResizeNeedsPlacement, Message: "another place is needed for the spec.resources.memory that the VM has now"}
 	resized := func(change ...func(*v1alpha1.VirtualMachine)) *v1alpha1.VirtualMachine {
 		vm := scheduled(change...)
 		vm.Generation++
@@ -230,18 +231,18 @@ func TestAVMThatWasResizedIsPlacedAnewBeforeItStarts(t *testing.T) {
 	for name, c := range map[string]struct {
 		vm     *v1alpha1.VirtualMachine
 		domain *ownership.Observed
-		memory Memory
-		want   Decision
+		memory plan.Memory
+		want   plan.Decision
 	}{
-		"before its first start":     {vm: resized(), want: Decision{Report: gone}},
-		"after it was stopped":       {vm: resized(vmtest.Said(v1alpha1.HostStopped)), domain: vmtest.Domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepUndefine}, Report: gone}},
-		"not while it runs":          {vm: resized(vmtest.Said(v1alpha1.HostRunning)), domain: vmtest.Domain(libvirt.StateRunning), want: Decision{Report: &Report{State: v1alpha1.HostRunning}}},
-		"not while it is stopped":    {vm: resized(vmtest.Switched), domain: vmtest.Domain(libvirt.StateShutOff), want: Decision{Report: &Report{State: v1alpha1.HostStopped}}},
-		"not before its end is told": {vm: resized(vmtest.Said(v1alpha1.HostRunning)), domain: vmtest.Domain(libvirt.StateShutOff), want: Decision{Steps: []Step{StepNoteEnd}, Again: true}},
-		"not what is not ours":       {vm: resized(), domain: vmtest.Domain(libvirt.StateShutOff, vmtest.OfAnotherCluster), want: Decision{Quarantine: "it belongs to a VirtualMachine of another cluster", Report: gone}},
+		"before its first start":     {vm: resized(), want: plan.Decision{Report: gone}},
+		"after it was stopped":       {vm: resized(vmtest.Said(v1alpha1.HostStopped)), domain: vmtest.Domain(libvirt.StateShutOff), want: plan.Decision{Steps: []plan.Step{plan.StepUndefine}, Report: gone}},
+		"not while it runs":          {vm: resized(vmtest.Said(v1alpha1.HostRunning)), domain: vmtest.Domain(libvirt.StateRunning), want: plan.Decision{Report: &plan.Report{State: v1alpha1.HostRunning}}},
+		"not while it is stopped":    {vm: resized(vmtest.Switched), domain: vmtest.Domain(libvirt.StateShutOff), want: plan.Decision{Report: &plan.Report{State: v1alpha1.HostStopped}}},
+		"not before its end is told": {vm: resized(vmtest.Said(v1alpha1.HostRunning)), domain: vmtest.Domain(libvirt.StateShutOff), want: plan.Decision{Steps: []plan.Step{plan.StepNoteEnd}, Again: true}},
+		"not what is not ours":       {vm: resized(), domain: vmtest.Domain(libvirt.StateShutOff, vmtest.OfAnotherCluster), want: plan.Decision{Quarantine: "it belongs to a VirtualMachine of another cluster", Report: gone}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Plan(Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: c.vm, Domain: c.domain, Memory: c.memory, Now: vmtest.Now})
+			got := plan.Decide(plan.Situation{Node: vmtest.Node, ClusterID: vmtest.Cluster, VM: c.vm, Domain: c.domain, Memory: c.memory, Now: vmtest.Now})
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -18,6 +18,7 @@ import (
 	"domus.dev/domus/pkg/cloudinit"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 )
 
 const (
@@ -53,7 +54,7 @@ func (a *Agent) makeSeed(ctx context.Context, vm *v1alpha1.VirtualMachine) (clou
 	}
 	domain, errs := convert.UserDomain(vm)
 	if len(errs) > 0 {
-		return nil, invalid("%v", errs.ToAggregate())
+		return nil, plan.Invalid("%v", errs.ToAggregate())
 	}
 	macs := cardMACs(vm)
 	if domain.Devices != nil && len(domain.Devices.Interfaces) > 0 {
@@ -117,7 +118,7 @@ func (a *Agent) prepareSeed(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 		seed, err = a.makeSeed(ctx, vm)
 		return !apierrors.IsForbidden(err), nil
 	})
-	var rejection *Rejection
+	var rejection *plan.Rejection
 	var content *cloudinit.ContentError
 	switch {
 	case err == nil, errors.As(err, &rejection):
@@ -134,10 +135,10 @@ func (a *Agent) prepareSeed(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 }
 
 func (a *Agent) noteSeed(w *work, vm *v1alpha1.VirtualMachine, why string) error {
-	f := Failure{Reason: v1alpha1.ReasonSeedUnavailable, Message: why}
-	w.memory.note(f, a.clock.Now())
+	f := plan.Failure{Reason: v1alpha1.ReasonSeedUnavailable, Message: why}
+	w.memory.Note(f, a.clock.Now())
 	a.tell.failed(vm, f)
-	return errNoted
+	return plan.ErrNoted
 }
 
 // secretNames lists the Secrets that the VM's seed is made of, each once.

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -225,7 +226,7 @@ func TestASeedThatCannotBeMadeIsSaidAndTriedAgain(t *testing.T) {
 			}
 			test.mend(s)
 			refuse = nil
-			s.clock.Step(firstBackoff)
+			s.clock.Step(plan.FirstBackoff)
 			s.mustTurn()
 			if h := s.said(); h.State != v1alpha1.HostRunning {
 				t.Errorf("got %+v", h)

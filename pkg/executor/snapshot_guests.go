@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -55,4 +56,4 @@ func (g snapshotGuests) Operates(ctx context.Context, vm types.NamespacedName, o
 }
 
 // Deadline implements snapshots.Guests: as long as a save may take.
-func (g snapshotGuests) Deadline(vm *v1alpha1.VirtualMachine) time.Duration { return saveTime(vm) }
+func (g snapshotGuests) Deadline(vm *v1alpha1.VirtualMachine) time.Duration { return plan.SaveTime(vm) }

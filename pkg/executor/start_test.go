@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -31,7 +32,7 @@ func TestAGuestThatDoesNotStartIsTriedAgainAndThenGivenBack(t *testing.T) {
 			s := newStage(t, vmtest.Bound())
 			c.prepare(s.host)
 			var waits []time.Duration
-			for range maxStarts - 1 {
+			for range plan.MaxStarts - 1 {
 				after, err := s.agent.turn(context.Background(), guestKey)
 				if err != nil {
 					t.Fatal(err)

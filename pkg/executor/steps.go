@@ -9,6 +9,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -18,22 +19,22 @@ const maxDefines = 3
 
 // do carries out one step. It returns a *Rejection when the binding cannot be
 // carried out here.
-func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error {
+func (a *Agent) do(ctx context.Context, step plan.Step, w *work, in *plan.Situation) error {
 	vm := in.VM
 	uuid := vm.DomainUUID()
 	change, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	switch step {
-	case StepDefine:
+	case plan.StepDefine:
 		return a.define(ctx, w, in)
-	case StepStart:
+	case plan.StepStart:
 		release, ok := a.networks.Hold(in.Networks.Cards)
 		if !ok {
 			return errNetworkMoves(vm)
 		}
 		defer release()
 		return a.start(change, w, in)
-	case StepAskShutdown:
+	case plan.StepAskShutdown:
 		ask, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		err := a.host.Shutdown(ask, uuid)
@@ -50,44 +51,44 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		}
 		w.memory.Expected = false
 		return nil
-	case StepSuspend, StepResume:
+	case plan.StepSuspend, plan.StepResume:
 		return a.halt(ctx, step, w, in)
-	case StepTakeGrant, StepPlugCPUs, StepSetMemory:
+	case plan.StepTakeGrant, plan.StepPlugCPUs, plan.StepSetMemory:
 		return a.resizeStep(ctx, step, w, in)
-	case StepPlugCard:
+	case plan.StepPlugCard:
 		return a.plugCard(ctx, w, in)
-	case StepTakeCards:
+	case plan.StepTakeCards:
 		return a.takeCards(ctx, in)
-	case StepPlug:
+	case plan.StepPlug:
 		return a.plugStep(ctx, w, in)
-	case StepTakeDisks:
+	case plan.StepTakeDisks:
 		return a.takeDisks(ctx, in)
-	case StepGiveBack:
+	case plan.StepGiveBack:
 		return a.giveDisksBack(ctx, in)
-	case StepSave:
+	case plan.StepSave:
 		return a.beginSave(ctx, w, in)
-	case StepAbortSave:
+	case plan.StepAbortSave:
 		return a.abortSave(ctx, w, in)
-	case StepDiscardSave:
+	case plan.StepDiscardSave:
 		if err := a.host.DiscardSave(change, uuid); err != nil {
 			return err
 		}
 		a.tell.discarded(vm)
 		return nil
-	case StepDestroy:
+	case plan.StepDestroy:
 		w.memory.Expected = false
 		destroy, cancel := context.WithTimeout(ctx, destroyTimeout)
 		defer cancel()
 		return a.host.Destroy(destroy, uuid)
-	case StepEndDead:
+	case plan.StepEndDead:
 		destroy, cancel := context.WithTimeout(ctx, destroyTimeout)
 		defer cancel()
 		w.memory.Expected = true // what becomes of it is for spec.runPolicy to say
 		return a.host.Destroy(destroy, uuid)
-	case StepUndefine:
+	case plan.StepUndefine:
 		saved, kept := in.Domain != nil && in.Domain.Saved, ""
 		if in.Domain != nil && vm.DeletionTimestamp == nil {
-			kept = lostWith(in.Domain.Firmware)
+			kept = plan.LostWith(in.Domain.Firmware)
 		}
 		if err := a.undefine(change, w, in); err != nil {
 			return err
@@ -95,7 +96,7 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 		a.tell.removed(vm, saved)
 		a.tell.firmwareLost(vm, kept)
 		return nil
-	case StepRemoveFinalizer:
+	case plan.StepRemoveFinalizer:
 		if err := errors.Join(a.removeConsoleLog(vm), a.seeds.remove(vm.UID)); err != nil {
 			return err
 		}
@@ -107,11 +108,11 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 			return fmt.Errorf("removing the finalizer of VirtualMachine %s/%s: %w", vm.Namespace, vm.Name, err)
 		}
 		return nil
-	case StepBeginRestore, StepStartFromMemory, StepEndRestore:
+	case plan.StepBeginRestore, plan.StepStartFromMemory, plan.StepEndRestore:
 		return a.restoreStep(change, step, w, in)
-	case StepNoteEnd:
-		f := Failure{Reason: v1alpha1.ReasonGuestEnded, Message: evidence(*in, in.Domain.Reason).words + "; it is started again after a while"}
-		w.memory.note(f, in.Now)
+	case plan.StepNoteEnd:
+		f := plan.Failure{Reason: v1alpha1.ReasonGuestEnded, Message: plan.Evidence(*in, in.Domain.Reason).Words + "; it is started again after a while"}
+		w.memory.Note(f, in.Now)
 		a.tell.failed(vm, f)
 		return nil
 	}
@@ -119,20 +120,20 @@ func (a *Agent) do(ctx context.Context, step Step, w *work, in *Situation) error
 }
 
 // undefine removes the domain.
-func (a *Agent) undefine(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) undefine(ctx context.Context, w *work, in *plan.Situation) error {
 	uuid := in.VM.DomainUUID()
 	if err := a.host.Undefine(ctx, uuid); err != nil {
 		return err
 	}
 	a.registry.remove(uuid)
 	wake(a.pinsChanged)
-	in.Domain, w.memory = nil, Memory{}
+	in.Domain, w.memory = nil, plan.Memory{}
 	return a.seeds.remove(in.VM.UID)
 }
 
 // start starts the domain, once no other guest of ours runs on CPUs that it has
 // to itself. A failure that is to be tried again is remembered, and no error.
-func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) start(ctx context.Context, w *work, in *plan.Situation) error {
 	uuid := in.VM.DomainUUID()
 	saved := in.Domain != nil && in.Domain.Saved
 	if err := a.beginStart(ctx, w, in, saved); err != nil {
@@ -164,7 +165,7 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 		return rejection
 	case failure != nil:
 		failure.Message = withLastWords(failure.Message, a.lastWords(ctx, in.VM.DomainName(), told))
-		w.memory.note(*failure, now)
+		w.memory.Note(*failure, now)
 		a.tell.failed(in.VM, *failure)
 		return nil
 	}
@@ -172,7 +173,7 @@ func (a *Agent) start(ctx context.Context, w *work, in *Situation) error {
 }
 
 // beginStart makes ready for a start, up to telling libvirt.
-func (a *Agent) beginStart(ctx context.Context, w *work, in *Situation, saved bool) error {
+func (a *Agent) beginStart(ctx context.Context, w *work, in *plan.Situation, saved bool) error {
 	uuid := in.VM.DomainUUID()
 	if saved {
 		a.registry.goOn(uuid)
@@ -191,11 +192,11 @@ func (a *Agent) beginStart(ctx context.Context, w *work, in *Situation, saved bo
 
 // announce tells that the guest is about to be started, where it matters whether
 // it ran: that must be known although this process ends before the guest is seen.
-func (a *Agent) announce(ctx context.Context, w *work, in *Situation) error {
-	if startsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestShutDown) {
+func (a *Agent) announce(ctx context.Context, w *work, in *plan.Situation) error {
+	if plan.StartsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestShutDown) {
 		return nil
 	}
-	err := a.report(ctx, w, *in, Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonStarting, Message: "the guest is about to be started"})
+	err := a.report(ctx, w, *in, plan.Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonStarting, Message: "the guest is about to be started"})
 	if err != nil {
 		return err
 	}
@@ -204,13 +205,13 @@ func (a *Agent) announce(ctx context.Context, w *work, in *Situation) error {
 }
 
 // boot has libvirt start the domain, and returns how to judge what came of it.
-func (a *Agent) boot(ctx context.Context, w *work, in *Situation, saved bool) (func(err error, failures int, ran bool) (*Rejection, *Failure), error) {
+func (a *Agent) boot(ctx context.Context, w *work, in *plan.Situation, saved bool) (func(err error, failures int, ran bool) (*plan.Rejection, *plan.Failure), error) {
 	uuid := in.VM.DomainUUID()
 	if err := a.clear(ctx, in); err != nil {
 		if saved {
 			return restoreFailure, err
 		}
-		return clearFailure, err
+		return plan.ClearFailure, err
 	}
 	if saved {
 		if err := a.host.CheckSave(ctx, uuid); err != nil {
@@ -219,11 +220,11 @@ func (a *Agent) boot(ctx context.Context, w *work, in *Situation, saved bool) (f
 		return restoreFailure, a.host.Start(ctx, uuid)
 	}
 	if err := a.announce(ctx, w, in); err != nil {
-		return saysNothing, err
+		return plan.SaysNothing, err
 	}
-	judge := startFailure
+	judge := plan.StartFailure
 	if p := in.VM.Status.Placement; len(p.Cells)+len(p.Devices) > 0 {
-		judge = boundStartFailure
+		judge = plan.BoundStartFailure
 	}
 	return judge, a.host.Start(ctx, uuid)
 }

@@ -10,20 +10,21 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cardplug"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // lookAtCards says in the situation what the VM's cards are connected to, and how
 // those of a guest that runs are to change.
-func (a *Agent) lookAtCards(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *Situation) error {
+func (a *Agent) lookAtCards(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *plan.Situation) error {
 	d := in.Domain
 	if d == nil || !d.State.Active() {
-		w.memory.Cards = Plugging[cardKey]{}
+		w.memory.Cards = plan.Plugging[plan.CardKey]{}
 		return a.lookAtNetworks(ctx, w, vm, in)
 	}
 	a.namedNetworks(w, vm)
 	in.Addresses = a.addresses.of(d.UUID, d.ID)
-	if comparesCards(vm, d) {
+	if plan.ComparesCards(vm, d) {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 		var err error
@@ -33,17 +34,17 @@ func (a *Agent) lookAtCards(ctx context.Context, w *work, vm *v1alpha1.VirtualMa
 		compared := cardplug.Compare(vm, d.Ownership.Spec, d.Cards, in.Networks.Cards, in.Networks.Waiting)
 		in.Cards = &compared
 	}
-	keys, waits := cardKeys(in.Cards)
-	w.memory.Cards.see(keys, waits, in.Now)
+	keys, waits := plan.CardKeys(in.Cards)
+	w.memory.Cards.See(keys, waits, in.Now)
 	return nil
 }
 
 // plugCard carries out the change of cards that is due. One that fails is tried again
 // with back-off.
-func (a *Agent) plugCard(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) plugCard(ctx context.Context, w *work, in *plan.Situation) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	change, _ := dueCard(*in)
+	change, _ := plan.DueCard(*in)
 	if change == nil {
 		return nil
 	}
@@ -52,16 +53,16 @@ func (a *Agent) plugCard(ctx context.Context, w *work, in *Situation) error {
 	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound):
 		return err
 	case err == nil && change.Action == cardplug.Detach:
-		w.memory.Cards.asked(cardKey{change.Action, change.Name}, in.Now)
+		w.memory.Cards.Asked(plan.CardKey{Action: change.Action, Name: change.Name}, in.Now)
 	case err == nil:
 		a.tell.recorder.Eventf(in.VM, nil, corev1.EventTypeNormal, eventCardPlugged, "Plug", "The guest on %s is given card %s on VirtualNetwork %s", a.tell.node, change.Name, change.Entry.NetworkName)
 	default:
-		failure := fmt.Sprintf("plugging card %s in failed and is tried again: %s", change.Name, causeOf(err, in.VM))
+		failure := fmt.Sprintf("plugging card %s in failed and is tried again: %s", change.Name, plan.CauseOf(err, in.VM))
 		if change.Action == cardplug.Detach {
-			failure = fmt.Sprintf("unplugging card %s failed and is tried again: %s", change.Name, causeOf(err, in.VM))
+			failure = fmt.Sprintf("unplugging card %s failed and is tried again: %s", change.Name, plan.CauseOf(err, in.VM))
 		}
-		w.memory.Cards.failed(cardKey{change.Action, change.Name}, in.Now, Failure{v1alpha1.ReasonInterfacePlugFailed, failure}, errors.Is(err, libvirt.ErrUnsupported))
-		a.tell.recorder.Eventf(in.VM, nil, corev1.EventTypeWarning, v1alpha1.ReasonInterfacePlugFailed, "Plug", "%s: %s", a.tell.node, shortened(failure, maxNote))
+		w.memory.Cards.Failed(plan.CardKey{Action: change.Action, Name: change.Name}, in.Now, plan.Failure{Reason: v1alpha1.ReasonInterfacePlugFailed, Message: failure}, errors.Is(err, libvirt.ErrUnsupported))
+		a.tell.recorder.Eventf(in.VM, nil, corev1.EventTypeWarning, v1alpha1.ReasonInterfacePlugFailed, "Plug", "%s: %s", a.tell.node, plan.Shortened(failure, maxNote))
 	}
 	in.Domain, err = a.look(ctx, in.VM.DomainUUID())
 	return err
@@ -72,7 +73,7 @@ const eventCardPlugged = "InterfacePlugged"
 
 // changeCard makes one change of the guest's cards. The network is held until the
 // domain is known to have the card.
-func (a *Agent) changeCard(ctx context.Context, in *Situation, c cardplug.Change) error {
+func (a *Agent) changeCard(ctx context.Context, in *plan.Situation, c cardplug.Change) error {
 	uuid := in.VM.DomainUUID()
 	if c.Action == cardplug.Detach {
 		return a.host.DetachCard(ctx, uuid, convert.CardAlias(c.Name))
@@ -95,7 +96,7 @@ func (a *Agent) changeCard(ctx context.Context, in *Situation, c cardplug.Change
 
 // takeCards has the mark's record say which cards the guest has by now, as if it had
 // been started with them.
-func (a *Agent) takeCards(ctx context.Context, in *Situation) error {
+func (a *Agent) takeCards(ctx context.Context, in *plan.Situation) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	mark := in.Domain.Ownership

@@ -8,6 +8,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 	"domus.dev/domus/pkg/policy"
 )
@@ -15,11 +16,11 @@ import (
 // define checks and accepts the binding, stores the finalizer and defines the
 // domain, in this order: whatever interrupts it, the object cannot vanish while
 // a domain of it exists.
-func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) define(ctx context.Context, w *work, in *plan.Situation) error {
 	vm := in.VM
 	uuid := vm.DomainUUID()
 	if in.Networks.Unfit != "" {
-		return unfit("%s", in.Networks.Unfit)
+		return plan.Unfit("%s", in.Networks.Unfit)
 	}
 	xml, err := a.convert(ctx, vm, in.Operation, in.Disks.Volumes, in.Networks.Cards)
 	if err != nil {
@@ -58,14 +59,14 @@ func (a *Agent) define(ctx context.Context, w *work, in *Situation) error {
 		return err
 	}
 	if err := a.host.Define(look, xml); err != nil {
-		rejection, failure := defineFailure(err, w.memory.Failures+1, ran(vm))
+		rejection, failure := plan.DefineFailure(err, w.memory.Failures+1, ran(vm))
 		switch {
 		case rejection != nil:
 			return rejection
 		case failure != nil:
-			w.memory.note(*failure, a.clock.Now())
+			w.memory.Note(*failure, a.clock.Now())
 			a.tell.failed(vm, *failure)
-			return errNoted
+			return plan.ErrNoted
 		}
 		return err
 	}
@@ -81,7 +82,7 @@ func (a *Agent) accept(ctx context.Context, uuid string, placement v1alpha1.Plac
 	case err != nil:
 		return err
 	case short != nil:
-		return unfit("the host is full: %s", short)
+		return plan.Unfit("the host is full: %s", short)
 	case placement.Granted.PageSize == "":
 		return nil
 	}
@@ -97,19 +98,19 @@ func (a *Agent) accept(ctx context.Context, uuid string, placement v1alpha1.Plac
 
 // ran says whether the guest has run in its present binding.
 func ran(vm *v1alpha1.VirtualMachine) bool {
-	host := hostStatus(vm)
+	host := plan.HostStatus(vm)
 	return host != nil && host.StartedAt != nil
 }
 
 // convert makes the domain's document, for an operation if one asks for it, or
 // says why it cannot be.
-func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Request, disks map[string]convert.Volume, cards map[string]convert.Card) (string, error) {
+func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *plan.Request, disks map[string]convert.Volume, cards map[string]convert.Card) (string, error) {
 	level, err := policyLevel(ctx, a.live, vm.Namespace)
 	if err != nil {
 		return "", err
 	}
 	if errs := policy.CheckVirtualMachine(vm, level); len(errs) > 0 {
-		return "", invalid("%v", errs.ToAggregate())
+		return "", plan.Invalid("%v", errs.ToAggregate())
 	}
 	description, known := a.registry.described()
 	if !known {
@@ -132,7 +133,7 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Re
 	var cannot *convert.InvalidError
 	switch {
 	case errors.As(err, &cannot):
-		return "", invalid("%v", cannot)
+		return "", plan.Invalid("%v", cannot)
 	case err != nil:
 		return "", err
 	}
@@ -141,7 +142,7 @@ func (a *Agent) convert(ctx context.Context, vm *v1alpha1.VirtualMachine, op *Re
 	}
 	text, err := convert.XML(vm, domain)
 	if errors.As(err, &cannot) {
-		return "", invalid("%v", cannot)
+		return "", plan.Invalid("%v", cannot)
 	}
 	return text, err
 }

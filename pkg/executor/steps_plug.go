@@ -11,18 +11,19 @@ import (
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/volumes"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // compareDisks says in the situation how the disks of a guest that runs are to
 // change, and which of the VM's disks nobody uses.
-func (a *Agent) compareDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *Situation) error {
+func (a *Agent) compareDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine, in *plan.Situation) error {
 	d := in.Domain
 	if held, known := heldBy(d); known {
 		in.Idle = a.volumes.Idle(ctx, vm, held)
 	}
-	if comparesDisks(vm, d) {
+	if plan.ComparesDisks(vm, d) {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 		gate, err := a.volumes.Gate(ctx, vm)
@@ -30,13 +31,13 @@ func (a *Agent) compareDisks(ctx context.Context, w *work, vm *v1alpha1.VirtualM
 			return err
 		}
 		compared := hotplug.Compare(wantedDisks(vm, gate), hotplug.Guest{Disks: d.Disks, Sockets: d.Sockets})
-		if !recordsDisks(vm, d) {
+		if !plan.RecordsDisks(vm, d) {
 			compared.Restart = nil // it was started with all that a start gives
 		}
 		in.Plug = &compared
 	}
-	keys, waits := keysOf(in.Plug)
-	w.memory.Plugging.see(keys, waits, in.Now)
+	keys, waits := plan.KeysOf(in.Plug)
+	w.memory.Plugging.See(keys, waits, in.Now)
 	return nil
 }
 
@@ -60,10 +61,10 @@ func wantedDisks(vm *v1alpha1.VirtualMachine, gate volumes.Gate) hotplug.Wanted 
 
 // plugStep carries out the change of disks that is due. One that fails is tried
 // again with back-off.
-func (a *Agent) plugStep(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) plugStep(ctx context.Context, w *work, in *plan.Situation) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	change, _ := dueChange(*in)
+	change, _ := plan.DueChange(*in)
 	if change == nil {
 		return nil
 	}
@@ -72,12 +73,12 @@ func (a *Agent) plugStep(ctx context.Context, w *work, in *Situation) error {
 	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound):
 		return err
 	case err == nil && change.Action == hotplug.Detach:
-		w.memory.Plugging.asked(keyOf(*change), in.Now)
+		w.memory.Plugging.Asked(plan.KeyOf(*change), in.Now)
 	case err == nil:
 		a.tell.plugged(in.VM, *change)
 	default:
 		f, unsupported := plugFailure(*change, err, in.VM)
-		w.memory.Plugging.failed(keyOf(*change), in.Now, f, unsupported)
+		w.memory.Plugging.Failed(plan.KeyOf(*change), in.Now, f, unsupported)
 		a.tell.plugFailed(in.VM, f)
 	}
 	in.Domain, err = a.look(ctx, in.VM.DomainUUID())
@@ -86,17 +87,17 @@ func (a *Agent) plugStep(ctx context.Context, w *work, in *Situation) error {
 
 // plugFailure is what to say of a change that failed; true where only a start will
 // do.
-func plugFailure(c hotplug.Change, err error, vm *v1alpha1.VirtualMachine) (Failure, bool) {
-	cause := causeOf(err, vm)
+func plugFailure(c hotplug.Change, err error, vm *v1alpha1.VirtualMachine) (plan.Failure, bool) {
+	cause := plan.CauseOf(err, vm)
 	switch {
 	case errors.Is(err, libvirt.ErrTrayLocked):
-		return Failure{Reason: v1alpha1.ReasonWaitingForGuest, Message: fmt.Sprintf("the guest has locked the tray of %s: unmount what is in it there, or set forceEject", c.Name)}, false
+		return plan.Failure{Reason: v1alpha1.ReasonWaitingForGuest, Message: fmt.Sprintf("the guest has locked the tray of %s: unmount what is in it there, or set forceEject", c.Name)}, false
 	case errors.Is(err, libvirt.ErrUnsupported):
-		return Failure{Reason: v1alpha1.ReasonHotPlugFailed, Message: cause}, true
+		return plan.Failure{Reason: v1alpha1.ReasonHotPlugFailed, Message: cause}, true
 	case errors.Is(err, errNotTheDisk):
-		return Failure{Reason: v1alpha1.ReasonWaitingForDisks, Message: cause}, false
+		return plan.Failure{Reason: v1alpha1.ReasonWaitingForDisks, Message: cause}, false
 	}
-	return Failure{Reason: v1alpha1.ReasonHotPlugFailed, Message: fmt.Sprintf("%s of %s failed and is tried again: %s", plugWords[c.Action], diskWords(c), cause)}, false
+	return plan.Failure{Reason: v1alpha1.ReasonHotPlugFailed, Message: fmt.Sprintf("%s of %s failed and is tried again: %s", plugWords[c.Action], plan.DiskWords(c), cause)}, false
 }
 
 var plugWords = map[hotplug.Action]string{hotplug.Attach: "plugging in", hotplug.Detach: "unplugging", hotplug.ChangeMedium: "changing the medium"}
@@ -107,7 +108,7 @@ var errNotTheDisk = errors.New("the disk cannot be had")
 // change makes one change of the guest's disks. What is plugged in is looked up
 // once more, by the API server's word: a watch may not have heard that it has
 // become another's.
-func (a *Agent) change(ctx context.Context, in *Situation, c hotplug.Change) error {
+func (a *Agent) change(ctx context.Context, in *plan.Situation, c hotplug.Change) error {
 	uuid := in.VM.DomainUUID()
 	if c.Action == hotplug.Detach {
 		return a.host.DetachDisk(ctx, uuid, convert.DiskAlias(c.Name))
@@ -141,7 +142,7 @@ func (a *Agent) change(ctx context.Context, in *Situation, c hotplug.Change) err
 
 // takeDisks has the domain's definition and its mark say that the guest has the
 // disks of the spec: as if it had been started with them.
-func (a *Agent) takeDisks(ctx context.Context, in *Situation) error {
+func (a *Agent) takeDisks(ctx context.Context, in *plan.Situation) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	vm, d := in.VM, in.Domain
@@ -162,7 +163,7 @@ func (a *Agent) takeDisks(ctx context.Context, in *Situation) error {
 }
 
 // giveDisksBack takes the VM's claims from disks that it has no more.
-func (a *Agent) giveDisksBack(ctx context.Context, in *Situation) error {
+func (a *Agent) giveDisksBack(ctx context.Context, in *plan.Situation) error {
 	for _, d := range in.Idle {
 		if err := a.volumes.GiveBack(ctx, d); err != nil && !errors.Is(err, diskstatus.ErrStale) {
 			return err

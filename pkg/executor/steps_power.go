@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -52,26 +53,26 @@ func (s *save) ended(wait time.Duration) bool {
 }
 
 // halt pauses the guest, or lets it go on.
-func (a *Agent) halt(ctx context.Context, step Step, w *work, in *Situation) error {
+func (a *Agent) halt(ctx context.Context, step plan.Step, w *work, in *plan.Situation) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	vm, uuid := in.VM, in.VM.DomainUUID()
 	do, reason, doing := a.host.Suspend, v1alpha1.ReasonPauseFailed, "pausing the guest"
-	if step == StepResume {
+	if step == plan.StepResume {
 		do, reason, doing = a.host.Resume, v1alpha1.ReasonResumeFailed, "resuming the guest"
 	}
-	disk := step == StepResume && in.Domain != nil && in.Domain.Reason == libvirt.ReasonDiskError
+	disk := step == plan.StepResume && in.Domain != nil && in.Domain.Reason == libvirt.ReasonDiskError
 	if disk {
 		// It may well stop again at the next write: that it goes on says nothing.
-		r := paused(in.Domain)
-		w.memory.Attempt.note(step, Failure{Reason: r.Reason, Message: r.Message}, in.Now)
+		r := plan.Paused(in.Domain)
+		w.memory.Attempt.Note(step, plan.Failure{Reason: r.Reason, Message: r.Message}, in.Now)
 		w.memory.DiskRetryAt = in.Now
 	}
 	err := do(ctx, uuid)
 	switch {
 	case err == nil && !disk:
-		w.memory.Attempt = Attempt{}
-		if step == StepResume {
+		w.memory.Attempt = plan.Attempt{}
+		if step == plan.StepResume {
 			a.tell.resumed(vm)
 		}
 		return nil
@@ -80,26 +81,26 @@ func (a *Agent) halt(ctx context.Context, step Step, w *work, in *Situation) err
 	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound):
 		return err
 	case errors.Is(err, libvirt.ErrNeedsReset):
-		w.memory.CannotGoOn, w.memory.Attempt = causeOf(err, vm), Attempt{}
-		return errNoted
+		w.memory.CannotGoOn, w.memory.Attempt = plan.CauseOf(err, vm), plan.Attempt{}
+		return plan.ErrNoted
 	case disk:
 		klog.FromContext(ctx).Info("A guest whose disk is full could not be resumed", keyError, err.Error())
 		return nil
 	}
-	f := powerFailure(reason, doing, err, vm)
-	w.memory.Attempt.note(step, f, in.Now)
+	f := plan.PowerFailure(reason, doing, err, vm)
+	w.memory.Attempt.Note(step, f, in.Now)
 	a.tell.failed(vm, f)
-	return errNoted
+	return plan.ErrNoted
 }
 
 // beginSave has the guest's memory saved, beside the turns of its VM: those go on
 // to watch it, and to end it when it takes too long or is not wanted any more.
-func (a *Agent) beginSave(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) beginSave(ctx context.Context, w *work, in *plan.Situation) error {
 	if w.save != nil {
 		return nil
 	}
 	vm, uuid := in.VM, in.VM.DomainUUID()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime(vm)+saveSlack)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), plan.SaveTime(vm)+saveSlack)
 	s := &save{give: cancel, done: make(chan struct{})}
 	key := types.NamespacedName{Namespace: vm.Namespace, Name: vm.Name}
 	a.occupied.save(key, true)
@@ -124,7 +125,7 @@ func (a *Agent) takeSave(w *work, vm *v1alpha1.VirtualMachine, now time.Time) er
 	w.save = nil
 	m := &w.memory
 	if s.err == nil {
-		m.Attempt = Attempt{}
+		m.Attempt = plan.Attempt{}
 		return nil
 	}
 	m.Expected = true
@@ -133,20 +134,20 @@ func (a *Agent) takeSave(w *work, vm *v1alpha1.VirtualMachine, now time.Time) er
 	}
 	err := s.err
 	if !m.AbortedAt.IsZero() {
-		if m.AbortedAt.Sub(m.SaveSince) < saveTime(vm) {
+		if m.AbortedAt.Sub(m.SaveSince) < plan.SaveTime(vm) {
 			return nil // it was not wanted any more
 		}
-		err = fmt.Errorf("it took longer than %s and was given up", saveTime(vm))
+		err = fmt.Errorf("it took longer than %s and was given up", plan.SaveTime(vm))
 	}
-	f := powerFailure(v1alpha1.ReasonSuspendFailed, "saving the guest's memory", err, vm)
-	m.Attempt.note(StepSave, f, now)
+	f := plan.PowerFailure(v1alpha1.ReasonSuspendFailed, "saving the guest's memory", err, vm)
+	m.Attempt.Note(plan.StepSave, f, now)
 	a.tell.failed(vm, f)
 	return nil
 }
 
 // abortSave ends a save. That it cannot be ended is remembered, and no error: the
 // steps after it may end the guest.
-func (a *Agent) abortSave(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) abortSave(ctx context.Context, w *work, in *plan.Situation) error {
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	err := a.host.AbortJob(ask, in.VM.DomainUUID())
@@ -170,10 +171,10 @@ func (a *Agent) abortSave(ctx context.Context, w *work, in *Situation) error {
 
 // restoreFailure says what it means that a guest could not go on from its saved
 // memory. It never gives the binding up: that would lose the memory.
-func restoreFailure(err error, _ int, _ bool) (*Rejection, *Failure) {
+func restoreFailure(err error, _ int, _ bool) (*plan.Rejection, *plan.Failure) {
 	if errors.Is(err, libvirt.ErrUnavailable) || errors.Is(err, libvirt.ErrTimeout) || errors.Is(err, libvirt.ErrNotFound) {
 		return nil, nil
 	}
-	return nil, &Failure{Reason: v1alpha1.ReasonRestoreFailed, Message: "the guest cannot go on from its saved memory, which is kept, and is tried again; " +
+	return nil, &plan.Failure{Reason: v1alpha1.ReasonRestoreFailed, Message: "the guest cannot go on from its saved memory, which is kept, and is tried again; " +
 		"to give the memory up and boot the guest anew, set spec.powerState to Stopped and, when the VM is, to Running: " + err.Error()}
 }

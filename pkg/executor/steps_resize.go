@@ -8,42 +8,43 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // resizeStep carries out one step of a guest's way to another size. What fails
 // is tried again with back-off; what the host does not have, or cannot plug in,
 // is refused.
-func (a *Agent) resizeStep(ctx context.Context, step Step, w *work, in *Situation) error {
+func (a *Agent) resizeStep(ctx context.Context, step plan.Step, w *work, in *plan.Situation) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	var err error
 	switch step {
-	case StepTakeGrant:
+	case plan.StepTakeGrant:
 		err = a.takeGrant(ctx, w, in)
-	case StepPlugCPUs:
+	case plan.StepPlugCPUs:
 		err = a.plugCPUs(ctx, w, in)
-	case StepSetMemory:
-		target := leave(*in)
-		w.memory.Balloon.told(target, in.Now)
+	case plan.StepSetMemory:
+		target := plan.Leave(*in)
+		w.memory.Balloon.Told(target, in.Now)
 		err = a.host.SetMemory(ctx, in.VM.DomainUUID(), target)
 	}
 	switch {
 	case err == nil:
-		w.memory.Attempt = Attempt{}
+		w.memory.Attempt = plan.Attempt{}
 		in.Domain, err = a.look(ctx, in.VM.DomainUUID())
 		return err
-	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound), errors.Is(err, errNoted):
+	case errors.Is(err, libvirt.ErrUnavailable), errors.Is(err, libvirt.ErrNotFound), errors.Is(err, plan.ErrNoted):
 		return err
 	}
-	message := "giving the guest the size that is granted failed and is tried again: " + causeOf(err, in.VM)
+	message := "giving the guest the size that is granted failed and is tried again: " + plan.CauseOf(err, in.VM)
 	if errors.Is(err, libvirt.ErrTimeout) {
-		message += "; " + endsHanging(in.VM)
+		message += "; " + plan.EndsHanging(in.VM)
 	}
-	f := Failure{Reason: v1alpha1.ReasonResizeFailed, Message: message}
-	w.memory.Attempt.note(step, f, in.Now)
+	f := plan.Failure{Reason: v1alpha1.ReasonResizeFailed, Message: message}
+	w.memory.Attempt.Note(step, f, in.Now)
 	a.tell.resizeFailed(in.VM, f)
-	return errNoted
+	return plan.ErrNoted
 }
 
 // roomyCache is the least translation cache, in bytes, with which an emulated guest
@@ -56,8 +57,8 @@ const roomyCache = 256 << 20
 // takeGrant has the domain's mark say what is granted, if the host has it: from
 // then on the host accounts for it, whatever becomes of this process. The mark's
 // record follows, as if the guest had been started with that.
-func (a *Agent) takeGrant(ctx context.Context, w *work, in *Situation) error {
-	vm, d, to := in.VM, in.Domain, due(*in)
+func (a *Agent) takeGrant(ctx context.Context, w *work, in *plan.Situation) error {
+	vm, d, to := in.VM, in.Domain, plan.Due(*in)
 	mark := d.Ownership
 	if to.CPU > mark.Granted.CPU || to.Memory > mark.Granted.Memory {
 		if int64(to.CPU) > d.CPU || to.Memory > d.Memory {
@@ -95,7 +96,7 @@ func (a *Agent) takeGrant(ctx context.Context, w *work, in *Situation) error {
 
 // plugCPUs plugs in the vCPUs that the mark says the guest is to have. Where
 // libvirt cannot, the grant is given back as far as it was not used.
-func (a *Agent) plugCPUs(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) plugCPUs(ctx context.Context, w *work, in *plan.Situation) error {
 	uuid := in.VM.DomainUUID()
 	err := a.host.SetVCPUs(ctx, uuid, int64(in.Domain.Ownership.Granted.CPU))
 	wake(a.pinsChanged)
@@ -110,16 +111,16 @@ func (a *Agent) plugCPUs(ctx context.Context, w *work, in *Situation) error {
 	if d == nil || !d.State.Active() || d.VCPUs >= int64(d.Ownership.Granted.CPU) {
 		return nil // it has ended meanwhile, or has them all the same
 	}
-	return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("the guest could be given no more than %s: %s", vcpus(d.VCPUs), causeOf(err, in.VM)))
+	return a.refuse(w, in, v1alpha1.ReasonGrowthFailed, fmt.Sprintf("the guest could be given no more than %s: %s", vcpus(d.VCPUs), plan.CauseOf(err, in.VM)))
 }
 
 // refuse notes that the host does not let the guest grow to what is granted, and
 // what it holds instead, for the report.
-func (a *Agent) refuse(w *work, in *Situation, reason, message string) error {
+func (a *Agent) refuse(w *work, in *plan.Situation, reason, message string) error {
 	granted, held := in.VM.Status.Placement.Granted.Size(), in.Domain.Ownership.Granted.Size()
 	held.CPU = min(held.CPU, max(int32(in.Domain.VCPUs), 1))
 	held.CPU, held.Memory = min(held.CPU, granted.CPU), min(held.Memory, granted.Memory)
 	w.memory.Refused = &v1alpha1.GrowthRefusal{Granted: granted, Held: held, Reason: reason, Message: message}
-	a.tell.resizeFailed(in.VM, Failure{Reason: reason, Message: "the guest does not grow: " + message})
+	a.tell.resizeFailed(in.VM, plan.Failure{Reason: reason, Message: "the guest does not grow: " + message})
 	return nil
 }

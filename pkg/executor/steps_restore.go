@@ -14,24 +14,25 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
 // restoreStep carries out a step of a restore.
-func (a *Agent) restoreStep(ctx context.Context, step Step, w *work, in *Situation) error {
+func (a *Agent) restoreStep(ctx context.Context, step plan.Step, w *work, in *plan.Situation) error {
 	r := in.Restore
 	switch step {
-	case StepBeginRestore:
+	case plan.StepBeginRestore:
 		if r.Memory {
 			if _, why, err := a.memoryOf(ctx, in); err != nil || why != "" {
 				if err != nil {
 					return err
 				}
-				return a.concludeInTurn(ctx, in.VM, failed(v1alpha1.ReasonSnapshotUnusable, "%s", why))
+				return a.concludeInTurn(ctx, in.VM, plan.Failed(v1alpha1.ReasonSnapshotUnusable, "%s", why))
 			}
 		}
 		return a.snapshots.Begin(ctx, in.VM, r, startsAfter(in))
-	case StepStartFromMemory:
+	case plan.StepStartFromMemory:
 		return a.startFromMemory(ctx, w, in)
 	}
 	w.memory.Failures, w.memory.RetryAt = 0, time.Time{}
@@ -40,18 +41,18 @@ func (a *Agent) restoreStep(ctx context.Context, step Step, w *work, in *Situati
 
 // startsAfter says whether the guest is to be started after a restore: it goes on
 // from its memory, or it runs now, or would be started by itself.
-func startsAfter(in *Situation) bool {
-	if restartBarred(in.VM) != "" {
+func startsAfter(in *plan.Situation) bool {
+	if plan.RestartBarred(in.VM) != "" {
 		return false
 	}
 	active := in.Domain != nil && (in.Domain.State.Active() || in.Domain.Saved)
-	return in.Restore.Memory || active || startsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestShutDown)
+	return in.Restore.Memory || active || plan.StartsAgain(in.VM.Spec.RunPolicy, v1alpha1.ReasonGuestShutDown)
 }
 
 // memoryOf reads the domain that the snapshot's memory is of, made the VM's present
 // binding's; or says why the guest cannot go on from it. It goes on as it was, and
 // what the VM's spec says since it has from its next start.
-func (a *Agent) memoryOf(ctx context.Context, in *Situation) (xml, why string, err error) {
+func (a *Agent) memoryOf(ctx context.Context, in *plan.Situation) (xml, why string, err error) {
 	r, p := in.Restore, in.VM.Status.Placement
 	const remedy = ", or set restore.withoutMemory to boot from its disks"
 	m := r.Snapshot.Status.MemoryVolume
@@ -85,7 +86,7 @@ func (a *Agent) memoryOf(ctx context.Context, in *Situation) (xml, why string, e
 
 // strangeDisk says which VirtualDisk of the guest that the memory is of is not the
 // VM's now, or was written by it and is not in the snapshot; empty when none.
-func strangeDisk(in *Situation, was string) (string, error) {
+func strangeDisk(in *plan.Situation, was string) (string, error) {
 	all, written, err := libvirt.VolumesIn(was)
 	if err != nil {
 		return "", err
@@ -118,7 +119,7 @@ func samePlace(a, b v1alpha1.Placement) bool {
 
 // startFromMemory has the guest go on from the snapshot's memory. Where it cannot,
 // the restore is over all the same: the disks are back.
-func (a *Agent) startFromMemory(ctx context.Context, w *work, in *Situation) error {
+func (a *Agent) startFromMemory(ctx context.Context, w *work, in *plan.Situation) error {
 	r, uuid := in.Restore, in.VM.DomainUUID()
 	xml, why, err := a.memoryOf(ctx, in)
 	if err != nil {
@@ -146,7 +147,7 @@ func (a *Agent) startFromMemory(ctx context.Context, w *work, in *Situation) err
 	if err := a.snapshots.Finish(ctx, client.ObjectKeyFromObject(in.VM), r.Snapshot); err != nil {
 		return err
 	}
-	return a.concludeInTurn(ctx, in.VM, failed(v1alpha1.ReasonSnapshotUnusable, "the disks are as in VirtualMachineSnapshot %s, and the guest boots from them if spec.powerState says so: %s", r.Snapshot.Name, why))
+	return a.concludeInTurn(ctx, in.VM, plan.Failed(v1alpha1.ReasonSnapshotUnusable, "the disks are as in VirtualMachineSnapshot %s, and the guest boots from them if spec.powerState says so: %s", r.Snapshot.Name, why))
 }
 
 // snapshotChanged asks for a look at the snapshots of a VM, one of which changed; its

@@ -6,6 +6,7 @@ import (
 
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/executor/volumes"
 )
@@ -14,7 +15,7 @@ import (
 // with one that is not as it was.
 func TestMemoryCountsOnItsDisks(t *testing.T) {
 	volume := func(name string) string { return "ns." + name + v1alpha1.VolumeMark + "0123456789ab" }
-	in := &Situation{Restore: &snapshots.Restoration{Snapshot: &v1alpha1.VirtualMachineSnapshot{}}}
+	in := &plan.Situation{Restore: &snapshots.Restoration{Snapshot: &v1alpha1.VirtualMachineSnapshot{}}}
 	in.Restore.Snapshot.Name = "s"
 	in.Restore.Snapshot.Status.Disks = []v1alpha1.SnapshotDisk{{Name: "data", PoolName: "default", VolumeName: volume("data")}}
 	in.Disks = volumes.Gate{Volumes: map[string]convert.Volume{

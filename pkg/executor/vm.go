@@ -14,6 +14,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/api/vmstatus"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -43,7 +44,7 @@ const (
 // work is what the agent keeps for one VM between turns. Only the goroutine
 // that has the VM's turn uses it.
 type work struct {
-	memory Memory
+	memory plan.Memory
 	// newest is the object as our last write left it: the cache may not have
 	// heard of that write yet, and would have us repeat it. keptAt is when.
 	newest *v1alpha1.VirtualMachine
@@ -109,7 +110,7 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 			a.EnqueueOperations(key)
 			return operationGlance, nil
 		}
-		decision := Plan(in)
+		decision := plan.Decide(in)
 		if !free {
 			var may bool
 			if decision, may = whileOccupied(decision); !may {
@@ -141,13 +142,13 @@ func (a *Agent) turn(ctx context.Context, key types.NamespacedName) (time.Durati
 }
 
 // situation looks at the VM's domain.
-func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine) (Situation, error) {
-	in := Situation{Node: a.config.NodeName, ClusterID: a.clusterID, VM: vm, Memory: w.memory, Now: a.clock.Now()}
+func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMachine) (plan.Situation, error) {
+	in := plan.Situation{Node: a.config.NodeName, ClusterID: a.clusterID, VM: vm, Memory: w.memory, Now: a.clock.Now()}
 	if vm == nil {
 		return in, nil
 	}
 	if op := a.operations.forTurn(vm); op != nil {
-		in.Operation = &Request{UID: op.UID, Type: op.Spec.Type}
+		in.Operation = &plan.Request{UID: op.UID, Type: op.Spec.Type}
 		if w.memory.Operation != op.UID {
 			w.memory.Operation = op.UID
 			w.memory.Failures, w.memory.RetryAt = 0, time.Time{}
@@ -170,8 +171,8 @@ func (a *Agent) situation(ctx context.Context, w *work, vm *v1alpha1.VirtualMach
 	if in.Domain, err = a.look(ctx, vm.DomainUUID()); err != nil {
 		return in, err
 	}
-	w.memory.see(in.Domain, w.save != nil, in.Now)
-	if vm.PlacedOn(in.Node) && needsDisks(in) {
+	w.memory.See(in.Domain, w.save != nil, in.Now)
+	if vm.PlacedOn(in.Node) && plan.NeedsDisks(in) {
 		if err := a.lookAtDisks(ctx, w, vm, &in); err != nil {
 			return in, err
 		}
@@ -253,7 +254,7 @@ func (a *Agent) lookAtOther(ctx context.Context, key types.NamespacedName, vm *v
 	if o := d.Ownership.Owner; !d.Owned || o.Namespace != key.Namespace || o.Name != key.Name {
 		return nil // its mark was changed since
 	}
-	decision := Plan(Situation{Node: a.config.NodeName, ClusterID: a.clusterID, VM: vm, Domain: d, Now: a.clock.Now()})
+	decision := plan.Decide(plan.Situation{Node: a.config.NodeName, ClusterID: a.clusterID, VM: vm, Domain: d, Now: a.clock.Now()})
 	a.setAside(ctx, *d, decision.Quarantine)
 	return nil
 }
@@ -271,7 +272,7 @@ func (a *Agent) setAside(ctx context.Context, d ownership.Observed, reason strin
 }
 
 // carryOut does what was decided, and keeps in.VM and in.Domain current.
-func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision Decision) error {
+func (a *Agent) carryOut(ctx context.Context, w *work, in *plan.Situation, decision plan.Decision) error {
 	if in.Domain != nil && in.Domain.JudgedBy(in.VM) {
 		a.setAside(ctx, *in.Domain, decision.Quarantine)
 	}
@@ -279,10 +280,10 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 		klog.FromContext(ctx).V(2).Info("Carrying out a step", keyStep, step)
 		err := a.do(ctx, step, w, in)
 		in.Memory = w.memory
-		if errors.Is(err, errNoted) {
+		if errors.Is(err, plan.ErrNoted) {
 			return nil
 		}
-		var rejection *Rejection
+		var rejection *plan.Rejection
 		if errors.As(err, &rejection) {
 			return a.reject(ctx, w, in, rejection)
 		}
@@ -302,23 +303,23 @@ func (a *Agent) carryOut(ctx context.Context, w *work, in *Situation, decision D
 }
 
 // reportStopFailure tells the owner of a guest that it cannot be got rid of.
-func (a *Agent) reportStopFailure(ctx context.Context, w *work, in Situation, step Step, err error) error {
-	if step != StepDestroy && step != StepEndDead && step != StepUndefine && step != StepDiscardSave || errors.Is(err, libvirt.ErrUnavailable) {
+func (a *Agent) reportStopFailure(ctx context.Context, w *work, in plan.Situation, step plan.Step, err error) error {
+	if step != plan.StepDestroy && step != plan.StepEndDead && step != plan.StepUndefine && step != plan.StepDiscardSave || errors.Is(err, libvirt.ErrUnavailable) {
 		return nil
 	}
-	if !in.VM.PlacedOn(in.Node) || ended(hostStatus(in.VM)) {
+	if !in.VM.PlacedOn(in.Node) || plan.Ended(plan.HostStatus(in.VM)) {
 		return nil // its status is not ours to write, or is final
 	}
-	return a.report(ctx, w, in, Report{State: v1alpha1.HostStopping, Message: "stopping the guest failed and is tried again: " + err.Error()})
+	return a.report(ctx, w, in, plan.Report{State: v1alpha1.HostStopping, Message: "stopping the guest failed and is tried again: " + err.Error()})
 }
 
 // reject leaves nothing of the VM on the host, and then says so: the scheduler
 // may place it elsewhere from then on. A VM that would lose its firmware's state
 // with its place is not given back: it has failed to start.
-func (a *Agent) reject(ctx context.Context, w *work, in *Situation, r *Rejection) error {
-	if holdsPlace(*in) && ran(in.VM) {
-		f := Failure{Reason: r.Reason, Message: r.Message + "; " + keptForFirmware(*in)}
-		w.memory.note(f, in.Now)
+func (a *Agent) reject(ctx context.Context, w *work, in *plan.Situation, r *plan.Rejection) error {
+	if plan.HoldsPlace(*in) && ran(in.VM) {
+		f := plan.Failure{Reason: r.Reason, Message: r.Message + "; " + plan.KeptForFirmware(*in)}
+		w.memory.Note(f, in.Now)
 		a.tell.failed(in.VM, f)
 		return nil // the next look reports it
 	}
@@ -328,17 +329,17 @@ func (a *Agent) reject(ctx context.Context, w *work, in *Situation, r *Rejection
 		}
 	}
 	in.Domain = nil
-	return a.report(ctx, w, *in, Report{State: v1alpha1.HostRejected, Reason: r.Reason, Message: r.Message})
+	return a.report(ctx, w, *in, plan.Report{State: v1alpha1.HostRejected, Reason: r.Reason, Message: r.Message})
 }
 
 // report writes the VM's status where it differs.
-func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) error {
-	before := hostStatus(in.VM)
+func (a *Agent) report(ctx context.Context, w *work, in plan.Situation, r plan.Report) error {
+	before := plan.HostStatus(in.VM)
 	guard := vmstatus.Guard{}
 	if r.Reason == v1alpha1.ReasonInvalidDomain {
 		guard.Generation = in.VM.Generation // another spec may well be valid
 	}
-	stored, err := a.status.PatchGuarded(ctx, in.VM, guard, func(s *v1alpha1.VirtualMachineStatus) { r.apply(s, in) })
+	stored, err := a.status.PatchGuarded(ctx, in.VM, guard, func(s *v1alpha1.VirtualMachineStatus) { r.Apply(s, in) })
 	if err != nil {
 		return fmt.Errorf("reporting %s: %w", r.State, err)
 	}
@@ -357,7 +358,7 @@ func (a *Agent) report(ctx context.Context, w *work, in Situation, r Report) err
 		switch r.Reason {
 		case v1alpha1.ReasonStarting, v1alpha1.ReasonWaitingForDisks, v1alpha1.ReasonWaitingForNetworks, v1alpha1.ReasonRestoring:
 		default:
-			w.memory = Memory{}
+			w.memory = plan.Memory{}
 		}
 	}
 	if before == nil || before.State != r.State || before.Reason != r.Reason {

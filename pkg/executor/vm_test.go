@@ -16,6 +16,7 @@ import (
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/capacity"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/plan"
 	"domus.dev/domus/pkg/executor/vmtest"
 	"domus.dev/domus/pkg/libvirt"
 )
@@ -251,7 +252,7 @@ func TestAGuestThatEndsIsStartedAgainAfterAWhile(t *testing.T) {
 		t.Errorf("events: %s", diff)
 	}
 	// A guest that ran long has its past forgotten.
-	s.clock.Step(steadyAfter)
+	s.clock.Step(plan.SteadyAfter)
 	_ = s.host.set(vmtest.UID, libvirt.StateShutOff, "crashed")
 	if after, err := s.agent.turn(context.Background(), guestKey); err != nil || after != 5*time.Second {
 		t.Errorf("after a long run: wait %s, %v", after, err)
