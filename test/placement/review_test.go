@@ -3,11 +3,14 @@ package placement
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -144,6 +147,7 @@ func (w *world) fill(t *rapid.T) {
 		}
 	}
 	n := int(answer.Fit.Count)
+	others := w.placedBeside(nil)
 	var names []string
 	for range n + 1 {
 		w.created++
@@ -161,18 +165,35 @@ func (w *world) fill(t *rapid.T) {
 				placed++
 			}
 		}
-		if placed == n {
-			return ""
+		if placed == n || !reflect.DeepEqual(others, w.placedBeside(names)) {
+			return "" // or another VM, back from its back-off, has taken or left room meanwhile
+		}
+		why := ""
+		for _, name := range names {
+			if c := meta.FindStatusCondition(w.store.get(name).Status.Conditions, v1alpha1.ConditionScheduled); c != nil && c.Status != metav1.ConditionTrue {
+				why += "\n  " + name + ": " + c.Message
+			}
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return fmt.Sprintf("%d more were said to fit and %d were placed: %+v\n  spec %+v\n  hosts %+v\n  held %+v", n, placed, answer, vm.Spec, w.hosts, w.held)
+		return fmt.Sprintf("%d more were said to fit and %d were placed: %+v%s\n  spec %+v\n  hosts %+v\n  held %+v", n, placed, answer, why, vm.Spec, w.hosts, w.held)
 	})
 	w.asked.counted += n
 	for _, name := range names {
 		w.gone(w.store.get(name))
 		w.store.remove(name)
 	}
+}
+
+// placedBeside are the placements of all VMs but those named.
+func (w *world) placedBeside(names []string) map[types.UID]*v1alpha1.Placement {
+	out := map[types.UID]*v1alpha1.Placement{}
+	for _, vm := range w.store.list() {
+		if vm.Status.Placement != nil && !slices.Contains(names, vm.Name) {
+			out[vm.UID] = vm.Status.Placement
+		}
+	}
+	return out
 }
 
 // keepApart has VMs of this kind on hosts of their own.

@@ -261,7 +261,7 @@ const (
 	// prompt is how long it may take on a busy machine until an event has had
 	// its effect. What takes longer was saved by the scheduler's last resort,
 	// which looks every 30 s for VMs that no event spoke for.
-	prompt = 10 * time.Second
+	prompt = 20 * time.Second
 	// patience is how long a promise may look broken before it is.
 	patience = 50 * time.Second
 )
