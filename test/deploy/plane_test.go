@@ -187,6 +187,7 @@ func (p *plane) until(t *testing.T, what string, happened func() (saw string, ok
 type event struct {
 	Verb           string
 	RequestURI     string
+	UserAgent      string
 	User           struct{ Username string }
 	ObjectRef      struct{ APIGroup, Resource, Subresource, Namespace, Name string }
 	Annotations    map[string]string

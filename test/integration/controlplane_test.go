@@ -45,7 +45,7 @@ func startControlPlane(dir string) (*controlPlane, error) {
 		return nil, fmt.Errorf("no control plane to test against: run `make tools` first: %w", err)
 	}
 	policy := filepath.Join(dir, "audit-policy.yaml")
-	if err := os.WriteFile(policy, []byte("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n- level: None\n  verbs: [get, list, watch]\n- level: Metadata\n"), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		return nil, err
 	}
 	p := &controlPlane{auditLog: filepath.Join(dir, "audit.log"), lent: map[string]bool{}}
