@@ -197,6 +197,22 @@ func (p *plane) tokensAreBound(t *testing.T, executors []*pod) {
 	label := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"tried":"true"}}}`))
 	annotate := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"tried":"true"}}}`))
 	ofHost := func(kind client.Object, name string) client.Object { kind.SetName(name); return kind }
+	patch := func(object client.Object, patch client.Patch) func(client.Client) error {
+		return func(as client.Client) error { return as.Patch(t.Context(), object, patch) }
+	}
+	report := func(host string) func(client.Client) error {
+		same := client.RawPatch("application/merge-patch+json", []byte(`{"status":{}}`))
+		return func(as client.Client) error { return as.Status().Patch(t.Context(), ofHost(&v1alpha1.Hypervisor{}, host), same) }
+	}
+	renew := func(host string) func(client.Client) error {
+		return func(as client.Client) error {
+			lease := &coordinationv1.Lease{}
+			if err := p.client.Get(t.Context(), client.ObjectKey{Namespace: corev1.NamespaceNodeLease, Name: host}, lease); err != nil {
+				return err
+			}
+			return as.Update(t.Context(), lease, client.DryRunAll)
+		}
+	}
 	vmOn := func(host string) *v1alpha1.VirtualMachine {
 		list := &v1alpha1.VirtualMachineList{}
 		if err := p.client.List(t.Context(), list, client.InNamespace("demo")); err != nil {
@@ -213,34 +229,31 @@ func (p *plane) tokensAreBound(t *testing.T, executors []*pod) {
 	anothers := "an executor may write the objects of its own host only: host-1"
 	none := "this one has no host"
 	for name, test := range map[string]struct {
-		as     client.Client
-		object client.Object
-		patch  client.Patch
-		want   string
+		as    client.Client
+		write func(client.Client) error
+		want  string
 	}{
-		"its own Node":                      {own, ofHost(&corev1.Node{}, "host-1"), label, ""},
-		"its own Hypervisor":                {own, ofHost(&v1alpha1.Hypervisor{}, "host-1"), label, ""},
-		"a VM of its own":                   {own, vmOn("host-1"), annotate, ""},
-		"its own Node, bound to the Node":   {byNode, ofHost(&corev1.Node{}, "host-1"), label, ""},
-		"another's Node":                    {own, ofHost(&corev1.Node{}, "host-2"), label, anothers},
-		"another's Node, bound to the Node": {byNode, ofHost(&corev1.Node{}, "host-2"), label, anothers},
-		"another's Hypervisor":              {own, ofHost(&v1alpha1.Hypervisor{}, "host-2"), label, anothers},
-		"another's VM":                      {own, vmOn("host-2"), annotate, "bound to its own host only"},
-		"a label of a VM of its own":        {own, vmOn("host-1"), label, "may not change a VirtualMachine's labels"},
-		"a Node, bound to nothing":          {unbound, ofHost(&corev1.Node{}, "host-1"), label, none},
-		"a VM, bound to nothing":            {unbound, vmOn("host-1"), annotate, "bound to its own host only"},
+		"its own Node":                      {own, patch(ofHost(&corev1.Node{}, "host-1"), label), ""},
+		"its own Hypervisor":                {own, report("host-1"), ""},
+		"its own Lease":                     {own, renew("host-1"), ""},
+		"a VM of its own":                   {own, patch(vmOn("host-1"), annotate), ""},
+		"its own Node, bound to the Node":   {byNode, patch(ofHost(&corev1.Node{}, "host-1"), label), ""},
+		"another's Node":                    {own, patch(ofHost(&corev1.Node{}, "host-2"), label), anothers},
+		"another's Node, bound to the Node": {byNode, patch(ofHost(&corev1.Node{}, "host-2"), label), anothers},
+		"another's Hypervisor":              {own, report("host-2"), anothers},
+		"another's Lease":                   {own, renew("host-2"), anothers},
+		"another's VM":                      {own, patch(vmOn("host-2"), annotate), "bound to its own host only"},
+		"a label of a VM of its own":        {own, patch(vmOn("host-1"), label), "may not change a VirtualMachine's labels"},
+		"a Node, bound to nothing":          {unbound, patch(ofHost(&corev1.Node{}, "host-1"), label), none},
+		"a VM, bound to nothing":            {unbound, patch(vmOn("host-1"), annotate), "bound to its own host only"},
 	} {
-		err := test.as.Patch(t.Context(), test.object, test.patch)
+		err := test.write(test.as)
 		switch {
 		case test.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
 		case test.want != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), test.want)):
 			t.Errorf("%s: error %v does not say %q", name, err, test.want)
 		}
-	}
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "host-2", Namespace: corev1.NamespaceNodeLease}}
-	if err := own.Patch(t.Context(), lease, label); !apierrors.IsForbidden(err) {
-		t.Errorf("another's Lease: %v", err)
 	}
 	if err := own.Get(t.Context(), client.ObjectKey{Namespace: system, Name: "vm-scheduler-webhook"}, &corev1.Secret{}); !apierrors.IsForbidden(err) {
 		t.Errorf("a Secret: %v", err)
