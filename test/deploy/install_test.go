@@ -202,7 +202,9 @@ func (p *plane) tokensAreBound(t *testing.T, executors []*pod) {
 	}
 	report := func(host string) func(client.Client) error {
 		same := client.RawPatch("application/merge-patch+json", []byte(`{"status":{}}`))
-		return func(as client.Client) error { return as.Status().Patch(t.Context(), ofHost(&v1alpha1.Hypervisor{}, host), same) }
+		return func(as client.Client) error {
+			return as.Status().Patch(t.Context(), ofHost(&v1alpha1.Hypervisor{}, host), same)
+		}
 	}
 	renew := func(host string) func(client.Client) error {
 		return func(as client.Client) error {

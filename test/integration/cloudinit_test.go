@@ -216,28 +216,18 @@ func TestAVMWithoutSecretsCostsNoMore(t *testing.T) {
 	for _, name := range []string{"plain", "inline"} {
 		waitVM(t, ns, name, isIn(v1alpha1.PhaseRunning))
 	}
-	data, err := os.ReadFile(suite.plane.auditLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writes := map[string]int{}
-	for line := range bytes.Lines(data) {
-		var event struct {
-			Verb      string
-			ObjectRef struct{ Resource, Subresource, Namespace, Name string }
-		}
-		if json.Unmarshal(line, &event) == nil && event.ObjectRef.Namespace == ns {
-			switch ref := event.ObjectRef; ref.Resource {
-			case "virtualmachines":
-				writes[ref.Name]++
-			case "roles", "rolebindings":
-				t.Errorf("%s of %s %s", event.Verb, ref.Resource, ref.Name)
-			}
+	cost := map[string]int{}
+	for _, e := range writesIn(t, ns) {
+		switch ref := e.ObjectRef; ref.Resource {
+		case "virtualmachines":
+			cost[ref.Name]++
+		case "roles", "rolebindings":
+			t.Errorf("%s of %s %s", e.Verb, ref.Resource, ref.Name)
 		}
 	}
 	for _, name := range []string{"plain", "inline"} {
-		if writes[name] != 4 {
-			t.Errorf("%s cost %d writes, want 4", name, writes[name])
+		if cost[name] != 4 {
+			t.Errorf("%s cost %d writes, want 4", name, cost[name])
 		}
 	}
 }

@@ -1,10 +1,7 @@
 package integration
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,22 +16,9 @@ import (
 // API server, refused ones included.
 func eventWrites(t *testing.T, ns, name string) int {
 	t.Helper()
-	data, err := os.ReadFile(suite.plane.auditLog)
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := 0
-	for _, line := range bytes.Split(data, []byte("\n")) {
-		if !bytes.Contains(line, fmt.Appendf(nil, "/namespaces/%s/events", ns)) {
-			continue
-		}
-		var write struct {
-			ObjectRef struct{ Resource, Name string }
-		}
-		if err := json.Unmarshal(line, &write); err != nil {
-			t.Fatal(err)
-		}
-		if write.ObjectRef.Resource == "events" && strings.HasPrefix(write.ObjectRef.Name, name+".") {
+	for _, e := range writesIn(t, ns) {
+		if e.ObjectRef.Resource == "events" && strings.HasPrefix(e.ObjectRef.Name, name+".") {
 			n++
 		}
 	}
