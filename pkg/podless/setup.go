@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	schedulerconfig "k8s.io/kubernetes/cmd/kube-scheduler/app/config"
 	"k8s.io/kubernetes/pkg/features"
 	"k8s.io/kubernetes/pkg/scheduler"
@@ -55,7 +56,19 @@ func Setup(ctx context.Context, cfg *schedulerconfig.Config, p Parts) (*schedule
 		}
 	}
 	cfg.EventBroadcaster = events.NewEventBroadcasterAdapterWithContext(ctx, eventClient)
+	tellWhoLeads(cfg)
 	return SetupOn(ctx, cfg, real, p)
+}
+
+// tellWhoLeads has the lock's events written by cfg's event broadcaster: the one that
+// it was made with is never started.
+func tellWhoLeads(cfg *schedulerconfig.Config) {
+	if cfg.LeaderElection == nil {
+		return
+	}
+	if lock, ok := cfg.LeaderElection.Lock.(*resourcelock.LeaseLock); ok {
+		lock.LockConfig.EventRecorder = cfg.EventBroadcaster.DeprecatedNewLegacyRecorder(cfg.ComponentConfig.Profiles[0].SchedulerName)
+	}
 }
 
 // SetupOn is Setup with a client for all that is not a VM, and cfg's own event

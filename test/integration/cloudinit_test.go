@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,9 +91,18 @@ func TestAHostReadsTheSecretsOfItsVMsAlone(t *testing.T) {
 		t.Errorf("the seed is not what the Secret says: %v", err)
 	}
 
+	// Another VM of the host is told by the other Secret.
+	create(t, newVM(ns, "db", 1, 1, toldBy("other")))
+	second := waitVM(t, ns, "db", isIn(v1alpha1.PhaseRunning))
+	if err := errors.Join(read(own, "told"), read(own, "other")); err != nil {
+		t.Errorf("both Secrets: %v", err)
+	}
+
 	// It goes with the VM, and so does the right to read.
-	if err := suite.client.Delete(t.Context(), vm); err != nil {
-		t.Fatal(err)
+	for _, vm := range []*v1alpha1.VirtualMachine{vm, second} {
+		if err := suite.client.Delete(t.Context(), vm); err != nil {
+			t.Fatal(err)
+		}
 	}
 	becomes(t, "the Role is gone", func() bool {
 		err := suite.client.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "domus:executor:" + h.name}, &rbacv1.Role{})

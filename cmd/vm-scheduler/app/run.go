@@ -81,11 +81,6 @@ func Run(ctx context.Context, opts *Options) error {
 	binder := binding.New(m.GetCache(), live, status, clock.RealClock{})
 
 	lead := newLeadership()
-	if cfg.LeaderElection != nil {
-		cfg.LeaderElection.Lock = lead.watch(cfg.LeaderElection.Lock)
-	} else {
-		lead.open()
-	}
 	hosts := fleet.New(hypervisors)
 	disks := disklocality.New(virtualDisks, cachedVMs(m.GetCache()), binding.NewDisks(live)).WithImages(cachedImages(m.GetCache()))
 	if err := controller.Register(&leaderManager{Manager: m, leadership: lead}, live, status, clock.RealClock{}, groups(cfg.ComponentConfig.Profiles), disks, hosts.Hypervisor); err != nil {
@@ -103,6 +98,11 @@ func Run(ctx context.Context, opts *Options) error {
 	})
 	if err != nil {
 		return err
+	}
+	if cfg.LeaderElection != nil {
+		cfg.LeaderElection.Lock = lead.watch(cfg.LeaderElection.Lock)
+	} else {
+		lead.open()
 	}
 	if err := serveMetrics(&leaderManager{Manager: m, leadership: lead}, vms, sched, hosts); err != nil {
 		return err
