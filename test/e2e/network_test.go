@@ -232,7 +232,8 @@ func TestNetworks(t *testing.T) {
 		return meta.IsStatusConditionTrue(vm.Status.Conditions, v1alpha1.ConditionRestartRequired) ||
 			meta.IsStatusConditionTrue(vm.Status.Conditions, v1alpha1.ConditionInterfacesPending)
 	}, BeFalse()))
-	onConsole(t, a, "cards", "echo /sys/class/net/*")
+	// A guest that is slow finds the card a while after QEMU has it.
+	onConsole(t, a, "cards", "until [ -e /sys/class/net/eth1 ]; do sleep 1; done; echo /sys/class/net/*")
 	g.Eventually(func() string { return env.console("net-a") }).WithTimeout(bootTime).Should(ContainSubstring("eth1"), "the guest does not see the card that was plugged in")
 	g.Eventually(get(t, "net-b")).WithTimeout(bootTime).Should(WithTransform(cardAddress("inner"), HavePrefix("192.168.141.")))
 	b, err := get(t, "net-b")()
