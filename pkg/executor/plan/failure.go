@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	// A guest that ends or does not start is started again after FirstBackoff,
-	// doubling up to LastBackoff; the numbers are the kubelet's for containers,
+	// FirstBackoff is after which time a guest that ends or does not start is started
+	// again, doubling up to LastBackoff; the numbers are the kubelet's for containers,
 	// the first one halved.
 	FirstBackoff = 5 * time.Second
-	LastBackoff  = 5 * time.Minute
+	// LastBackoff is the longest back-off.
+	LastBackoff = 5 * time.Minute
 	// SteadyAfter is how long a guest has to run for its past to be forgotten.
 	SteadyAfter = 10 * time.Minute
 	// MaxStarts is how often a guest that never ran in its binding is started

@@ -10,20 +10,22 @@ import (
 	"domus.dev/domus/pkg/libvirt"
 )
 
-// voice is what is known of an agent's answering.
-type voice int
+// Voice is what is known of an agent's answering.
+type Voice int
 
 const (
 	// voicePending: it was not asked yet, or has been away for a moment.
-	voicePending voice = iota
+	voicePending Voice = iota
+	// VoiceAnswers: it answered when it was asked last.
 	VoiceAnswers
+	// VoiceSilent: it did not answer.
 	VoiceSilent
 )
 
 // GuestView is what is known of a guest through its agent.
 type GuestView struct {
 	Channel libvirt.AgentState
-	Voice   voice
+	Voice   Voice
 	// said is nil while this process has not had an answer from this guest.
 	Said *v1alpha1.GuestStatus
 }

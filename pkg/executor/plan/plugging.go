@@ -8,15 +8,15 @@ import (
 // its disks and its cards.
 
 const (
-	// plugGrace is how long a change of devices may take before that is said: most are
+	// PlugGrace is how long a change of devices may take before that is said: most are
 	// made in less, and saying it is a write.
 	PlugGrace = 4 * time.Second
 	// A guest that was asked to give a device up is looked at each Settle for
-	// unplugGlance, although its answer is an event, and asked again after
-	// firstUnplug, doubling up to lastUnplug: Linux takes 5 s for a PCI Express
-	// port, and one that boots does not hear it.
+	// unplugGlance, although its answer is an event.
 	unplugGlance = 10 * time.Second
-	FirstUnplug  = 20 * time.Second
+	// FirstUnplug is after which time it is asked again, doubling up to lastUnplug:
+	// Linux takes 5 s for a PCI Express port, and one that boots does not hear it.
+	FirstUnplug = 20 * time.Second
 	lastUnplug   = 10 * time.Minute
 )
 

@@ -15,13 +15,14 @@ const (
 	// balloonRest is after which time a balloon that has not come to where it was
 	// told to is taken to stay where it is, and that is reported.
 	balloonRest = 20 * time.Second
-	// balloonPatience is after which time a balloon that is elsewhere is said to stay
+	// BalloonPatience is after which time a balloon that is elsewhere is said to stay
 	// there: a guest that boots has no driver for it yet.
 	BalloonPatience = 2 * time.Minute
 	// A balloon that is elsewhere is told again after firstBalloon, doubling up to
-	// lastBalloon: its guest may have no driver for it.
+	// LastBalloon: its guest may have no driver for it.
 	firstBalloon = time.Minute
-	LastBalloon  = 30 * time.Minute
+	// LastBalloon is the longest time until it is told again.
+	LastBalloon = 30 * time.Minute
 )
 
 // Balloon is what a guest's balloon was last told: how many bytes to leave the
@@ -154,7 +155,7 @@ func balloonLook(in Situation) time.Duration {
 }
 
 // missed is how much memory, in bytes, the balloon was told to leave a guest that has
-// had something else for longer than balloonPatience; 0 when it has not. What was
+// had something else for longer than BalloonPatience; 0 when it has not. What was
 // said before stays said, though this process has told the balloon just now.
 func missed(in Situation, before *v1alpha1.HostStatus) int64 {
 	if !resizable(in) || ballooned(in) {
