@@ -17,7 +17,7 @@ const (
 	// FirstUnplug is after which time it is asked again, doubling up to lastUnplug:
 	// Linux takes 5 s for a PCI Express port, and one that boots does not hear it.
 	FirstUnplug = 20 * time.Second
-	lastUnplug   = 10 * time.Minute
+	lastUnplug  = 10 * time.Minute
 )
 
 // Plugging is what is remembered of the changes of a guest's devices of one kind:
