@@ -16,9 +16,9 @@ type Voice int
 const (
 	// voicePending: it was not asked yet, or has been away for a moment.
 	voicePending Voice = iota
-	// VoiceAnswers: it answered when it was asked last.
+	// VoiceAnswers is that of one which answered when it was asked last.
 	VoiceAnswers
-	// VoiceSilent: it did not answer.
+	// VoiceSilent is that of one which did not.
 	VoiceSilent
 )
 
