@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,19 @@ func TestGivenAddresses(t *testing.T) {
 	in.Assigned = nil
 	if again := plan.CardsOf(in, nil, got); cmp.Diff(again[0].Assigned, []string{"10.1.2.3"}) != "" {
 		t.Errorf("then %+v", again)
+	}
+	// Of an address of IPv6 the guest is not told: it is the guest's when it has taken it,
+	// and from then on.
+	in.Assigned = map[string][]string{card.Name: {"10.1.2.3", "fd00::3"}}
+	got = plan.CardsOf(in, nil, got)
+	if cmp.Diff(got[0].Assigned, []string{"10.1.2.3"}) != "" || !slices.Contains(got[0].Addresses, "fd00::3") {
+		t.Errorf("of two families: %+v", got)
+	}
+	says := &v1alpha1.GuestStatus{Interfaces: []v1alpha1.GuestInterface{{MAC: vm.MACOf(card), Addresses: []string{"10.1.2.3", "fd00:0::3"}}}}
+	for _, guest := range []*v1alpha1.GuestStatus{says, nil} {
+		if got = plan.CardsOf(in, guest, got); cmp.Diff(got[0].Assigned, []string{"10.1.2.3", "fd00::3"}) != "" {
+			t.Errorf("taken: %+v", got)
+		}
 	}
 	// A record of another card of the name is nothing of this one.
 	d.Cards[0].MAC = "52:54:00:00:00:99"

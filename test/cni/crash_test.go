@@ -283,10 +283,10 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// redirected is how many packets each interface of the host has led on.
-func (h *host) redirected(name string) (packets uint32) {
+// redirected is how many packets an interface has led on.
+func (h *host) redirected(space, name string) (packets uint32) {
 	h.t.Helper()
-	must(h.t, netspace.Do(h.space, func() error {
+	must(h.t, netspace.Do(space, func() error {
 		link, err := netlink.LinkByName(name)
 		if err != nil {
 			return err
@@ -319,17 +319,23 @@ func TestAttachedAgainIsLeftAsItIs(t *testing.T) {
 	g := h.boot("one", r)
 	g.dhcp()
 	g.reaches(r.Gateway(false))
-	before := h.redirected(r.Tap)
-	if before == 0 {
-		t.Fatal("nothing was counted")
+	// To the network, and from it.
+	ends := map[string]string{r.Tap: h.space, r.Interface: r.Space}
+	before := map[string]uint32{}
+	for name, space := range ends {
+		if before[name] = h.redirected(space, name); before[name] == 0 {
+			t.Fatalf("nothing was counted on %s", name)
+		}
 	}
 	for range 3 {
 		_, err := m.Attach(ctx, a)
 		must(t, err)
 		must(t, m.Resume(ctx))
 	}
-	if after := h.redirected(r.Tap); after < before {
-		t.Errorf("%d packets had been led on, and now %d: the filters were replaced", before, after)
+	for name, space := range ends {
+		if after := h.redirected(space, name); after < before[name] {
+			t.Errorf("%s had led on %d packets, and now %d: its filters were replaced", name, before[name], after)
+		}
 	}
 	// What somebody took away is put back.
 	must(t, netspace.Do(h.space, func() error {

@@ -79,6 +79,7 @@ configuration has changed is started again; guests run on.`,
 	f.BoolVar(&o.RealHost, cluster.FlagRealHost, o.RealHost, "Run a host with a libvirtd of its own and real guests; needs root.")
 	f.BoolVar(&o.SecondRealHost, cluster.FlagSecondRealHost, o.SecondRealHost, "Run another such host beside it, on one network with the first, for what goes from one to another.")
 	f.StringVar(&o.DomainType, cluster.FlagDomainType, o.DomainType, "How real guests run: kvm, qemu (emulated), or auto: KVM where a trial shows that it works.")
+	f.StringSliceVar(&o.DefinitionPlugins, cluster.FlagDefinitionPlugins, o.DefinitionPlugins, "Plugins of CNI that NetworkAttachmentDefinitions may name on real hosts; they run as root.")
 	f.BoolVar(&o.Samples, "samples", false, "Apply the sample VMs of the namespace demo, and wait until all of them run.")
 	f.StringVar(&o.Bin, "bin-dir", "", "The folder of the programs; this program's by default.")
 	f.DurationVar(&o.Timeout, "timeout", o.Timeout, "How long each component may take to be ready, and the samples to run.")

@@ -111,7 +111,8 @@ type InterfaceStatus struct {
 	// +optional
 	Addresses []string `json:"addresses,omitempty"`
 	// assigned are those of addresses that a CNI plugin gave the card: no guest has a
-	// say in them.
+	// say in them. Guests are not told of those of IPv6, which are here once they were
+	// seen on the card.
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
 	// +optional

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -164,15 +165,19 @@ func CardsOf(in Situation, guest *v1alpha1.GuestStatus, before []v1alpha1.Interf
 				}
 			}
 		}
-		var told bool
-		if card.Assigned, told = in.Assigned[name]; !told {
-			for _, b := range before {
-				if b.Name == card.Name && b.MACAddress == card.MACAddress {
-					card.Assigned = b.Assigned
-				}
+		var had []string
+		for _, b := range before {
+			if b.Name == card.Name && b.MACAddress == card.MACAddress {
+				had = b.Assigned
 			}
 		}
-		addresses = append(addresses, card.Assigned...)
+		if assigned, told := in.Assigned[name]; told {
+			card.Assigned = taken(assigned, slices.Concat(addresses, had))
+			addresses = append(addresses, assigned...)
+		} else {
+			card.Assigned = had
+			addresses = append(addresses, had...)
+		}
 		if made, known := in.Networks.Cards[name]; known {
 			for _, a := range made.Addresses {
 				address, _, _ := strings.Cut(a, "/")
@@ -187,6 +192,19 @@ func CardsOf(in Situation, guest *v1alpha1.GuestStatus, before []v1alpha1.Interf
 			}
 		}
 		out = append(out, card)
+	}
+	return out
+}
+
+// taken are those of the addresses that plugins gave which the guest has: of IPv4 it
+// is told by DHCP, and of IPv6 by nobody, so these count once they were seen on it.
+func taken(assigned, seen []string) (out []string) {
+	there := Known(seen)
+	for _, text := range assigned {
+		a, err := netip.ParseAddr(text)
+		if err == nil && (a.Is4() || slices.Contains(there, a.String())) {
+			out = append(out, text)
+		}
 	}
 	return out
 }

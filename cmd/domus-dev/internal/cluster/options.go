@@ -27,6 +27,8 @@ type Options struct {
 	SecondRealHost bool
 	// DomainType is kvm, qemu, or auto: KVM where a trial shows that it works.
 	DomainType string
+	// DefinitionPlugins are those that NetworkAttachmentDefinitions may name.
+	DefinitionPlugins []string
 	// Samples are applied and waited for.
 	Samples bool
 	// Timeout bounds each wait for a component.
@@ -35,10 +37,11 @@ type Options struct {
 
 // Flags that choose the hosts.
 const (
-	FlagRealHost       = "real-host"
-	FlagSecondRealHost = "second-real-host"
-	FlagSimulatedHosts = "simulated-hosts"
-	FlagDomainType     = "domain-type"
+	FlagRealHost          = "real-host"
+	FlagSecondRealHost    = "second-real-host"
+	FlagSimulatedHosts    = "simulated-hosts"
+	FlagDomainType        = "domain-type"
+	FlagDefinitionPlugins = "definition-plugins"
 )
 
 // maxSimulatedHosts keeps node names to three digits.

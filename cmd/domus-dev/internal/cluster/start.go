@@ -112,7 +112,7 @@ func (u *upper) fill(ctx context.Context, spec proc.Spec, own layout.Layout, num
 
 func (u *upper) startExecutors(ctx context.Context) error {
 	if u.RealHost {
-		config, err := component.RealExecutorConfig(u.Layout, u.state.Ports, u.DomainType)
+		config, err := component.RealExecutorConfig(u.Layout, u.state.Ports, u.DomainType, u.DefinitionPlugins)
 		if err == nil {
 			err = u.startExecutor(ctx, component.ExecutorReal, config, u.state.Ports.RealHealth)
 		}
@@ -123,7 +123,7 @@ func (u *upper) startExecutors(ctx context.Context) error {
 		return err
 	}
 	if u.SecondRealHost {
-		config, err := component.SecondExecutorConfig(u.Layout, u.state.Ports, u.DomainType)
+		config, err := component.SecondExecutorConfig(u.Layout, u.state.Ports, u.DomainType, u.DefinitionPlugins)
 		if err == nil {
 			err = u.startExecutor(ctx, component.SecondExecutor, config, u.state.Ports.SecondHealth)
 		}

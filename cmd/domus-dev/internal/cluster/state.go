@@ -28,6 +28,8 @@ type state struct {
 	SimulatedHosts int  `json:"simulatedHosts"`
 	// DomainType is auto, kvm or qemu, as of the last up.
 	DomainType string `json:"domainType"`
+	// DefinitionPlugins are as of the last up.
+	DefinitionPlugins []string `json:"definitionPlugins,omitempty"`
 }
 
 // loadState returns nil when the folder holds no cluster.
@@ -65,6 +67,9 @@ func (o *Options) Saved(chosen func(flag string) bool) error {
 	}
 	if !chosen(FlagDomainType) {
 		o.DomainType = s.DomainType
+	}
+	if !chosen(FlagDefinitionPlugins) {
+		o.DefinitionPlugins = s.DefinitionPlugins
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (u *upper) prepare(context.Context) error {
 	if s.Ports, err = choosePorts(s.Ports); err != nil {
 		return err
 	}
-	s.SecondRealHost = u.SecondRealHost
+	s.SecondRealHost, s.DefinitionPlugins = u.SecondRealHost, u.DefinitionPlugins
 	s.RealHost, s.SimulatedHosts, s.DomainType = u.RealHost, u.SimulatedHosts, u.DomainType
 	u.state = s
 	if err := s.save(u.Layout); err != nil {

@@ -23,7 +23,7 @@ func TestExecutorsAcceptTheirConfiguration(t *testing.T) {
 		nodes []string
 	}{
 		"of the real host": {
-			make:  func() ([]byte, error) { return RealExecutorConfig(l, ports, "auto") },
+			make:  func() ([]byte, error) { return RealExecutorConfig(l, ports, "auto", []string{"bridge", "host-local"}) },
 			nodes: []string{"real-1"},
 		},
 		"of simulated hosts": {

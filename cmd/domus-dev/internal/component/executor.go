@@ -49,11 +49,12 @@ type executorHost struct {
 }
 
 type executorCNI struct {
-	Networks      []string `json:"networks"`
-	ConfigDir     string   `json:"configDir"`
-	StateDir      string   `json:"stateDir"`
-	NamespaceDir  string   `json:"namespaceDir"`
-	HostNamespace string   `json:"hostNamespace"`
+	Networks          []string `json:"networks"`
+	DefinitionPlugins []string `json:"definitionPlugins,omitempty"`
+	ConfigDir         string   `json:"configDir"`
+	StateDir          string   `json:"stateDir"`
+	NamespaceDir      string   `json:"namespaceDir"`
+	HostNamespace     string   `json:"hostNamespace"`
 }
 
 type transferAddress struct {
@@ -64,18 +65,18 @@ type transferAddress struct {
 var anyPort = &transferAddress{BindAddress: "127.0.0.1:0"}
 
 // RealExecutorConfig is for the executor of the one real host. domainType is
-// auto, kvm or qemu.
-func RealExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, error) {
-	return realExecutorConfig(l, l, RealNode, ExecutorReal, p.RealHealth, p.RealMetrics, domainType)
+// auto, kvm or qemu, and definitionPlugins what NetworkAttachmentDefinitions may name.
+func RealExecutorConfig(l layout.Layout, p Ports, domainType string, definitionPlugins []string) ([]byte, error) {
+	return realExecutorConfig(l, l, RealNode, ExecutorReal, p.RealHealth, p.RealMetrics, domainType, definitionPlugins)
 }
 
 // SecondExecutorConfig is, likewise, for the executor of the second real host.
-func SecondExecutorConfig(l layout.Layout, p Ports, domainType string) ([]byte, error) {
-	return realExecutorConfig(l, l.Second(), SecondNode, SecondExecutor, p.SecondHealth, p.SecondMetrics, domainType)
+func SecondExecutorConfig(l layout.Layout, p Ports, domainType string, definitionPlugins []string) ([]byte, error) {
+	return realExecutorConfig(l, l.Second(), SecondNode, SecondExecutor, p.SecondHealth, p.SecondMetrics, domainType, definitionPlugins)
 }
 
 // realExecutorConfig is for the executor of the host that lies at own.
-func realExecutorConfig(l, own layout.Layout, node, name string, health, metrics int, domainType string) ([]byte, error) {
+func realExecutorConfig(l, own layout.Layout, node, name string, health, metrics int, domainType string, definitionPlugins []string) ([]byte, error) {
 	return yaml.Marshal(executorConfig{
 		Hosts: []executorHost{{
 			NodeName: node, Kubeconfig: l.Kubeconfig(ExecutorName(node)),
@@ -86,7 +87,7 @@ func realExecutorConfig(l, own layout.Layout, node, name string, health, metrics
 			DomainType: domainType, ConsoleLogDir: l.Consoles(), SeedDir: l.Seeds(), ImageDir: l.Images(), ImageNetworks: imageNetworks,
 			QEMULogDir: filepath.Join(own.Host("log"), "qemu"),
 			CNI: &executorCNI{
-				Networks:  []string{"*"},
+				Networks: []string{"*"}, DefinitionPlugins: definitionPlugins,
 				ConfigDir: own.CNI("net.d"), StateDir: own.CNI("state"), NamespaceDir: own.CNI("netns"), HostNamespace: own.HostNetwork(),
 			},
 		}},

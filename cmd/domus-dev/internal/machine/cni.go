@@ -48,7 +48,8 @@ func podNetwork(l layout.Layout, number int) map[string]any {
 	return map[string]any{
 		"cniVersion": "1.0.0", "name": PodNetwork,
 		"plugins": []any{map[string]any{
-			"type": "bridge", "bridge": "cni0", "isGateway": true,
+			// In hairpin mode a guest that a Service leads back to itself is answered.
+			"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
 			"ipam": map[string]any{
 				"type": "host-local", "dataDir": l.CNI("ipam"),
 				"ranges": []any{[]any{map[string]any{"subnet": pods(number).String()}}},

@@ -19,10 +19,11 @@ const (
 // rule is what becomes of frames that come in by an interface. Rules are tried in
 // order; a frame that none matches goes to the namespace's own IP, which drops it.
 type rule struct {
-	// port matches IPv4 UDP to that port, and source frames of that card; a rule
-	// without either matches all.
+	// port matches IPv4 UDP to that port, and source frames of that card, those to
+	// groups alone where group is set; a rule without either matches all.
 	port   uint16
 	source net.HardwareAddr
+	group  bool
 	// to is the index of the interface by which the frame leaves; 0 hands it to
 	// the namespace itself.
 	to int
@@ -34,15 +35,23 @@ type path struct{ tap, outer, inner, card []rule }
 // indexes are the kernel's numbers of the interfaces, each in its own namespace.
 type indexes struct{ tap, outer, inner, card int }
 
+// nowhere is the loopback interface, which has the same number in each namespace: it
+// takes no part in ARP, and nothing listens there. Kernels may lack an action that
+// drops.
+const nowhere = 1
+
 // plan leads the guest's frames to the card and back. Nothing but the card's own
-// address leaves it. Where addresses are given out by Domus, the guest's questions
-// for one end in the VM's namespace, and answers of others do not reach it.
+// address leaves it. What the guest said to all does not come back to it: a bridge in
+// hairpin mode sends it back, and a guest may take its own question whether an address
+// is in use (RFC 4862, 5.4) for another's. Where addresses are given out by Domus, the
+// guest's questions for one end in the VM's namespace, and answers of others do not
+// reach it.
 func plan(at indexes, mac net.HardwareAddr, served bool) path {
 	p := path{
 		tap:   []rule{{to: at.outer}},
 		outer: []rule{{to: at.tap}},
 		inner: []rule{{source: mac, to: at.card}},
-		card:  []rule{{to: at.inner}},
+		card:  []rule{{source: mac, group: true, to: nowhere}, {to: at.inner}},
 	}
 	if served {
 		p.inner = slices.Insert(p.inner, 0, rule{port: serverPort})
@@ -61,10 +70,14 @@ func (r rule) keys() []netlink.TcU32Key {
 			{Off: 20, Mask: 0x0000ffff, Val: uint32(r.port)},
 		}
 	case len(r.source) == 6:
-		return []netlink.TcU32Key{
+		keys := []netlink.TcU32Key{
 			{Off: -8, Mask: 0xffffffff, Val: binary.BigEndian.Uint32(r.source[:4])},
 			{Off: -4, Mask: 0xffff0000, Val: uint32(binary.BigEndian.Uint16(r.source[4:])) << 16},
 		}
+		if r.group {
+			keys = append(keys, netlink.TcU32Key{Off: -14, Mask: 0x01000000, Val: 0x01000000})
+		}
+		return keys
 	default:
 		return []netlink.TcU32Key{{}}
 	}
@@ -81,8 +94,9 @@ func (r rule) filter(link, position int) *netlink.U32 {
 			Protocol:  unix.ETH_P_ALL,
 		},
 		ClassId: netlink.MakeHandle(1, 1),
-		// Without this a filter with no action matches nothing.
-		Sel: &netlink.TcU32Sel{Flags: netlink.TC_U32_TERMINAL, Keys: r.keys()},
+		// Without this a filter with no action matches nothing. The library sends keys up
+		// to the capacity.
+		Sel: &netlink.TcU32Sel{Flags: netlink.TC_U32_TERMINAL, Keys: slices.Clip(r.keys())},
 	}
 	if r.port != 0 {
 		f.Protocol = unix.ETH_P_IP

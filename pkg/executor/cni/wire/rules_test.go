@@ -17,13 +17,13 @@ func TestPlan(t *testing.T) {
 		tap:   []rule{{to: 2}},
 		outer: []rule{{to: 1}},
 		inner: []rule{{source: mac, to: 4}},
-		card:  []rule{{to: 3}},
+		card:  []rule{{source: mac, group: true, to: 1}, {to: 3}},
 	}
 	if diff := cmp.Diff(want, plan(at, mac, false), unexported); diff != "" {
 		t.Errorf("the network answers for addresses (-want +got):\n%s", diff)
 	}
 	want.inner = []rule{{port: 67}, {source: mac, to: 4}}
-	want.card = []rule{{port: 68}, {to: 3}}
+	want.card = []rule{{port: 68}, {source: mac, group: true, to: 1}, {to: 3}}
 	if diff := cmp.Diff(want, plan(at, mac, true), unexported); diff != "" {
 		t.Errorf("Domus answers for addresses (-want +got):\n%s", diff)
 	}
@@ -56,6 +56,10 @@ func frame(source net.HardwareAddr, protocol byte, port uint16) []byte {
 
 func TestFilter(t *testing.T) {
 	other := net.HardwareAddr{0x52, 0x54, 0, 1, 2, 4}
+	toAll := func(f []byte) []byte {
+		copy(f, []byte{0x33, 0x33, 0, 0, 0, 1})
+		return f
+	}
 	for name, c := range map[string]struct {
 		rule  rule
 		frame []byte
@@ -65,6 +69,9 @@ func TestFilter(t *testing.T) {
 		"its card":              {rule{source: mac, to: 1}, frame(mac, 6, 80), true},
 		"another card":          {rule{source: mac, to: 1}, frame(other, 6, 80), false},
 		"a card alike in front": {rule{source: mac, to: 1}, frame(net.HardwareAddr{0x52, 0x54, 0, 1, 9, 3}, 6, 80), false},
+		"its card, to all":      {rule{source: mac, group: true, to: 1}, toAll(frame(mac, 17, 5353)), true},
+		"its card, to one":      {rule{source: mac, group: true, to: 1}, frame(mac, 17, 5353), false},
+		"another card, to all":  {rule{source: mac, group: true, to: 1}, toAll(frame(other, 17, 5353)), false},
 		"DHCP":                  {rule{port: 67}, frame(mac, 17, 67), true},
 		"UDP to another port":   {rule{port: 67}, frame(mac, 17, 68), false},
 		"TCP to that port":      {rule{port: 67}, frame(mac, 6, 67), false},

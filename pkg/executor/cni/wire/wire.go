@@ -201,14 +201,17 @@ func (w Wire) tap(host *netlink.Handle) (netlink.Link, error) {
 	return w.own(host, w.Tap, "tuntap")
 }
 
-// quiet keeps the kernel's own IPv6 from speaking on interfaces that only pass on.
+// quiet keeps the kernel's own IPv6 from speaking on interfaces that only pass on, and
+// from believing what is led nowhere.
 func (w Wire) quiet() error {
 	off := func(link string) netspace.Setting {
 		return netspace.Setting{Name: "net/ipv6/conf/" + link + "/disable_ipv6", Value: "1"}
 	}
 	return errors.Join(
 		netspace.Do(w.HostSpace, func() error { return netspace.Set(off(w.Tap), off(w.Outer)) }),
-		netspace.Do(w.Space, func() error { return netspace.Set(off(w.Inner)) }),
+		netspace.Do(w.Space, func() error {
+			return netspace.Set(off(w.Inner), netspace.Setting{Name: "net/ipv6/conf/lo/accept_ra", Value: "0"})
+		}),
 	)
 }
 
