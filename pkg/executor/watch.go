@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -27,6 +28,14 @@ type Watch struct {
 // NewWatch prepares a watch of the host node's objects; Run starts it.
 func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch, error) {
 	itself := fields.OneTermEqualSelector("metadata.name", node)
+	live, err := client.New(config, client.Options{Scheme: scheme, Mapper: newMapper()})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the watch of host %s: %w", node, err)
+	}
+	config = rest.CopyConfig(config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &forward{next: next, revision: revisionBy(live, node)}
+	})
 	c, err := cache.New(config, cache.Options{
 		Scheme:           scheme,
 		Mapper:           newMapper(),

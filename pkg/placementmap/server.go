@@ -2,10 +2,8 @@ package placementmap
 
 import (
 	"compress/gzip"
-	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -15,13 +13,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/apiserver/pkg/endpoints/filters"
 	"k8s.io/apiserver/pkg/endpoints/request"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -95,7 +89,7 @@ func newServer(o Options) *server {
 }
 
 // handler asks, before anything is served, who the viewer is and whether they may
-// get the path, as kube-scheduler does of its own pages.
+// get the path.
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Path+"{$}", s.asset("index.html"))
@@ -105,10 +99,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET "+Path+"state", s.state)
 	mux.HandleFunc("GET "+Path+"events", s.events)
 	mux.HandleFunc("GET "+Path+"why", s.why)
-	handler := filters.WithAuthorization(mux, s.Authorizer, scheme.Codecs)
-	handler = filters.WithAuthentication(handler, s.Authenticator, filters.Unauthorized(scheme.Codecs), nil, nil)
-	handler = filters.WithRequestInfo(handler, &request.RequestInfoFactory{})
-	return guarded(handler)
+	return guarded(s.admit(mux))
 }
 
 // guarded has browsers run nothing that is not the map's own, and keep nothing.
@@ -239,20 +230,4 @@ func refuse(w http.ResponseWriter, code int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(map[string]string{"message": message})
-}
-
-// fail answers with an error, which is logged where it is not the viewer's.
-func fail(w http.ResponseWriter, r *http.Request, err error) {
-	var status apierrors.APIStatus
-	switch {
-	case r.Context().Err() != nil:
-		return // nobody listens any more
-	case errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError && status.Status().Code > 0:
-		refuse(w, int(status.Status().Code), err.Error())
-	case errors.Is(err, context.DeadlineExceeded):
-		refuse(w, http.StatusGatewayTimeout, "vm-scheduler is busy: ask again in a moment")
-	default:
-		klog.FromContext(r.Context()).Error(err, "Serving the placement map", "path", r.URL.Path)
-		refuse(w, http.StatusInternalServerError, err.Error())
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -283,9 +285,37 @@ func TestWhoIsRefused(t *testing.T) {
 	if response.StatusCode != http.StatusForbidden {
 		t.Errorf("a POST: %s", response.Status)
 	}
-	w.rights.err = errors.New("the API server is away")
-	if code, body, _ := w.get(everything, Path+"state"); code != http.StatusInternalServerError || !strings.Contains(body, "is away") {
+	w.rights.err = errors.New("rights are unreadable")
+	if code, body, _ := w.get(everything, Path+"state"); code != http.StatusInternalServerError || !strings.Contains(body, "unreadable") {
 		t.Errorf("rights that cannot be asked about: %d %s", code, body)
+	}
+}
+
+func TestAnAPIServerThatIsAwayIsNoViewerWhoIsUnknown(t *testing.T) {
+	away := &url.Error{Op: "Post", URL: "https://api.test/tokenreviews", Err: errors.New("connection refused")}
+	w := newWorld(t, func(s *server) {
+		known := s.Authenticator
+		s.Authenticator = authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
+			switch r.Header.Get("X-Test-User") {
+			case "token":
+				return nil, false, utilerrors.NewAggregate([]error{errors.New("no certificate"), away})
+			case "expired":
+				return nil, false, utilerrors.NewAggregate([]error{errors.New("token has expired")})
+			}
+			return known.AuthenticateRequest(r)
+		})
+	})
+	if code, body, _ := w.get("token", Path); code != http.StatusServiceUnavailable || !strings.Contains(body, "does not answer") {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body, _ := w.get("expired", Path); code != http.StatusUnauthorized {
+		t.Errorf("a token that is over: %d %s", code, body)
+	}
+	w.rights.err = away
+	for _, path := range []string{"state", "why?namespace=a&name=one"} {
+		if code, body, _ := w.get(everything, Path+path); code != http.StatusServiceUnavailable || !strings.Contains(body, "does not answer") {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
 	}
 }
 

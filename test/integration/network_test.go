@@ -149,18 +149,31 @@ func TestWhatNetworksMayBe(t *testing.T) {
 		"isolated":                  {`{type: isolated}`, "", ""},
 		"a bridge of the host":      {`{type: bridge, bridgeName: br0}`, "spec.type bridge is not allowed at policy level restricted", ""},
 		"a device of the host":      {`{type: direct, direct: {devices: [eth0]}}`, "spec.type direct is not allowed at policy level restricted", ""},
-		"routed":                    {`{type: routed}`, "spec.type routed is not allowed at policy level restricted", ""},
+		"routed":                    {`{type: routed, subnets: [{address: 192.168.122.1/24}]}`, "spec.type routed is not allowed at policy level restricted", ""},
 		"a public subnet":           {`{type: nat, subnets: [{address: 203.0.113.1/24}]}`, "spec.subnets[].address is not allowed at policy level restricted", ""},
 		"loopback":                  {`{type: isolated, subnets: [{address: 127.0.0.1/8}]}`, "spec.subnets[].address is not allowed at policy level restricted", ""},
 		"more than private":         {`{type: nat, subnets: [{address: 192.168.0.1/15}]}`, "spec.subnets[].address is not allowed at policy level restricted", ""},
 		"a private one of IPv6":     {`{type: nat, subnets: [{address: "fd00:db8::1/64"}]}`, "", ""},
-		"by a device":               {`{type: nat, device: eth0}`, "spec.device is not allowed at policy level restricted", ""},
-		"a bridge's name":           {`{type: nat, bridgeName: br-lan}`, "spec.bridgeName is not allowed at policy level restricted", ""},
+		"by a device":               {`{type: nat, device: eth0, subnets: [{address: 192.168.122.1/24}]}`, "spec.device is not allowed at policy level restricted", ""},
+		"a bridge's name":           {`{type: nat, bridgeName: br-lan, subnets: [{address: 192.168.122.1/24}]}`, "spec.bridgeName is not allowed at policy level restricted", ""},
 		"libvirt's own":             {`{type: nat, network: {}}`, "spec.network is not allowed at policy level restricted", ""},
 		"a name that no bridge has": {`{type: nat, bridgeName: "br/0"}`, "bridgeName", "spec.bridgeName must be a name that an interface can have"},
 		"a name that is too long":   {`{type: nat, bridgeName: br0123456789abcdef}`, "may not be more than 15", "may not be more than 15"},
 		"an address outside":        {`{type: nat, subnets: [{address: 10.0.0.1/24, dhcp: {ranges: [{start: 10.0.1.2, end: 10.0.1.9}]}}]}`, "must be addresses of the subnet", "must be addresses of the subnet"},
 		"a VLAN of libvirt's":       {`{type: nat, vlan: {ids: [4]}}`, "spec.vlan is for type bridge", "spec.vlan is for type bridge"},
+		"NAT of no address":         {`{type: nat}`, "spec.subnets: type nat needs one", "spec.subnets: type nat needs one"},
+		"the subnet's address":      {`{type: nat, subnets: [{address: 192.168.122.0/24}]}`, "not that of the subnet", "not that of the subnet"},
+		"two hosts on a wire":       {`{type: isolated, subnets: [{address: 192.168.122.0/31}]}`, "", ""},
+		"an anycast address":        {`{type: isolated, subnets: [{address: "fd00:db8::/64"}]}`, "", ""},
+		"an address twice":          {`{type: isolated, subnets: [{address: 192.168.122.1/24}, {address: 192.168.122.1/25}]}`, "the hosts have an address once", "the hosts have an address once"},
+		"DHCP twice":                {`{type: isolated, subnets: [{address: 192.168.122.1/24, dhcp: {}}, {address: 192.168.123.1/24, dhcp: {}}]}`, "one subnet of IPv4 and one of IPv6", "one subnet of IPv4 and one of IPv6"},
+		"DHCP of both families":     {`{type: isolated, subnets: [{address: 192.168.122.1/24, dhcp: {}}, {address: "fd00:db8::1/64", dhcp: {ranges: [{start: "fd00:db8::9", end: "fd00:db8::a"}]}}]}`, "", ""},
+		"a range of one":            {`{type: isolated, subnets: [{address: 192.168.0.1/16, dhcp: {ranges: [{start: 192.168.9.9, end: 192.168.9.9}]}}]}`, "", ""},
+		"a range over octets":       {`{type: isolated, subnets: [{address: 192.168.0.1/16, dhcp: {ranges: [{start: 192.168.9.99, end: 192.168.10.1}]}}]}`, "", ""},
+		"a range backwards":         {`{type: isolated, subnets: [{address: 192.168.0.1/16, dhcp: {ranges: [{start: 192.168.10.1, end: 192.168.9.99}]}}]}`, "start must not be after end", "start must not be after end"},
+		"a guest that nobody knows": {`{type: isolated, subnets: [{address: 192.168.122.1/24, dhcp: {hosts: [{ip: 192.168.122.9}]}}]}`, "needs mac, such as", "needs mac, such as"},
+		"a guest by no address":     {`{type: isolated, subnets: [{address: 192.168.122.1/24, dhcp: {hosts: [{mac: "52:54:00:12:34", ip: 192.168.122.9}]}}]}`, "needs mac, such as", "needs mac, such as"},
+		"a guest by its name":       {`{type: isolated, subnets: [{address: 192.168.122.1/24, dhcp: {hosts: [{name: web, ip: 192.168.122.9}]}}]}`, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for in, want := range map[string]string{ns: test.restricted, free: test.privileged} {
@@ -182,7 +195,7 @@ func TestWhatNetworksMayBe(t *testing.T) {
 // An executor may read networks, and writes none.
 func TestAnExecutorWritesNoNetworks(t *testing.T) {
 	ns := namespace(t, nil)
-	n := newNetwork(ns, "lan", v1alpha1.VirtualNetworkSpec{Type: v1alpha1.NetworkNAT})
+	n := newNetwork(ns, "lan", v1alpha1.VirtualNetworkSpec{Type: v1alpha1.NetworkIsolated})
 	create(t, n)
 	cfg, err := suite.plane.as("domus:executor:some-host", "domus:executors")
 	if err != nil {

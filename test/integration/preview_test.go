@@ -93,7 +93,7 @@ func TestWhatOfTheKindsToComeMayChange(t *testing.T) {
 	installPreview(t)
 	ns := namespace(t, nil)
 	for name, test := range map[string]struct{ kind, from, to, want string }{
-		"a network of another type": {"VirtualNetwork", `{type: nat}`, `{type: isolated}`, "type must not change"},
+		"a network of another type": {"VirtualNetwork", `{type: nat, subnets: [{address: 192.168.122.1/24}]}`, `{type: isolated}`, "type must not change"},
 		"a snapshot's description":  {"VirtualMachineSnapshot", `{virtualMachineName: web}`, `{virtualMachineName: web, description: kept, memory: None, quiesce: IfPossible}`, ""},
 		"a snapshot of another VM":  {"VirtualMachineSnapshot", `{virtualMachineName: web}`, `{virtualMachineName: db, memory: None, quiesce: IfPossible}`, "virtualMachineName must not change"},
 		"a snapshot's memory":       {"VirtualMachineSnapshot", `{virtualMachineName: web}`, `{virtualMachineName: web, memory: Internal, quiesce: IfPossible}`, "memory and quiesce must not change"},

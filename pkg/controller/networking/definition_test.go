@@ -61,8 +61,8 @@ func TestWhatADefinitionSays(t *testing.T) {
 		want    *v1alpha1.CNIDefinition
 		says    string
 	}{
-		"the hosts' own, anywhere":       {"", []client.Object{attachment("")}, &v1alpha1.CNIDefinition{UID: "nad", ConfigName: "other"}, "True NotNeeded: hosts have it"},
-		"its own, where hosts are open":  {"privileged", []client.Object{attachment(config)}, inline, "True NotNeeded: hosts have it"},
+		"the hosts' own, anywhere":       {"", []client.Object{attachment("")}, &v1alpha1.CNIDefinition{UID: "nad", ConfigName: "other"}, "True NotNeeded: hosts connect each card"},
+		"its own, where hosts are open":  {"privileged", []client.Object{attachment(config)}, inline, "True NotNeeded: hosts connect each card"},
 		"its own, where they are not":    {"restricted", []client.Object{attachment(config)}, nil, "False DefinitionForbidden: NetworkAttachmentDefinition other: spec.config is not allowed at policy level restricted: its plugins run as root"},
 		"a misspelt level opens nothing": {"Privileged", []client.Object{attachment(config)}, nil, "False DefinitionForbidden: "},
 		"nonsense":                       {"privileged", []client.Object{attachment("{")}, nil, "False DefinitionInvalid: other: invalid NetworkAttachmentDefinition: spec.config"},

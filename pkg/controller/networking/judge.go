@@ -66,7 +66,7 @@ func judge(status *v1alpha1.VirtualNetworkStatus, n *v1alpha1.VirtualNetwork, ho
 	case len(hosts) == 0 && n.Spec.Type == v1alpha1.NetworkCNI:
 		// Hosts do not report cards of CNI as networks of theirs.
 		c.Reason = v1alpha1.ReasonNotNeeded
-		c.Message = "hosts have it in their CNI configuration, and connect each card by itself"
+		c.Message = "hosts connect each card by itself: those whose Hypervisor has the configuration in status.cniNetworks, or its plugins in status.cniPlugins"
 	case len(hosts) == 0:
 		c.Reason = v1alpha1.ReasonNotNeeded
 		c.Message = "hosts make it when a VirtualMachine with a card on it comes to them"

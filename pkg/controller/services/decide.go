@@ -1,10 +1,12 @@
 package services
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -180,7 +182,7 @@ func portless(in situation, members []member) error {
 			}
 		}
 		if len(lacking) > 0 {
-			return fmt.Errorf("port %s: spec.ports of VirtualMachine %s has no %s port called %s, its targetPort: add it there, or give targetPort as a number", p.Name, some(lacking), p.Protocol, p.TargetPort.StrVal)
+			return fmt.Errorf("port %s: spec.ports of VirtualMachine %s has no %s port called %s, its targetPort: add it there, or give targetPort as a number", cmp.Or(p.Name, strconv.Itoa(int(p.Port))), some(lacking), p.Protocol, p.TargetPort.StrVal)
 		}
 	}
 	return nil

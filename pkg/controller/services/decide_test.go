@@ -280,6 +280,9 @@ func TestWhatIsComplainedOf(t *testing.T) {
 		"not a guest that has just been started": {vm: func(vm *v1alpha1.VirtualMachine) { vm.Status.Interfaces[0].Assigned = nil }, after: 20 * time.Second, again: 40 * time.Second},
 		"one that still has no address":          {vm: func(vm *v1alpha1.VirtualMachine) { vm.Status.Interfaces[0].Assigned = nil }, after: time.Minute, want: "VMsWithoutAddress: no address for VirtualMachine web-0: its card net0 has no address that a CNI plugin gave it, and no other counts, on VirtualNetwork pods: not yet"},
 		"a port that the guest has not":          {vm: func(vm *v1alpha1.VirtualMachine) { vm.Spec.Ports = nil }, want: "VMsWithoutPort: port stats: spec.ports of VirtualMachine web-0 has no TCP port called stats, its targetPort: add it there, or give targetPort as a number"},
+		"a port without a name": {service: func(s *corev1.Service) {
+			s.Spec.Ports = []corev1.ServicePort{{Port: 9100, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromString("stats")}}
+		}, vm: func(vm *v1alpha1.VirtualMachine) { vm.Spec.Ports = nil }, want: "VMsWithoutPort: port 9100: spec.ports of VirtualMachine web-0 has no TCP port called stats, its targetPort: add it there, or give targetPort as a number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, vm := service(), running("web-0", "a", "10.1.0.5")

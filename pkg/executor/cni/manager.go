@@ -40,6 +40,9 @@ type Manager struct {
 
 	mu      sync.Mutex
 	servers map[string]*server // by key
+
+	// refused is what was logged of configurations that are not offered, by file.
+	refused map[string]string
 }
 
 // server is what answers a guest, and what it says.
@@ -96,8 +99,23 @@ func (m *Manager) Standing(a Attachment) (bool, error) {
 	return toAttach(a, situation{record: r, card: card})[0] == stepWire, nil
 }
 
-// Offered are the names of the host's configurations that VMs can use, in order.
-func (m *Manager) Offered() ([]string, error) { return offered(m.options) }
+// Offered are the names of the host's configurations that VMs can use, in order. Why a
+// file is passed over is logged when that is new. It is for one caller at a time.
+func (m *Manager) Offered() ([]string, error) {
+	names, refused, err := offered(m.options)
+	if err != nil {
+		return nil, err
+	}
+	said := make(map[string]string, len(refused))
+	for file, why := range refused {
+		said[file] = why.Error()
+		if m.refused[file] != said[file] {
+			m.log.Info("A CNI configuration is not offered to VMs until it is mended", "file", file, "err", said[file])
+		}
+	}
+	m.refused = said
+	return names, nil
+}
 
 // Detach takes a VM's card away and gives its addresses back. It is no error when
 // there is none.
@@ -205,7 +223,7 @@ func (m *Manager) Sweep(ctx context.Context, keep func(uid types.UID, card strin
 			continue
 		}
 		if err := m.Detach(ctx, c.UID, c.Card); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("%w (recorded in %s)", err, m.records.file(c.UID, c.Card)))
 		}
 	}
 	errs = append(errs, m.tidy(ctx))

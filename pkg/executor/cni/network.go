@@ -3,9 +3,9 @@ package cni
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/containernetworking/cni/libcni"
@@ -23,45 +23,86 @@ var podPlugins = map[string]string{
 }
 
 // load is a configuration of the host by its name. Of two with one name the first
-// file's counts, and lists before single plugins, as libcni has it.
+// file's counts, and lists before single plugins, as libcni has it; but libcni gives
+// up at the first file that it cannot read, which would take all others away.
 func load(dir, name string) (*libcni.NetworkConfigList, error) {
-	list, err := libcni.LoadNetworkConf(dir, name)
-	var notFound libcni.NotFoundError
-	var none libcni.NoConfigsFoundError
-	switch {
-	case errors.As(err, &notFound), errors.As(err, &none):
-		return nil, fmt.Errorf("%w: %q is in no file of %s: name one that is, or put it there", ErrNoNetwork, name, dir)
-	case err != nil:
-		return nil, fmt.Errorf("%w: reading CNI configurations in %s: %w", ErrInvalid, dir, err)
+	unread := ""
+	for _, kind := range [][]string{{".conflist"}, {".conf", ".json"}} {
+		files, err := libcni.ConfFiles(dir, kind)
+		if err != nil {
+			return nil, fmt.Errorf("%w: listing CNI configurations in %s: %w", ErrInvalid, dir, err)
+		}
+		slices.Sort(files)
+		for _, file := range files {
+			data, named, err := nameIn(file)
+			switch {
+			case err != nil:
+				unread = "; " + file + " cannot be read"
+			case named == name:
+				return read(file, data, name)
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w: %q is in no file of %s: name one that is, or put it there%s", ErrNoNetwork, name, dir, unread)
+}
+
+// read is the configuration that a file has.
+func read(file string, data []byte, name string) (*libcni.NetworkConfigList, error) {
+	if filepath.Ext(file) != ".conflist" {
+		return parse(data, name)
+	}
+	list, err := libcni.NetworkConfFromFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: reading CNI configuration %s: %w", ErrInvalid, file, err)
 	}
 	return list, nil
 }
 
+// nameIn is the name of the configuration that a file has.
+func nameIn(file string) (data []byte, name string, err error) {
+	if data, err = os.ReadFile(file); err != nil {
+		return nil, "", err
+	}
+	var named struct {
+		Name string `json:"name"`
+	}
+	err = json.Unmarshal(data, &named)
+	return data, named.Name, err
+}
+
 // offered are the names of those that the options allow, and that are for VMs. A file
-// that cannot be read offers nothing, and takes nothing from others.
-func offered(o Options) ([]string, error) {
+// that cannot be read offers nothing, and takes nothing from others; refused says why
+// by file.
+func offered(o Options) (names []string, refused map[string]error, err error) {
 	files, err := libcni.ConfFiles(o.ConfigDir, []string{".conflist", ".conf", ".json"})
 	if err != nil {
-		return nil, fmt.Errorf("listing CNI configurations in %s: %w", o.ConfigDir, err)
+		return nil, nil, fmt.Errorf("listing CNI configurations in %s: %w", o.ConfigDir, err)
 	}
-	var names []string
+	refused = map[string]error{}
 	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		var named struct {
-			Name string `json:"name"`
-		}
-		if json.Unmarshal(data, &named) != nil || !o.allows(named.Name) || slices.Contains(names, named.Name) {
-			continue
-		}
-		if list, err := load(o.ConfigDir, named.Name); err == nil && fit(list) == nil {
-			names = append(names, named.Name)
+		name, err := offer(o, file)
+		switch {
+		case err != nil:
+			refused[file] = err
+		case name != "" && !slices.Contains(names, name):
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return names, refused, nil
+}
+
+// offer is the name of the file's configuration; empty where it is not for VMs.
+func offer(o Options, file string) (string, error) {
+	_, name, err := nameIn(file)
+	if err != nil || !o.allows(name) {
+		return "", err
+	}
+	list, err := load(o.ConfigDir, name)
+	if err != nil {
+		return "", err
+	}
+	return name, fit(list)
 }
 
 // parse reads a configuration of a list or of one plugin. name is what it is called

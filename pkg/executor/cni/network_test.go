@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -135,5 +136,41 @@ func TestWithMAC(t *testing.T) {
 	}
 	if _, err := withMAC([]byte(`{"result"`), "", "", ""); err == nil {
 		t.Error("half a file was taken")
+	}
+}
+
+func TestWhyAConfigurationIsNotOfferedIsSaidOnce(t *testing.T) {
+	dir := t.TempDir()
+	write := func(file, config string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("10-lan.conflist", `{"cniVersion": "1.0.0", "name": "lan", "plugins": [{"type": "bridge"}]}`)
+	write("20-broken.conflist", `{"cniVersion":`)
+	write("30-pods.conflist", `{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "calico"}]}`)
+	write("40-others.conflist", `{"cniVersion": "1.0.0", "name": "others", "plugins": []}`)
+	var said []string
+	m, err := New(Options{ConfigDir: dir, Networks: []string{"lan", "pods"}, StateDir: t.TempDir()}, funcr.New(func(_, line string) { said = append(said, line) }, funcr.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(want ...string) {
+		t.Helper()
+		names, err := m.Offered()
+		if diff := cmp.Diff(want, names); diff != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	}
+	look("lan")
+	look("lan")
+	if all := strings.Join(said, "\n"); len(said) != 2 || !strings.Contains(all, "20-broken.conflist") || !strings.Contains(all, "Pod's labels") {
+		t.Errorf("said %q", said)
+	}
+	write("30-pods.conflist", `{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "ptp"}]}`)
+	look("lan", "pods")
+	if len(said) != 2 {
+		t.Errorf("said %q", said)
 	}
 }

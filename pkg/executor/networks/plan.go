@@ -53,7 +53,7 @@ func Plan(in Situation) Decision {
 	case in.Lacks != "":
 		return Decision{Active: active && guest >= 0, RequeueAfter: lookAgain, Message: in.Lacks, Unfit: true}
 	}
-	if wait := in.Memory.RetryAt.Sub(in.Now); wait > 0 {
+	if wait := in.wait(); wait > 0 {
 		return Decision{Active: active, RequeueAfter: wait, Message: in.Memory.Message, Unfit: in.Memory.Unfit && !active}
 	}
 	print := in.Want.Mark.Print
@@ -80,14 +80,34 @@ func remove(in Situation) Decision {
 	switch {
 	case in.Found == nil:
 		return Decision{}
-	case in.Memory.RetryAt.After(in.Now):
-		return Decision{Active: in.Found.Active, RequeueAfter: in.Memory.RetryAt.Sub(in.Now), Message: in.Memory.Message}
+	case in.wait() > 0:
+		return Decision{Active: in.Found.Active, RequeueAfter: in.wait(), Message: in.Memory.Message}
 	}
 	return Decision{Steps: []Step{StepStop, StepUndefine}, Again: true}
 }
 
-// note remembers a failure and when to try again.
-func (m *Memory) note(message string, unfit bool, now time.Time) {
+// aim names what is to become of the network.
+func (in *Situation) aim() string {
+	if len(in.Users) == 0 || in.Network == nil || in.Network.DeletionTimestamp != nil || in.Want == nil {
+		return "removal"
+	}
+	return fmt.Sprint(in.Want.Mark.Print, in.Want.Hosts)
+}
+
+// wait is how long until a step that failed is taken again. What was edited since, or
+// is to go now, is not waited with.
+func (in *Situation) wait() time.Duration {
+	if in.Memory.Aim != in.aim() {
+		return 0
+	}
+	return in.Memory.RetryAt.Sub(in.Now)
+}
+
+// note remembers a failure on the way to the aim, and when to try again.
+func (m *Memory) note(aim, message string, unfit bool, now time.Time) {
+	if m.Aim != aim {
+		*m = Memory{Aim: aim}
+	}
 	wait := firstBackoff << min(m.Failures, 10)
 	m.Failures++
 	m.RetryAt, m.Message, m.Unfit = now.Add(min(wait, lastBackoff)), message, unfit

@@ -39,7 +39,8 @@ func TestPlan(t *testing.T) {
 	bound, guest := User{VM: "VirtualMachine web"}, User{VM: "VirtualMachine db", Guest: true}
 	host := DHCPHost{Element: "<host></host>"}
 	want := &Definition{Mark: Mark{Print: "new"}, Hosts: []DHCPHost{host}}
-	failed := Memory{Failures: 1, RetryAt: planNow.Add(time.Second), Message: "it failed", Unfit: true}
+	aim := (&Situation{Network: virtualNetwork(), Users: []User{bound}, Want: want}).aim()
+	failed := Memory{Aim: aim, Failures: 1, RetryAt: planNow.Add(time.Second), Message: "it failed", Unfit: true}
 	for name, test := range map[string]struct {
 		in   Situation
 		want Decision
@@ -58,6 +59,11 @@ func TestPlan(t *testing.T) {
 		"the host lacks its bridge":           {Situation{Network: virtualNetwork(), Users: []User{bound}, Want: want, Lacks: "host a has no bridge"}, Decision{RequeueAfter: lookAgain, Message: "host a has no bridge", Unfit: true}},
 		"a step failed and is not due":        {Situation{Network: virtualNetwork(), Users: []User{bound}, Want: want, Memory: failed}, Decision{RequeueAfter: time.Second, Message: "it failed", Unfit: true}},
 		"a failure of one that guests have":   {Situation{Network: virtualNetwork(), Found: found(true, "new", "old"), Users: []User{guest}, Want: want, Memory: failed}, Decision{Active: true, RequeueAfter: time.Second, Message: "it failed"}},
+		"its spec was edited since it failed": {Situation{Network: virtualNetwork(), Users: []User{bound}, Want: &Definition{Mark: Mark{Print: "newer"}}, Memory: failed}, Decision{Steps: []Step{StepDefine, StepStart}, Again: true}},
+		"other cards since they failed":       {Situation{Network: virtualNetwork(), Found: found(true, "new", "new", host), Users: []User{guest}, Want: &Definition{Mark: Mark{Print: "new"}}, Memory: failed}, Decision{Active: true, Steps: []Step{StepSetHosts}, Again: true}},
+		"nobody needs it since it failed":     {Situation{Network: virtualNetwork(), Found: found(false, "", "new"), Want: want, Memory: failed}, Decision{Steps: []Step{StepStop, StepUndefine}, Again: true}},
+		"it is deleted since it failed":       {Situation{Network: virtualNetwork(deleted), Found: found(false, "", "new"), Users: []User{bound}, Want: want, Memory: failed}, Decision{Steps: []Step{StepStop, StepUndefine}, Again: true, Message: "the VirtualNetwork is being deleted: leave it out of spec.interfaces, or create another one when it is gone"}},
+		"its removal failed":                  {Situation{Network: virtualNetwork(), Found: found(true, "new", "new"), Want: want, Memory: Memory{Aim: "removal", RetryAt: planNow.Add(time.Second), Message: "it failed"}}, Decision{Active: true, RequeueAfter: time.Second, Message: "it failed"}},
 		"it is deleted":                       {Situation{Network: virtualNetwork(deleted), Found: found(true, "new", "new"), Users: []User{bound}, Want: want}, Decision{Steps: []Step{StepStop, StepUndefine}, Again: true, Message: "the VirtualNetwork is being deleted: leave it out of spec.interfaces, or create another one when it is gone"}},
 		"it is deleted and was never made":    {Situation{Network: virtualNetwork(deleted), Users: []User{bound}, Want: want}, Decision{Message: "the VirtualNetwork is being deleted: leave it out of spec.interfaces, or create another one when it is gone"}},
 		"it is deleted and has a guest":       {Situation{Network: virtualNetwork(deleted), Found: found(true, "new", "new"), Users: []User{guest}, Want: want}, Decision{Active: true, RequeueAfter: lookAgain, Message: "it is being deleted; it is kept until VirtualMachine db has no card on it"}},

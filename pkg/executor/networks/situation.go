@@ -26,7 +26,9 @@ type User struct {
 // process.
 type Memory struct {
 	// Failures counts those in a row, RetryAt is when to try again, Message says what
-	// happened last, and Unfit that another host may do better.
+	// happened last, and Unfit that another host may do better. All of it is about
+	// the Aim: another one is tried at once.
+	Aim      string
 	Failures int
 	RetryAt  time.Time
 	Message  string

@@ -32,7 +32,7 @@ func (k *Keeper) carryOut(ctx context.Context, key types.NamespacedName, in *Sit
 	if slices.Contains(decision.Steps, StepStop) {
 		if !k.close(name) || k.taken(ctx, key, in, name) {
 			k.open(name)
-			memory.note("a guest is being given a card on it", false, k.Clock.Now())
+			memory.note(in.aim(), "a guest is being given a card on it", false, k.Clock.Now())
 			return false
 		}
 		defer k.open(name)
@@ -45,7 +45,7 @@ func (k *Keeper) carryOut(ctx context.Context, key types.NamespacedName, in *Sit
 			continue
 		}
 		klog.FromContext(ctx).Info("A step failed", keyStep, step, keyError, err.Error())
-		memory.note(failure(step, k.Node, err), errors.Is(err, libvirt.ErrNetworkBusy) || errors.Is(err, libvirt.ErrUnsupported), k.Clock.Now())
+		memory.note(in.aim(), failure(step, k.Node, err), errors.Is(err, libvirt.ErrNetworkBusy) || errors.Is(err, libvirt.ErrUnsupported), k.Clock.Now())
 		if in.Network != nil && memory.Failures == 1 {
 			k.Recorder.Eventf(in.Network, nil, corev1.EventTypeWarning, eventFailed, string(step), "%s", memory.Message)
 		}

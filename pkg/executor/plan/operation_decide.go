@@ -139,7 +139,7 @@ func waitedFor(in OperationSituation) string {
 		return "the guest to be started"
 	case host.State == v1alpha1.HostStopping:
 		return "the guest to shut down: " + host.Message + "; it is switched off after spec.terminationGracePeriodSeconds"
-	case host.State == v1alpha1.HostFailed:
+	case host.State == v1alpha1.HostFailed, host.Reason == v1alpha1.ReasonWaitingForNetworks, host.Reason == v1alpha1.ReasonWaitingForDisks:
 		return "the guest to start: " + host.Message
 	}
 	return fmt.Sprintf("the guest to be switched off or started: libvirt on %s is slow to do it", op.Status.NodeName)

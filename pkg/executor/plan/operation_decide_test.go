@@ -71,6 +71,12 @@ func TestDecideOperation(t *testing.T) {
 			})},
 			over(v1alpha1.ReasonTimedOut, "1m0s passed while waiting for the guest to start: no hugepages"),
 		},
+		"a guest whose network is not there": {
+			OperationSituation{Operation: vmtest.Operation(v1alpha1.OperationRestart, minute, vmtest.Begun), Connected: true, Now: vmtest.Now.Add(time.Minute), VM: vmtest.Placed(vmtest.Said(v1alpha1.HostStopped), func(vm *v1alpha1.VirtualMachine) {
+				vm.Status.Host.Reason, vm.Status.Host.Message = v1alpha1.ReasonWaitingForNetworks, "VirtualNetwork lan: it is being deleted"
+			})},
+			over(v1alpha1.ReasonTimedOut, "1m0s passed while waiting for the guest to start: VirtualNetwork lan: it is being deleted"),
+		},
 		"a restart of a VM that shall stop": {
 			OperationSituation{Operation: vmtest.Operation(v1alpha1.OperationRestart), Connected: true, VM: vmtest.Placed(vmtest.Switched)},
 			over(v1alpha1.ReasonWrongState, "spec.powerState is Stopped: set it to Running instead, which starts the guest"),

@@ -81,7 +81,7 @@ type options struct {
 func (o *options) serve(ctx context.Context, to *target, streams genericiooptions.IOStreams) error {
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port)))
 	if err != nil {
-		return fmt.Errorf("serving the page: %w", err)
+		return fmt.Errorf("serving the page on --port=%d: give a port that is free, or 0: %w", o.port, err)
 	}
 	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
 	token := rand.Text()

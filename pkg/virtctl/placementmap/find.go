@@ -2,12 +2,16 @@ package placementmap
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -58,6 +62,9 @@ func (o *options) find(ctx context.Context, loaded *rest.Config) (*target, error
 	at, err := url.Parse(address)
 	if err != nil || at.Scheme != "https" || at.Host == "" || at.User != nil {
 		return nil, failure.Usage("--map-server=%s: give a URL such as https://localhost:9443: your credentials are sent there, and go over TLS alone", address)
+	}
+	if o.authority != "" && !x509.NewCertPool().AppendCertsFromPEM(authority) {
+		return nil, failure.Usage("--map-certificate-authority=%s: there is no certificate in the file: give one in PEM", o.authority)
 	}
 	// The rest of the kubeconfig's is who the user is.
 	cfg := rest.CopyConfig(loaded)
@@ -122,11 +129,15 @@ func (t *target) check(ctx context.Context) error {
 	}
 	response, err := t.transport.RoundTrip(request)
 	if err != nil {
+		var wrong *tls.CertificateVerificationError
+		if errors.As(err, &wrong) {
+			return fmt.Errorf("vm-scheduler at %s shows another certificate than it is trusted by: give its own by --map-certificate-authority, and see that --map-server leads to vm-scheduler: %w", t.url.Host, err)
+		}
 		return fmt.Errorf("asking vm-scheduler at %s: where this machine cannot reach it, `kubectl -n domus-system port-forward service/vm-scheduler-webhook 9443:443` and give --map-server https://localhost:9443: %w", t.url.Host, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	said := metav1.Status{}
+	said := struct{ Message string }{strings.TrimSpace(string(body))}
 	_ = json.Unmarshal(body, &said)
 	switch response.StatusCode {
 	case http.StatusOK:
@@ -138,5 +149,5 @@ func (t *target) check(ctx context.Context) error {
 	case http.StatusNotFound:
 		return fmt.Errorf("vm-scheduler at %s serves no placement map: it is of an older version, or runs with --secure-port=0", t.url.Host)
 	}
-	return fmt.Errorf("vm-scheduler at %s answers %s", t.url.Host, response.Status)
+	return fmt.Errorf("vm-scheduler at %s answers %s: %s", t.url.Host, response.Status, said.Message)
 }

@@ -3,6 +3,7 @@ package placementmap
 import (
 	"bufio"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -198,6 +199,45 @@ func TestASchedulerThatIsAwayIsSaidSo(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongIsSaidBeforeThePageIsServed(t *testing.T) {
+	answer := func(code int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	for name, test := range map[string]struct {
+		scheduler http.HandlerFunc
+		strange   bool
+		want      string
+	}{
+		"it is another server":      {answer(http.StatusOK, ""), true, "--map-certificate-authority"},
+		"nobody is known":           {answer(http.StatusUnauthorized, ""), false, "log in again"},
+		"rights are missing":        {answer(http.StatusForbidden, `{"message":"User jane cannot"}`), false, "domus:placement-map-viewer: User jane cannot"},
+		"there is no map":           {answer(http.StatusNotFound, ""), false, "older version"},
+		"the API server is away":    {answer(http.StatusServiceUnavailable, `{"message":"the API server does not answer"}`), false, "503 Service Unavailable: the API server does not answer"},
+		"what answers says no JSON": {answer(http.StatusBadGateway, "no upstream\n"), false, "502 Bad Gateway: no upstream"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			behind := httptest.NewUnstartedServer(test.scheduler)
+			behind.Config.ErrorLog = log.New(io.Discard, "", 0)
+			behind.StartTLS()
+			defer behind.Close()
+			at, err := url.Parse(behind.URL + mapPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			to := &target{url: at, transport: behind.Client().Transport}
+			if test.strange {
+				to.transport = &http.Transport{}
+			}
+			if err := to.check(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "port-forward") {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
 func TestWhereTheAPIServerCallsVMScheduler(t *testing.T) {
 	service := &admissionregistrationv1.ServiceReference{Namespace: "domus-system", Name: "vm-scheduler-webhook", Path: ptr.To("/validate")}
 	other := *service
@@ -231,11 +271,12 @@ func TestCredentialsGoToNobodyElse(t *testing.T) {
 		config  rest.Config
 		want    string
 	}{
-		"without TLS":      {options{server: "http://localhost:9443", authority: "/dev/null"}, rest.Config{}, "go over TLS alone"},
-		"without a scheme": {options{server: "localhost:9443", authority: "/dev/null"}, rest.Config{}, "give a URL such as"},
-		"with a user":      {options{server: "https://a:b@localhost:9443", authority: "/dev/null"}, rest.Config{}, "give a URL such as"},
-		"of somebody else": {options{server: "https://localhost:9443", authority: "/dev/null"}, rest.Config{Impersonate: rest.ImpersonationConfig{UserName: "jane"}}, "--as"},
-		"without the file": {options{server: "https://localhost:9443", authority: "/nowhere"}, rest.Config{}, "--map-certificate-authority"},
+		"without TLS":           {options{server: "http://localhost:9443", authority: "/dev/null"}, rest.Config{}, "go over TLS alone"},
+		"without a scheme":      {options{server: "localhost:9443", authority: "/dev/null"}, rest.Config{}, "give a URL such as"},
+		"with a user":           {options{server: "https://a:b@localhost:9443", authority: "/dev/null"}, rest.Config{}, "give a URL such as"},
+		"of somebody else":      {options{server: "https://localhost:9443", authority: "/dev/null"}, rest.Config{Impersonate: rest.ImpersonationConfig{UserName: "jane"}}, "--as"},
+		"without the file":      {options{server: "https://localhost:9443", authority: "/nowhere"}, rest.Config{}, "--map-certificate-authority"},
+		"with a file of others": {options{server: "https://localhost:9443", authority: "/dev/null"}, rest.Config{}, "no certificate in the file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := test.options.find(t.Context(), &test.config)
