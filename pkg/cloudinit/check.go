@@ -73,10 +73,16 @@ var headers = []string{
 // gzipped is how compressed user data begins: RFC 1952.
 var gzipped = []byte{0x1f, 0x8b}
 
+// byteOrderMark is what some editors begin UTF-8 with.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // checkUserData refuses what cloud-init would pass over, or stop at.
 func checkUserData(data []byte) error {
 	if len(data) == 0 || bytes.HasPrefix(data, gzipped) {
 		return nil
+	}
+	if bytes.HasPrefix(data, byteOrderMark) {
+		return errors.New("begins with a byte order mark, behind which cloud-init does not see what it is: save it as UTF-8 without one")
 	}
 	known := false
 	for _, header := range headers {

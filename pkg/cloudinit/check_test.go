@@ -36,6 +36,8 @@ func TestValidate(t *testing.T) {
 
 		"no header": {&v1alpha1.CloudInit{UserData: "password: " + secret}, []string{
 			`spec.cloudInit.userData: Invalid value: "19 bytes": must begin with a header that cloud-init knows, in its first line: #cloud-config for YAML, #! for a script`}},
+		"a byte order mark": {&v1alpha1.CloudInit{UserData: "\xef\xbb\xbf#cloud-config\n"}, []string{
+			`spec.cloudInit.userData: Invalid value: "17 bytes": begins with a byte order mark`}},
 		"a header behind an empty line": {&v1alpha1.CloudInit{UserData: "\n#cloud-config\n"}, []string{`spec.cloudInit.userData: Invalid value: "15 bytes": must begin with a header`}},
 		"YAML that is none": {&v1alpha1.CloudInit{UserData: "#cloud-config\na: 1\n\tpassword: " + secret}, []string{
 			`spec.cloudInit.userData: Invalid value: "39 bytes": begins with #cloud-config and is no such thing: it is not valid YAML near line 3: correct its indentation, quotes and tabs`}},

@@ -46,7 +46,7 @@ func explainStorage(doing string, err error) error {
 	}
 	var e lv.Error
 	if !errors.As(err, &e) {
-		return explain(doing, err)
+		return err // whoever asks says what was being done
 	}
 	out := &Error{Doing: doing, Code: int(e.Code), Message: e.Message}
 	kind, known := storageKinds[e.Code]

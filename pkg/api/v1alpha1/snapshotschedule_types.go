@@ -36,13 +36,14 @@ type SnapshotTemplate struct {
 // Of each VM a snapshot is deleted that neither of the two keeps, but never the
 // newest that is good. Without either all are kept.
 type SnapshotRetention struct {
-	// keepLast is how many of the newest good snapshots of each VM are kept.
+	// keepLast is how many of the newest good snapshots of each VM are kept, and of
+	// the failed ones that no good one has followed.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	KeepLast *int32 `json:"keepLast,omitempty"`
 	// keepFor is how long snapshots are kept, such as 168h.
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m')",message="must be at least 1m"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+$') && duration(self) >= duration('1m')",message="must be a length of time of at least 1m, in hours, minutes and seconds, such as 168h for a week"
 	// +optional
 	KeepFor *metav1.Duration `json:"keepFor,omitempty"`
 }
@@ -51,7 +52,8 @@ type SnapshotRetention struct {
 // +kubebuilder:validation:ExactlyOneOf=virtualMachineName;selector
 type VirtualMachineSnapshotScheduleSpec struct {
 	// schedule says when snapshots are made, as five fields of cron (minute, hour,
-	// day of the month, month, day of the week), or @hourly, @daily, @weekly, @monthly.
+	// day of the month, month, day of the week), or @hourly, @daily, @weekly, @monthly,
+	// @yearly. When it is edited it counts from then on.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	Schedule string `json:"schedule"`
@@ -175,7 +177,7 @@ type VirtualMachineSnapshotScheduleStatus struct {
 // +kubebuilder:printcolumn:name="Last",type=date,JSONPath=`.status.lastScheduleTime`
 // +kubebuilder:printcolumn:name="Next",type=string,JSONPath=`.status.nextTime`
 // +kubebuilder:printcolumn:name="Snapshots",type=integer,JSONPath=`.status.snapshots`
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="LastRun")].reason`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.status!="True")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VirtualMachineSnapshotSchedule struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -289,6 +289,7 @@ type VirtualDiskStatus struct {
 // +kubebuilder:printcolumn:name="Claimed-By",type=string,JSONPath=`.status.claimedBy.name`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.status=="False")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.status=="False")].message`,priority=1
+// +kubebuilder:printcolumn:name="Deleted",type=date,JSONPath=`.metadata.deletionTimestamp`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type VirtualDisk struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -1,6 +1,7 @@
 package snapshotschedule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,10 +93,11 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if bad != nil {
 		d = Decision{LastSchedule: timeOf(in), Invalid: bad}
 	}
-	var failed error
+	var failed, refused error
 	for _, vm := range d.Make {
 		if err := c.create(ctx, in.Schedule, vm, d.Run); err != nil {
 			failed = errors.Join(failed, err)
+			refused = cmp.Or(refused, err)
 		}
 	}
 	for _, s := range d.Delete {
@@ -103,10 +105,13 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 			failed = errors.Join(failed, err)
 		}
 	}
+	if refused != nil {
+		failed = errors.Join(failed, c.writeStatus(ctx, in, func(status *v1alpha1.VirtualMachineSnapshotScheduleStatus) { reportRefused(status, in, d, refused) }))
+	}
 	if failed != nil {
 		return reconcile.Result{}, failed // the run is not noted, and begun again
 	}
-	if err := c.writeStatus(ctx, in, d); err != nil {
+	if err := c.writeStatus(ctx, in, func(status *v1alpha1.VirtualMachineSnapshotScheduleStatus) { report(status, in, d) }); err != nil {
 		if apierrors.IsConflict(err) {
 			return reconcile.Result{RequeueAfter: time.Second}, nil
 		}
@@ -180,9 +185,9 @@ func (c *Controller) delete(ctx context.Context, s *v1alpha1.VirtualMachineSnaps
 	return nil
 }
 
-func (c *Controller) writeStatus(ctx context.Context, in Situation, d Decision) error {
+func (c *Controller) writeStatus(ctx context.Context, in Situation, say func(*v1alpha1.VirtualMachineSnapshotScheduleStatus)) error {
 	next := in.Schedule.DeepCopy()
-	report(&next.Status, in, d)
+	say(&next.Status)
 	if equality.Semantic.DeepEqual(next.Status, in.Schedule.Status) {
 		return nil
 	}

@@ -201,6 +201,38 @@ func TestADayOfASchedule(t *testing.T) {
 	}
 }
 
+// A run whose snapshots the API server does not take is not silent, and not over.
+func TestSnapshotsThatAreRefused(t *testing.T) {
+	s := newStage(t, selecting(), vm("web-1", web), vm("web-2", web))
+	s.at(oclock(1, 0))
+	s.refuse = func(what string) (error, error) {
+		if what == "create" {
+			return errors.New("exceeded quota: few"), nil
+		}
+		return nil, nil
+	}
+	if _, err := s.look(); err == nil {
+		t.Error("it is not tried again")
+	}
+	if got, want := s.says("LastRun"), "False SnapshotsFailed: of the run that was due at 2026-05-04T01:00:00Z not all snapshots could be created, and it is tried again: making a snapshot of VirtualMachine ns/web-1: exceeded quota: few"; got != want {
+		t.Errorf("%q", got)
+	}
+	if last := s.schedule().Status.LastScheduleTime; last != nil {
+		t.Errorf("the run is noted: %v", last)
+	}
+	s.refuse = func(string) (error, error) { return nil, nil }
+	s.at(oclock(1, 5))
+	s.mustLook()
+	s.become(v1alpha1.SnapshotReady)
+	s.mustLook()
+	if diff := cmp.Diff([]string{"web-1@01:00 Ready", "web-2@01:00 Ready"}, s.snapshots()); diff != "" {
+		t.Error(diff)
+	}
+	if got := s.says("LastRun"); got != "True SnapshotsReady: the snapshots are there" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestAScheduleWithoutVMs(t *testing.T) {
 	s := newStage(t, selecting())
 	s.at(oclock(1, 0))

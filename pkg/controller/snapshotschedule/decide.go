@@ -53,12 +53,13 @@ type Decision struct {
 // Decide decides what to do. Its rules:
 //
 //   - A run is due at each time of the schedule after the last one, or after the
-//     schedule was made or changed from being suspended. Of several that were missed
-//     the last counts, or none, as missedRuns says.
+//     schedule was made, edited, or changed from being suspended or not understood. Of
+//     several that were missed the last counts, or none, as missedRuns says.
 //   - A run that cannot begin by its deadline is left out.
 //   - A VM whose snapshot of an earlier run is still being made is left out of a run.
 //   - Snapshots go that neither keepLast nor keepFor keeps, one by one for each VM.
-//     The newest good one of a VM stays whatever is said.
+//     The newest good one of a VM stays whatever is said. Failed ones are kept as good
+//     ones are until a good one follows.
 func Decide(in Situation) Decision {
 	spec := &in.Schedule.Spec
 	out := Decision{LastSchedule: timeOf(in)}
@@ -67,7 +68,7 @@ func Decide(in Situation) Decision {
 		out.Invalid = bad
 		return out
 	}
-	if spec.Suspend || wasSuspended(in.Schedule) {
+	if spec.Suspend || wasIdle(in.Schedule) {
 		// What is due meanwhile is not made up for.
 		if last := calendar.due(out.LastSchedule, in.Now); !last.IsZero() {
 			out.LastSchedule = last
@@ -78,6 +79,9 @@ func Decide(in Situation) Decision {
 	}
 	out.Next = calendar.next(in.Now)
 	run := calendar.due(out.LastSchedule, in.Now)
+	if next := in.Schedule.Status.NextTime; next != nil && in.Now.Before(next.Time) {
+		run = time.Time{} // by what the schedule was edited to since, and not by what it was
+	}
 	if !run.IsZero() {
 		late := in.Now.Sub(run)
 		deadline := spec.StartingDeadlineSeconds
@@ -94,10 +98,10 @@ func Decide(in Situation) Decision {
 	return out
 }
 
-// wasSuspended says whether the schedule was, when it was looked at last.
-func wasSuspended(s *v1alpha1.VirtualMachineSnapshotSchedule) bool {
-	c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionScheduleReady)
-	return c != nil && c.Reason == v1alpha1.ReasonSuspended
+// wasIdle says whether the schedule was suspended, or not to be understood, when it
+// was looked at last.
+func wasIdle(s *v1alpha1.VirtualMachineSnapshotSchedule) bool {
+	return meta.IsStatusConditionFalse(s.Status.Conditions, v1alpha1.ConditionScheduleReady)
 }
 
 // timeOf is from when on runs are due: the last one, or the schedule's beginning.
@@ -174,10 +178,13 @@ func toDelete(in Situation) (gone []*v1alpha1.VirtualMachineSnapshot, next time.
 		slices.SortFunc(list, func(a, b *v1alpha1.VirtualMachineSnapshot) int {
 			return cmp.Or(scheduledAt(b).Compare(scheduledAt(a)), cmp.Compare(b.Name, a.Name))
 		})
-		goods := int32(0)
+		var goods, fails int32
 		for _, s := range list {
-			if good(s) {
+			switch {
+			case good(s):
 				goods++
+			case failed(s):
+				fails++
 			}
 			end := time.Time{}
 			if keep.KeepFor != nil {
@@ -193,7 +200,7 @@ func toDelete(in Situation) (gone []*v1alpha1.VirtualMachineSnapshot, next time.
 				if next.IsZero() || end.Before(next) {
 					next = end
 				}
-			case failed(s) && goods == 0 && keep.KeepFor == nil:
+			case keep.KeepLast != nil && failed(s) && goods == 0 && fails <= *keep.KeepLast:
 				// It tells what is wrong, until there is a good one after it.
 			default:
 				gone = append(gone, s)

@@ -39,6 +39,13 @@ func lastAt(t time.Time) change {
 	}
 }
 
+// nextAt is what was said of the next run, as of another schedule.
+func nextAt(t time.Time) change {
+	return func(s *v1alpha1.VirtualMachineSnapshotSchedule) {
+		s.Status.NextTime = ptr.To(metav1.NewTime(t))
+	}
+}
+
 func skips(s *v1alpha1.VirtualMachineSnapshotSchedule) { s.Spec.MissedRuns = v1alpha1.MissedSkip }
 func suspended(s *v1alpha1.VirtualMachineSnapshotSchedule) {
 	s.Spec.Suspend = true
@@ -91,6 +98,11 @@ func TestWhenARunIsDue(t *testing.T) {
 		"after it was suspended": {schedule: hourly(lastAt(oclock(1, 0)), func(s *v1alpha1.VirtualMachineSnapshotSchedule) {
 			s.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "Suspended"}}
 		}), now: oclock(5, 30), last: "05:00", next: "06:00"},
+		"after it was not understood": {schedule: hourly(lastAt(oclock(1, 0)), func(s *v1alpha1.VirtualMachineSnapshotSchedule) {
+			s.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "InvalidSchedule"}}
+		}), now: oclock(5, 30), last: "05:00", next: "06:00"},
+		"edited to a time that has passed": {schedule: hourly(lastAt(oclock(1, 0)), nextAt(oclock(9, 0))), now: oclock(5, 30), last: "01:00", next: "06:00"},
+		"missed, and edited since":         {schedule: hourly(lastAt(oclock(1, 0)), nextAt(oclock(2, 15))), now: oclock(5, 30), run: "05:00", last: "05:00", next: "06:00"},
 		"in another time zone": {schedule: hourly(func(s *v1alpha1.VirtualMachineSnapshotSchedule) {
 			s.Spec.Schedule, s.Spec.TimeZone = "30 3 * * *", "Europe/Berlin"
 		}), now: oclock(1, 30), run: "01:30", last: "01:30", next: "01:30"},
@@ -186,7 +198,9 @@ func TestWhatIsKept(t *testing.T) {
 		"no good one, and failed ones by age":      {schedule: hourly(keeps(0, 2*time.Hour)), snapshots: []v1alpha1.SnapshotPhase{bad, bad, bad}, want: []int{0, 1}, again: "04:00"},
 		"either of the two keeps":                  {schedule: hourly(keeps(1, 2*time.Hour)), snapshots: []v1alpha1.SnapshotPhase{ready, ready, ready, ready}, want: []int{0, 1}, again: "04:00"},
 		"none is deleted while it is suspended":    {schedule: hourly(keeps(1, 0), suspended), snapshots: []v1alpha1.SnapshotPhase{ready, ready}},
-		"failed ones tell what is wrong meanwhile": {schedule: hourly(keeps(1, 0)), snapshots: []v1alpha1.SnapshotPhase{bad, bad}},
+		"failed ones tell what is wrong meanwhile": {schedule: hourly(keeps(2, 0)), snapshots: []v1alpha1.SnapshotPhase{ready, bad, bad}},
+		"and do not pile up":                       {schedule: hourly(keeps(2, 0)), snapshots: []v1alpha1.SnapshotPhase{ready, bad, bad, bad}, want: []int{1}},
+		"nor where there never was a good one":     {schedule: hourly(keeps(1, 2*time.Hour)), snapshots: []v1alpha1.SnapshotPhase{bad, bad, bad}, want: []int{0, 1}, again: "04:00"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := Situation{Schedule: test.schedule, Now: oclock(3, 10)}

@@ -71,11 +71,15 @@ func reportRun(status *v1alpha1.VirtualMachineSnapshotScheduleStatus, in Situati
 		}
 	}
 	var bad, pending []string
+	why := "see the snapshots"
 	for _, s := range of {
 		switch {
 		case s.DeletionTimestamp != nil:
 		case failed(s):
 			bad = append(bad, s.Spec.VirtualMachineName)
+			if c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionSnapshotReady); c != nil && len(bad) == 1 {
+				why = fmt.Sprintf("%s: %s", s.Name, c.Message)
+			}
 		case underWay(s):
 			pending = append(pending, s.Spec.VirtualMachineName)
 		}
@@ -87,13 +91,23 @@ func reportRun(status *v1alpha1.VirtualMachineSnapshotScheduleStatus, in Situati
 	case len(of)+len(d.Make) == 0:
 		// It was left out before, or its snapshots are gone by now.
 	case len(bad) > 0:
-		set(v1alpha1.ConditionLastRun, metav1.ConditionFalse, v1alpha1.ReasonSnapshotsFailed, "there is no good snapshot of VirtualMachine "+some(bad)+": see the snapshots")
+		set(v1alpha1.ConditionLastRun, metav1.ConditionFalse, v1alpha1.ReasonSnapshotsFailed, "there is no good snapshot of VirtualMachine "+some(bad)+": "+why)
 	case len(pending) > 0:
 		set(v1alpha1.ConditionLastRun, metav1.ConditionUnknown, v1alpha1.ReasonSnapshotsUnderWay, "a snapshot is being made of VirtualMachine "+some(pending))
 	default:
 		set(v1alpha1.ConditionLastRun, metav1.ConditionTrue, v1alpha1.ReasonSnapshotsReady, "the snapshots are there")
 		status.LastSuccessfulTime = status.LastScheduleTime
 	}
+}
+
+// reportRefused says that snapshots of the run could not be created, which is tried
+// again: the run is not noted as begun.
+func reportRefused(status *v1alpha1.VirtualMachineSnapshotScheduleStatus, in Situation, d Decision, why error) {
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionLastRun, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSnapshotsFailed,
+		Message:            fmt.Sprintf("of the run that was due at %s not all snapshots could be created, and it is tried again: %v", d.Run.UTC().Format(time.RFC3339), why),
+		ObservedGeneration: in.Schedule.Generation, LastTransitionTime: metav1.NewTime(in.Now.Truncate(time.Second)),
+	})
 }
 
 // some names the first of the VMs, sorted.

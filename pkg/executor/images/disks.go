@@ -81,9 +81,14 @@ func (k *Keeper) Look(ctx context.Context, disk *v1alpha1.VirtualDisk) (volumes.
 	k.mu.Lock()
 	ready, fetching := w.ready, w.fetching
 	out.Reason, out.Message = w.reason, "VirtualDiskImage "+name.Name+" "+w.message
-	if fetching && w.total > 0 {
+	switch {
+	case fetching && w.total > 0:
 		// In steps, since each is a write.
 		out.Message = fmt.Sprintf("VirtualDiskImage %s is being fetched: %d%% of %s", name.Name, w.fetched*100/w.total/5*5, capacity.Bytes(w.total))
+	case fetching && w.fetched > 0:
+		out.Message = fmt.Sprintf("VirtualDiskImage %s is being fetched: its source does not say how large it is", name.Name)
+	case fetching:
+		out.Message = fmt.Sprintf("VirtualDiskImage %s is being fetched: its source has been asked", name.Name)
 	}
 	k.mu.Unlock()
 	if ready != nil {

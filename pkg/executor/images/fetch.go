@@ -2,6 +2,7 @@ package images
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -248,6 +249,14 @@ func (k *Keeper) fetchFrom(ctx context.Context, key libvirt.VolumeRef, w *work, 
 	if s := in.Image.Spec.Size; s != nil && virtual > 0 && s.Value() != virtual {
 		return invalid("a guest sees %s of it, and spec.size is %s", capacity.Bytes(virtual), capacity.Bytes(s.Value()))
 	}
+	most := int64(-1)
+	if s := in.Image.Spec.Size; s != nil && virtual == 0 {
+		// A guest sees of a raw image as much as there is of it.
+		if most = s.Value(); source.total >= 0 && source.total != most {
+			return invalid("a guest sees %s of it, and spec.size is %s", capacity.Bytes(source.total), capacity.Bytes(most))
+		}
+		most -= there
+	}
 	room := k.Pools.Spare(ctx, key.Pool)
 	if needs := source.total - there; needs > room {
 		return &roomError{needs: needs, has: room}
@@ -267,14 +276,14 @@ func (k *Keeper) fetchFrom(ctx context.Context, key libvirt.VolumeRef, w *work, 
 		}
 	}
 	began := k.Clock.Now()
-	limited := &bounded{from: io.TeeReader(rest, sum), left: room, room: room}
+	limited := &bounded{from: io.TeeReader(rest, sum), left: room, room: room, most: most}
 	// The reader ends with ctx, and libvirt's stream with the reader.
 	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lookTimeout, cancel) })
 	defer stop()
 	if err := k.Storage.Append(writing, key.Pool, key.Name, there, limited); err != nil {
-		return err
+		return cmp.Or(limited.failed, err) // in the source's own words, where it is to blame
 	}
 	if source.total >= 0 && sum.n != source.total {
 		return fmt.Errorf("there are %d bytes of %d", sum.n, source.total)
@@ -290,19 +299,30 @@ func (k *Keeper) fetchFrom(ctx context.Context, key libvirt.VolumeRef, w *work, 
 	return nil
 }
 
-// bounded reads no more than there is room for.
+// bounded reads no more than there is room for, nor than there may be.
 type bounded struct {
 	from       io.Reader
 	left, room int64
+	// most is how many more the image may have; -1 when that is not said.
+	most int64
+	// failed is why no more can be read; nil at the end.
+	failed error
 }
 
 // Read implements io.Reader.
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, &roomError{needs: b.room - b.left, has: b.room}
+	b.left -= int64(n)
+	switch {
+	case b.most >= 0 && b.room-b.left > b.most:
+		err = invalid("a guest sees more of it than spec.size says")
+	case b.left < 0:
+		err = &roomError{needs: b.room - b.left, has: b.room}
+	case err == nil || errors.Is(err, io.EOF):
+		return n, err
 	}
-	return n, err
+	b.failed = err
+	return 0, err
 }
 
 // lengthOf is how many bytes there are of the image; 0 when there is nothing.

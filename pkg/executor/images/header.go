@@ -50,6 +50,15 @@ var magics = []struct {
 	{"vdi", 0x40, "\x7f\x10\xda\xbe"},
 }
 
+// compressions are how files begin that are compressed as a whole. A raw image may
+// begin so: its guest may be what makes something of it.
+var compressions = []struct{ name, magic string }{
+	{"gzip", "\x1f\x8b"},
+	{"xz", "\xfd7zXZ\x00"},
+	{"bzip2", "BZh"},
+	{"zstd", "\x28\xb5\x2f\xfd"},
+}
+
 // check says what a guest sees of an image of the format that begins with head, in
 // bytes: 0 for one that is as long as it is. The error is an *invalidError. Nothing
 // of the host is looked at, and nothing is believed that the format does not say.
@@ -83,6 +92,11 @@ const (
 )
 
 func checkQCOW2(head []byte) (int64, error) {
+	for _, m := range compressions {
+		if bytes.HasPrefix(head, []byte(m.magic)) {
+			return 0, invalid("it is compressed with %s, and images are taken as they are: have the source, and spec.checksum, be of what comes out", m.name)
+		}
+	}
 	if len(head) < qcow2V2Length || !bytes.HasPrefix(head, []byte(qcow2Magic)) {
 		return 0, invalid("it does not begin as a file of format qcow2: create another VirtualDiskImage with spec.format raw if it is that, or convert it")
 	}

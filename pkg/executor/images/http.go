@@ -59,6 +59,20 @@ func (e *forbiddenError) Error() string { return e.why }
 // errChanged says that the server has other bytes by now than at first.
 var errChanged = errors.New("the server has other bytes than before")
 
+// brokenError says that a server broke off, and that whether it has the same bytes
+// still nobody can tell. It is errChanged: what was read is not gone on with.
+type brokenError struct{ at, total int64 }
+
+func (e *brokenError) Error() string {
+	of := ""
+	if e.total >= 0 {
+		of = " of " + strconv.FormatInt(e.total, 10)
+	}
+	return fmt.Sprintf("the server broke off after %d bytes%s, and it cannot be gone on with there: it has no ranges, and neither ETag nor Last-Modified", e.at, of)
+}
+
+func (e *brokenError) Unwrap() error { return errChanged }
+
 // web fetches from a web server.
 type web struct {
 	client *http.Client

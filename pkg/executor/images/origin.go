@@ -203,9 +203,13 @@ func (s *steady) again() error {
 // resume goes on with c. A server that begins anew with the same bytes has those
 // skipped that have been read.
 func (s *steady) resume(c *content) error {
-	if c.Same != s.same || s.same == "" && c.Offset != s.at || c.Total >= 0 && s.total >= 0 && c.Total != s.total {
+	switch {
+	case c.Same != s.same, c.Total >= 0 && s.total >= 0 && c.Total != s.total:
 		_ = c.Body.Close()
 		return errChanged
+	case s.same == "" && c.Offset != s.at:
+		_ = c.Body.Close()
+		return &brokenError{at: s.at, total: s.total}
 	}
 	if c.Offset < s.at {
 		if _, err := io.CopyN(io.Discard, c.Body, s.at-c.Offset); err != nil {

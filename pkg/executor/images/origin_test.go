@@ -157,6 +157,15 @@ func TestAServerThatBreaksOff(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+	t.Run("and tells nothing by which to go on", func(t *testing.T) {
+		s, url := serve(t, content, "")
+		s.cut.Store(300_000)
+		s.noRange = true
+		_, err := readAll(t, fromWeb(t, url), 0)
+		if want := fmt.Sprintf("the server broke off after 300000 bytes of %d, and it cannot be gone on with there: it has no ranges, and neither ETag nor Last-Modified", len(content)); !errors.Is(err, errChanged) || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	})
 	t.Run("and never sends anything is given up", func(t *testing.T) {
 		s, url := serve(t, content, `"a"`)
 		s.cut.Store(0)
@@ -341,5 +350,27 @@ func TestStalling(t *testing.T) {
 	go func() { time.Sleep(10 * time.Millisecond); cancel(errStalled) }()
 	if _, err := s.Read(make([]byte, 10)); !errors.Is(err, errStalled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What is to be a guest's whole disk has no more bytes than were asked for, whatever
+// a server sends.
+func TestBounded(t *testing.T) {
+	for name, test := range map[string]struct {
+		room, most int64
+		want       string
+	}{
+		"all of it":         {room: 100, most: 100},
+		"nobody said":       {room: 100, most: -1},
+		"more than is said": {room: 1000, most: 99, want: "a guest sees more of it than spec.size says"},
+		"more than is free": {room: 99, most: -1, want: "99 for it, and it needs 100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &bounded{from: bytes.NewReader(make([]byte, 100)), left: test.room, room: test.room, most: test.most}
+			_, err := io.ReadAll(b)
+			if got := fmt.Sprint(err); !errors.Is(err, b.failed) || err != nil && got != test.want || err == nil && test.want != "" {
+				t.Errorf("error %v, want %q; it remembers %v", err, test.want, b.failed)
+			}
+		})
 	}
 }

@@ -1,10 +1,9 @@
 package plan
 
 import (
-	"fmt"
-
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/ownership"
+	"domus.dev/domus/pkg/executor/snapshots"
 	"domus.dev/domus/pkg/libvirt"
 )
 
@@ -80,8 +79,9 @@ func wouldLose(d *ownership.Observed) string {
 
 // beingRestored reports on a VM whose disks are being brought back.
 func beingRestored(s *v1alpha1.VirtualMachineSnapshot) *Report {
-	return &Report{
-		State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonRestoring,
-		Message: fmt.Sprintf("the VM is being restored to VirtualMachineSnapshot %s", s.Name),
+	message := "the VM is being restored to VirtualMachineSnapshot " + s.Name
+	if why := snapshots.Trouble(s); why != "" {
+		message += ": " + why
 	}
+	return &Report{State: v1alpha1.HostStopped, Reason: v1alpha1.ReasonRestoring, Message: message}
 }

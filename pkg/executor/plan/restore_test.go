@@ -102,3 +102,19 @@ func TestPlanRestore(t *testing.T) {
 		})
 	}
 }
+
+// A VM whose restore cannot go on says why, and not its snapshot alone.
+func TestARestoreThatCannotGoOnSaysWhy(t *testing.T) {
+	s := &v1alpha1.VirtualMachineSnapshot{ObjectMeta: metav1.ObjectMeta{Name: "s"}}
+	say := func(message string) {
+		s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSnapshotReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRestoring, Message: message}}
+	}
+	say("storage pool 'default' is not active; it is tried again")
+	if got := beingRestored(s).Message; got != "the VM is being restored to VirtualMachineSnapshot s: storage pool 'default' is not active; it is tried again" {
+		t.Errorf("%q", got)
+	}
+	say("the VM is being brought back to it")
+	if got := beingRestored(s).Message; got != "the VM is being restored to VirtualMachineSnapshot s" {
+		t.Errorf("%q", got)
+	}
+}

@@ -202,11 +202,22 @@ func (w *world) DeleteGuestSnapshot(ctx context.Context, _, name string, v libvi
 }
 
 func (w *world) Freeze(context.Context, string) error {
-	return w.change(func() error { w.frozen = true; return nil })
+	return w.change(func() error { w.frozen = true; return w.hears() })
 }
 
 func (w *world) Thaw(context.Context, string) error {
+	if err := w.hears(); err != nil {
+		return err
+	}
 	return w.change(func() error { w.frozen = false; return nil })
+}
+
+// hears says whether the guest's agent does, as libvirt says it.
+func (w *world) hears() error {
+	if w.paused {
+		return &libvirt.Error{Doing: "asking the agent", Message: "Requested operation is not valid: domain is not running"}
+	}
+	return nil
 }
 
 func (w *world) Suspend(context.Context, string) error {
@@ -370,6 +381,50 @@ func TestARestoreWithAnEmptyTray(t *testing.T) {
 	r, err := w.keeper.Restoration(t.Context(), vm, op)
 	if err != nil || r.Refusal != "" {
 		t.Fatalf("refused: %+v, %v", r, err)
+	}
+}
+
+// A paused guest hears nothing, and its disks are taken all the same. Only where a
+// process that died may have brought its file systems to rest they are not: once it
+// went on it would stand still for good.
+func TestASnapshotOfAPausedGuest(t *testing.T) {
+	settle := func(w *world) *v1alpha1.VirtualMachineSnapshot {
+		for range 5 {
+			w.turn()
+			w.clock.Step(2 * lastBackoff)
+		}
+		return w.get("s")
+	}
+	w := newWorld(t, t.TempDir())
+	w.paused = true
+	w.create("s", false)
+	if s := settle(w); !Ready(s) {
+		t.Errorf("no snapshot was made: %+v", s.Status)
+	}
+
+	w = newWorld(t, t.TempDir())
+	w.create("s", false)
+	w.fault = func() (error, error) {
+		if w.frozen {
+			return errDied, nil
+		}
+		return nil, nil
+	}
+	for range 5 {
+		w.turn()
+	}
+	if !w.frozen {
+		t.Fatal("its file systems are not at rest")
+	}
+	w.calm()
+	w.restart()
+	w.paused = true
+	if s := settle(w); Ready(s) || !strings.Contains(s.Status.Conditions[0].Message, "set spec.powerState to Running") {
+		t.Errorf("%+v", s.Status)
+	}
+	w.paused = false
+	if s := settle(w); !Ready(s) || w.frozen {
+		t.Errorf("at rest: %v, %+v", w.frozen, s.Status)
 	}
 }
 

@@ -136,6 +136,7 @@ func (k *Keeper) quiesce(ctx context.Context, s *v1alpha1.VirtualMachineSnapshot
 			klog.FromContext(ctx).Error(err, "The guest's file systems may be at rest still", keySnapshot, s.Name)
 		}
 	}
+	out.Touched = true
 	if err := k.Host.Freeze(ctx, uuid); err != nil {
 		why := words(err)
 		var own *libvirt.Error
@@ -155,13 +156,14 @@ func (k *Keeper) quiesce(ctx context.Context, s *v1alpha1.VirtualMachineSnapshot
 // meanwhile.
 func (k *Keeper) makeWithMemory(ctx context.Context, s *v1alpha1.VirtualMachineSnapshot, vm *v1alpha1.VirtualMachine, g Guest) (out Made, err error) {
 	uuid := g.Domain.UUID
+	out.Touched = true
 	if g.Domain.State == libvirt.StateRunning {
 		defer func() { err = errors.Join(err, k.goOn(ctx, uuid, err != nil)) }()
 		if err := k.Host.Suspend(ctx, uuid); err != nil {
 			return out, err
 		}
 	}
-	out = Made{At: k.Clock.Now(), Reason: v1alpha1.ReasonQuiesceMemory, Message: "the guest goes on from its memory; its disks alone are as after a loss of power"}
+	out = Made{At: k.Clock.Now(), Touched: true, Reason: v1alpha1.ReasonQuiesceMemory, Message: "the guest goes on from its memory; its disks alone are as after a loss of power"}
 	if err := k.takeGuests(ctx, s, g); err != nil {
 		return out, err
 	}

@@ -276,7 +276,7 @@ func end(in Situation) Decision {
 // in the VM's turns.
 func restore(in Situation) Decision {
 	s := in.Snapshot
-	report := &Report{Phase: v1alpha1.SnapshotRestoring, Reason: v1alpha1.ReasonRestoring, Message: "the VM is being brought back to it"}
+	report := &Report{Phase: v1alpha1.SnapshotRestoring, Reason: v1alpha1.ReasonRestoring, Message: broughtBack}
 	r := s.Status.Restoring
 	switch {
 	case r.DisksDone && in.Asked:

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -141,11 +142,24 @@ func (k *Keeper) Begin(ctx context.Context, vm *v1alpha1.VirtualMachine, r *Rest
 	k.restoring[key] = r.Snapshot.UID
 	k.mu.Unlock()
 	_, err := snapshotstatus.Write(ctx, k.Live, r.Snapshot, func(s *v1alpha1.VirtualMachineSnapshotStatus) {
-		Report{Phase: v1alpha1.SnapshotRestoring, Reason: v1alpha1.ReasonRestoring, Message: "the VM is being brought back to it"}.apply(s, r.Snapshot, k.Clock.Now())
+		Report{Phase: v1alpha1.SnapshotRestoring, Reason: v1alpha1.ReasonRestoring, Message: broughtBack}.apply(s, r.Snapshot, k.Clock.Now())
 		s.Restoring = &v1alpha1.SnapshotRestore{OperationUID: r.Operation, Start: start, Memory: r.Memory}
 	})
 	k.Enqueue(key)
 	return err
+}
+
+// broughtBack is what is said of a snapshot whose restore goes on well.
+const broughtBack = "the VM is being brought back to it"
+
+// Trouble says what keeps the restore to a snapshot from going on; empty when nothing
+// is known to.
+func Trouble(s *v1alpha1.VirtualMachineSnapshot) string {
+	c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionSnapshotReady)
+	if c == nil || c.Reason != v1alpha1.ReasonRestoring || c.Message == broughtBack {
+		return ""
+	}
+	return c.Message
 }
 
 // Finish says that a restore is over.

@@ -50,6 +50,9 @@ type Memory struct {
 	Snapshot types.UID
 	// Cleaned says that nothing of it is left of what an earlier try may have left.
 	Cleaned bool
+	// Untouched says that no try of it can have halted the guest or brought its file
+	// systems to rest: this process began it, and no try has come that far.
+	Untouched bool
 	// Failures counts those in a row, RetryAt is when to try again, and Message says
 	// what happened last.
 	Failures int
@@ -69,6 +72,8 @@ type Made struct {
 	Reason, Message string
 	// MemoryBytes is how much memory was written.
 	MemoryBytes int64
+	// Touched says that the guest was to stand still for it, or its file systems to rest.
+	Touched bool
 }
 
 // Situation is all that Plan decides by.

@@ -116,7 +116,10 @@ func (k *Keeper) do(ctx context.Context, step Step, key types.NamespacedName, in
 		in.Snapshot, err = snapshotstatus.SetFinalizers(ctx, k.Live, s, append(slices.Clone(s.Finalizers), v1alpha1.SnapshotFinalizer))
 		return err
 	case StepBegin:
-		in.Snapshot, err = k.begin(ctx, key, in)
+		first := s.Status.Phase != v1alpha1.SnapshotCreating
+		if in.Snapshot, err = k.begin(ctx, key, in); err == nil {
+			m.Untouched = m.Untouched || first
+		}
 		return err
 	case StepClean:
 		if err := k.clean(ctx, key, in); err != nil {
@@ -126,6 +129,7 @@ func (k *Keeper) do(ctx context.Context, step Step, key types.NamespacedName, in
 		return nil
 	case StepMake:
 		made, err := k.make(ctx, key, in)
+		m.Untouched = m.Untouched && !made.Touched
 		if err != nil {
 			return err
 		}
@@ -200,7 +204,7 @@ func (k *Keeper) clean(ctx context.Context, key types.NamespacedName, in *Situat
 		return err
 	}
 	defer release()
-	if in.VM != nil && s.Status.CreatedAt == nil {
+	if in.VM != nil && s.Status.CreatedAt == nil && !in.Memory.Untouched {
 		if err := k.letGoOn(ctx, in.VM, s); err != nil {
 			return err
 		}
@@ -236,6 +240,9 @@ func (k *Keeper) letGoOn(ctx context.Context, vm *v1alpha1.VirtualMachine, s *v1
 	}
 	if s.Spec.Quiesce == v1alpha1.QuiesceNever || g.Domain.Agent != libvirt.AgentOpen {
 		return nil
+	}
+	if g.Domain.State == libvirt.StatePaused {
+		return &libvirt.Error{Doing: "letting the guest's file systems go on", Message: "they may be at rest since a try that was cut short, and the guest is paused and hears nothing: set spec.powerState to Running"}
 	}
 	if err := k.Host.Thaw(ctx, g.Domain.UUID); err != nil && !errors.Is(err, libvirt.ErrAgentUnavailable) {
 		return err

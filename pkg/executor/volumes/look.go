@@ -14,7 +14,10 @@ import (
 
 // situation looks at the disk's pool and volume, and at who has it.
 func (k *Keeper) situation(ctx context.Context, w *work, disk *v1alpha1.VirtualDisk) (Situation, error) {
-	in := Situation{Node: k.Node, Disk: disk, Memory: w.memory, Now: k.Clock.Now()}
+	in := Situation{Node: k.Node, Disk: disk, Now: k.Clock.Now()}
+	if disk != nil {
+		in.Memory = w.memory.of(disk)
+	}
 	if disk == nil || disk.Status.NodeName != k.Node {
 		return in, nil
 	}

@@ -258,10 +258,20 @@ func unfitPool(d *v1alpha1.VirtualDisk, pool string) string {
 }
 
 // note remembers a failure and when to try again.
-func (m *Memory) note(step Step, reason, message string, now time.Time) {
+func (m *Memory) note(d *v1alpha1.VirtualDisk, step Step, reason, message string, now time.Time) {
+	*m = m.of(d)
 	wait := firstBackoff << min(m.Failures, 10)
 	m.Failures++
 	m.RetryAt, m.Step, m.Reason, m.Message = now.Add(min(wait, lastBackoff)), step, reason, message
+}
+
+// of is what is remembered of the disk as its spec is now: what went wrong with
+// another, such as a move that is not wanted any more, delays nothing of this one.
+func (m *Memory) of(d *v1alpha1.VirtualDisk) Memory {
+	if m.Generation != d.Generation {
+		return Memory{Generation: d.Generation}
+	}
+	return *m
 }
 
 // left says how long to wait before the next try; false when it is due.

@@ -1,6 +1,7 @@
 package volumes
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -354,5 +355,27 @@ func TestSpaceIsSaidSeldom(t *testing.T) {
 		if got := steadyAllocation(test.said, test.is, gib); got != test.want {
 			t.Errorf("allocation %s: %d, want %d", name, got, test.want)
 		}
+	}
+}
+
+// What went wrong delays trying again, but nothing of a disk whose spec is another
+// by now, or that is deleted: its next step may be another one altogether.
+func TestAnEditForgetsWhatFailed(t *testing.T) {
+	d, m := disk("disk", holding, made), Memory{}
+	d.Generation = 1
+	for range 3 {
+		m.note(d, StepCarry, v1alpha1.ReasonMoving, "host other does not take it", now)
+	}
+	known := m.of(d)
+	if wait, tried := known.left(now); !tried || wait != 4*time.Second {
+		t.Errorf("%s, %v", wait, tried)
+	}
+	deleted(d)
+	d.Generation = 2
+	if got := Plan(Situation{Node: node, Disk: d, Pool: pool, Volume: volume(), Memory: m.of(d), Now: now}); !slices.Contains(got.Steps, StepRemove) {
+		t.Errorf("it waits: %+v, %+v", got, got.Report)
+	}
+	if m.note(d, StepRemove, v1alpha1.ReasonVolumeFailed, "busy", now); m.Failures != 1 {
+		t.Errorf("%+v", m)
 	}
 }

@@ -32,8 +32,9 @@ type User struct {
 // process.
 type Memory struct {
 	// Failures counts those in a row, RetryAt is when to try again, and Step, Reason
-	// and Message say what happened last.
+	// and Message say what happened last; to the disk as Generation of its spec had it.
 	Failures        int
+	Generation      int64
 	RetryAt         time.Time
 	Step            Step
 	Reason, Message string

@@ -73,7 +73,7 @@ func (k *Keeper) failed(ctx context.Context, w *work, in *Situation, step Step, 
 		if step == StepMake {
 			reason = v1alpha1.ReasonVolumeFailed
 		}
-		w.memory.note(step, reason, shortened(err.Error())+"; it is tried again", k.Clock.Now())
+		w.memory.note(in.Disk, step, reason, shortened(err.Error())+"; it is tried again", k.Clock.Now())
 		k.Enqueue(client.ObjectKeyFromObject(in.Disk)) // to report it
 		return nil
 	}
@@ -93,7 +93,7 @@ func (k *Keeper) failed(ctx context.Context, w *work, in *Situation, step Step, 
 	if step == StepUnmark {
 		step = StepRemove
 	}
-	w.memory.note(step, reason, message, k.Clock.Now())
+	w.memory.note(in.Disk, step, reason, message, k.Clock.Now())
 	k.ledger.forget(in.Disk.UID)
 	k.Enqueue(client.ObjectKeyFromObject(in.Disk)) // to report it
 	k.Look()
