@@ -114,6 +114,7 @@ func TestChartRefuses(t *testing.T) {
 		"a tag in the repository":   {[]string{"--set", "scheduler.image.repository=registry.example.org:5000/vm-scheduler:v1"}, "scheduler/image/repository"},
 		"a field of no host":        {[]string{"--set", "executor.config.hosts[0].reserves.cpu=1"}, "executor/config/hosts/0"},
 		"a Node that a kubelet has": {[]string{"--set", "executor.config.hosts[0].registerNode=true"}, "executor/config/hosts/0/registerNode"},
+		"an address for all hosts":  {[]string{"--set", "executor.config.hosts[0].transfer.bindAddress=10.0.0.7:8445"}, "executor/config/hosts/0/transfer"},
 		"what no probe reaches":     {[]string{"--set", "executor.config.healthBindAddress=127.0.0.1:9411"}, "executor/config/healthBindAddress"},
 		"nothing for probes":        {[]string{"--set", "executor.config.healthBindAddress=null"}, "healthBindAddress"},
 	} {
