@@ -12,6 +12,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
+	"domus.dev/domus/pkg/executor/hostconfig"
+	"domus.dev/domus/pkg/executor/vmtest"
 )
 
 func TestTenancy(t *testing.T) {
@@ -38,8 +40,8 @@ func TestTenancy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			seen := &tenancy{machine: test.machine}
 			for i, l := range test.looks {
-				renewed := testNow.Add(24*time.Hour + time.Duration(l.renewed)*time.Second)
-				if got := seen.mine(l.machine, renewed, testNow.Add(time.Duration(l.at)*time.Second)); got != l.want {
+				renewed := vmtest.Now.Add(24*time.Hour + time.Duration(l.renewed)*time.Second)
+				if got := seen.mine(l.machine, renewed, vmtest.Now.Add(time.Duration(l.at)*time.Second)); got != l.want {
 					t.Errorf("look %d: mine is %t", i, got)
 				}
 			}
@@ -50,15 +52,15 @@ func TestTenancy(t *testing.T) {
 // TestAnotherMachineIsTheHost plays a second machine that was given the name of one that
 // lives.
 func TestAnotherMachineIsTheHost(t *testing.T) {
-	clk := clocktesting.NewFakeClock(testNow)
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: testNode, Namespace: v1alpha1.LeaseNamespace}}
-	lease.Spec.RenewTime = &metav1.MicroTime{Time: testNow}
-	first := &Agent{config: HostConfiguration{NodeName: testNode}, machine: "first"}
+	clk := clocktesting.NewFakeClock(vmtest.Now)
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: vmtest.Node, Namespace: v1alpha1.LeaseNamespace}}
+	lease.Spec.RenewTime = &metav1.MicroTime{Time: vmtest.Now}
+	first := &Agent{config: hostconfig.HostConfiguration{NodeName: vmtest.Node}, machine: "first"}
 	if err := first.ownLease(lease); err != nil {
 		t.Fatal(err)
 	}
 	api := fake.NewClientset(lease)
-	c := newClaim(testNode, "second", api, clk)
+	c := newClaim(vmtest.Node, "second", api, clk)
 	done := make(chan bool)
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
@@ -69,13 +71,13 @@ func TestAnotherMachineIsTheHost(t *testing.T) {
 		clk.Step(d)
 	}
 	eventually(t, "it says what it waits for", func() bool { return strings.Contains(c.waitsFor(), "whether that one lives") })
-	lease.Spec.RenewTime = &metav1.MicroTime{Time: testNow.Add(leaseRenewal)}
+	lease.Spec.RenewTime = &metav1.MicroTime{Time: vmtest.Now.Add(leaseRenewal)}
 	if _, err := api.CoordinationV1().Leases(lease.Namespace).Update(t.Context(), lease, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	step(claimLook)
 	eventually(t, "it says which machine is the host", func() bool {
-		return strings.Contains(c.waitsFor(), "another machine is host "+testNode+" (system UUID first")
+		return strings.Contains(c.waitsFor(), "another machine is host "+vmtest.Node+" (system UUID first")
 	})
 	step(time.Hour)
 	select {
@@ -90,8 +92,8 @@ func TestAnotherMachineIsTheHost(t *testing.T) {
 		t.Fatal("it ended, and is the host")
 	}
 	// Started again, when the other has ended. What waited for the clock before still does.
-	clk = clocktesting.NewFakeClock(testNow)
-	again := newClaim(testNode, "second", api, clk)
+	clk = clocktesting.NewFakeClock(vmtest.Now)
+	again := newClaim(vmtest.Node, "second", api, clk)
 	go func() { done <- again.wait(t.Context()) }()
 	eventually(t, "it looks whether the other lives", func() bool { return again.waitsFor() != "" })
 	for range leaseDuration / claimLook {

@@ -1,4 +1,4 @@
-package executor
+package hostconfig
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ import (
 // against what is read: a field that only one of them knows would be refused by the
 // chart, or by every executor of the cluster.
 func TestChartKnowsTheConfiguration(t *testing.T) {
-	data, err := os.ReadFile("../../manifests/helm/domus/values.schema.json")
+	data, err := os.ReadFile("../../../manifests/helm/domus/values.schema.json")
 	if err != nil {
 		t.Fatal(err)
 	}
