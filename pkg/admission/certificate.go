@@ -38,6 +38,10 @@ const (
 	// checkEvery bounds how long a wiped caBundle or a certificate renewed by
 	// another replica goes unnoticed.
 	checkEvery = 30 * time.Second
+	// previousKey is what of the Secret has the authority before a renewal. The API
+	// server trusts it as well until it ends, since another replica serves what it
+	// signed for as long as checkEvery.
+	previousKey = "previous-ca.crt"
 )
 
 // Certificate keeps the serving certificate of vm-scheduler's webhooks: made when there is none,
@@ -87,18 +91,22 @@ func (c *Certificate) Start(ctx context.Context) error {
 }
 
 func (c *Certificate) ensure(ctx context.Context) error {
-	pair, err := c.secret(ctx)
+	secret, err := c.secret(ctx)
 	if err != nil {
 		return err
 	}
-	authority, err := authorityOf(pair[0])
+	certificate := secret.Data[corev1.TLSCertKey]
+	authority, err := authorityOf(certificate)
 	if err != nil {
 		return err
+	}
+	if previous := secret.Data[previousKey]; valid(previous, c.clock.Now()) {
+		authority = append(authority, previous...)
 	}
 	if err := trust(ctx, c.client, authority); err != nil {
 		return err
 	}
-	parsed, err := tls.X509KeyPair(pair[0], pair[1])
+	parsed, err := tls.X509KeyPair(certificate, secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
 		return fmt.Errorf("reading Secret %s/%s: %w", SecretNamespace, SecretName, err)
 	}
@@ -106,18 +114,19 @@ func (c *Certificate) ensure(ctx context.Context) error {
 	return nil
 }
 
-// secret returns certificate and key from the Secret, made anew when they are
+// secret returns the Secret, with certificate and key made anew when they are
 // missing, unreadable or close to their end. When two replicas make one at a
 // time, the second write conflicts and the next round reads the first's.
-func (c *Certificate) secret(ctx context.Context) ([2][]byte, error) {
+func (c *Certificate) secret(ctx context.Context) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
 	err := c.client.Get(ctx, types.NamespacedName{Namespace: SecretNamespace, Name: SecretName}, secret)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return [2][]byte{}, fmt.Errorf("reading Secret %s/%s: %w", SecretNamespace, SecretName, err)
+		return nil, fmt.Errorf("reading Secret %s/%s: %w", SecretNamespace, SecretName, err)
 	}
 	missing := err != nil
-	if !missing && usable(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey], c.clock.Now()) {
-		return [2][]byte{secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey]}, nil
+	before := secret.Data[corev1.TLSCertKey]
+	if !missing && usable(before, secret.Data[corev1.TLSPrivateKeyKey], c.clock.Now()) {
+		return secret, nil
 	}
 	certificate, key, err := cert.GenerateSelfSignedCertKeyWithOptions(cert.SelfSignedCertKeyOptions{
 		Host:         serviceName,
@@ -126,10 +135,15 @@ func (c *Certificate) secret(ctx context.Context) ([2][]byte, error) {
 		MaxAge:       validFor,
 	})
 	if err != nil {
-		return [2][]byte{}, fmt.Errorf("making the webhook's certificate: %w", err)
+		return nil, fmt.Errorf("making the webhook's certificate: %w", err)
 	}
 	secret.Namespace, secret.Name = SecretNamespace, SecretName
 	secret.Data = map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key}
+	// A Secret that was deleted or spoiled leaves none: who does that wants the old one
+	// trusted no more.
+	if previous, err := authorityOf(before); err == nil && valid(previous, c.clock.Now()) {
+		secret.Data[previousKey] = previous
+	}
 	if missing {
 		secret.Type = corev1.SecretTypeTLS
 		err = c.client.Create(ctx, secret)
@@ -137,9 +151,19 @@ func (c *Certificate) secret(ctx context.Context) ([2][]byte, error) {
 		err = c.client.Update(ctx, secret)
 	}
 	if err != nil {
-		return [2][]byte{}, fmt.Errorf("writing Secret %s/%s: %w", SecretNamespace, SecretName, err)
+		return nil, fmt.Errorf("writing Secret %s/%s: %w", SecretNamespace, SecretName, err)
 	}
-	return [2][]byte{certificate, key}, nil
+	return secret, nil
+}
+
+// valid says whether PEM has a certificate that has not ended.
+func valid(data []byte, now time.Time) bool {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return false
+	}
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	return err == nil && now.Before(parsed.NotAfter)
 }
 
 // usable says whether the pair fits and is not close to its end.

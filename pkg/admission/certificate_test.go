@@ -1,9 +1,12 @@
 package admission
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"net"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/cert"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -70,6 +74,37 @@ func trusted(t *testing.T, cluster client.Client, c *Certificate) []byte {
 	return served.Certificate[0]
 }
 
+// store puts a certificate into the Secret that is valid for so long.
+func store(t *testing.T, cluster client.Client, age time.Duration) []byte {
+	t.Helper()
+	certificate, key, err := cert.GenerateSelfSignedCertKeyWithOptions(cert.SelfSignedCertKeyOptions{
+		Host: serviceName, AlternateDNS: []string{"localhost"}, AlternateIPs: []net.IP{net.IPv4(127, 0, 0, 1)}, MaxAge: age,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := &corev1.Secret{}
+	if err := cluster.Get(t.Context(), types.NamespacedName{Namespace: SecretNamespace, Name: SecretName}, secret); err != nil {
+		t.Fatal(err)
+	}
+	secret.Data = map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key}
+	if err := cluster.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(certificate)
+	return block.Bytes
+}
+
+// authorities counts what the API server trusts of the first webhook.
+func authorities(t *testing.T, cluster client.Client) int {
+	t.Helper()
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := cluster.Get(t.Context(), types.NamespacedName{Name: WebhookConfiguration}, configuration); err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(configuration.Webhooks[0].ClientConfig.CABundle, []byte("BEGIN CERTIFICATE"))
+}
+
 func TestCertificate(t *testing.T) {
 	cluster := newCluster(t)
 	clk := clocktesting.NewFakeClock(time.Now())
@@ -88,12 +123,43 @@ func TestCertificate(t *testing.T) {
 	}
 
 	t.Run("is renewed ahead of its end", func(t *testing.T) {
-		clk.Step(validFor - renewAhead + time.Hour)
+		before := store(t, cluster, renewAhead+time.Hour)
+		for _, c := range []*Certificate{first, second} {
+			if err := c.ensure(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if string(before) != string(trusted(t, cluster, c)) {
+				t.Fatal("what is in the Secret is not served")
+			}
+		}
+		clk.Step(2 * time.Hour)
 		if err := first.ensure(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if string(before) == string(trusted(t, cluster, first)) {
 			t.Error("the certificate was not renewed")
+		}
+		// The other replica has not looked yet.
+		if string(before) != string(trusted(t, cluster, second)) {
+			t.Error("the other replica serves another certificate before it looked")
+		}
+		if err := second.ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if string(trusted(t, cluster, first)) != string(trusted(t, cluster, second)) {
+			t.Error("two replicas serve two certificates")
+		}
+	})
+	t.Run("the one before a renewal is not trusted for ever", func(t *testing.T) {
+		if n := authorities(t, cluster); n != 2 {
+			t.Errorf("%d authorities are trusted after a renewal", n)
+		}
+		clk.Step(renewAhead)
+		if err := first.ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := authorities(t, cluster); n != 1 {
+			t.Errorf("%d authorities are trusted when the one before has ended", n)
 		}
 	})
 	t.Run("a broken Secret is made good", func(t *testing.T) {

@@ -76,6 +76,12 @@ type Options struct {
 	Clock    clock.WithTicker
 	// Version is the executor's own.
 	Version string
+	// Machine is what this machine is known by in the Lease of a host without a kubelet;
+	// not told when empty.
+	Machine string
+	// Claim returns when this machine is the host, or false when ctx ended; nil for at
+	// once.
+	Claim func(ctx context.Context) bool
 }
 
 // Agent looks after one host.
@@ -88,6 +94,8 @@ type Agent struct {
 	tell    teller
 	clock   clock.WithTicker
 	version string
+	machine string
+	claim   func(ctx context.Context) bool
 	// started is when this process did.
 	started  time.Time
 	registry *registry
@@ -145,7 +153,7 @@ func NewAgent(o Options) *Agent {
 	a := &Agent{
 		config: o.Config, host: o.Host, live: o.Live, status: vmstatus.New(o.Live), vms: o.VMs,
 		tell:  teller{recorder: o.Recorder, node: o.Config.NodeName},
-		clock: o.Clock, version: o.Version, started: o.Clock.Now(), registry: newRegistry(o.Config),
+		clock: o.Clock, version: o.Version, machine: o.Machine, claim: o.Claim, started: o.Clock.Now(), registry: newRegistry(o.Config),
 		operations: newOperations(o.Operations, o.Config.NodeName, o.Clock),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(limiter,
 			workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: "virtualmachines-" + o.Config.NodeName, Clock: o.Clock}),
@@ -183,7 +191,7 @@ func (a *Agent) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { a.cni.run(ctx, a.cniNeeded) }) // guests are answered without a cluster
-	if !a.learnCluster(ctx) {
+	if !a.learnCluster(ctx) || a.claim != nil && !a.claim(ctx) {
 		return
 	}
 	for _, part := range []func(context.Context){

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"strings"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -30,12 +31,26 @@ func (a *Agent) Lease(clientset kubernetes.Interface) lease.Controller {
 		name, v1alpha1.LeaseNamespace, a.ownLease)
 }
 
-// ownLease ties the Lease to the Node, so that it goes with it.
+// ownLease ties the Lease to the Node, so that it goes with it, and says which machine
+// renews it.
 func (a *Agent) ownLease(l *coordinationv1.Lease) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.nodeUID != "" {
 		l.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: a.config.NodeName, UID: a.nodeUID}}
 	}
+	if a.machine != "" {
+		holder := holderOf(a.config.NodeName, a.machine)
+		l.Spec.HolderIdentity = &holder
+	}
 	return nil
+}
+
+// holderOf is who renews the Lease of a host; machineOf has the machine of it, "" where
+// none is told.
+func holderOf(node, machine string) string { return node + "_" + machine }
+
+func machineOf(holder string) string {
+	_, machine, _ := strings.Cut(holder, "_")
+	return machine
 }

@@ -93,6 +93,8 @@ type hostRun struct {
 	// statistics are for metrics.
 	statistics *statistics.Collector
 	restConfig *rest.Config
+	// claim is of a host without a kubelet, on a real machine.
+	claim *claim
 }
 
 func prepare(ctx context.Context, config hostconfig.HostConfiguration, scheme *runtime.Scheme, stateDir, version string) (*hostRun, error) {
@@ -147,14 +149,22 @@ func prepare(ctx context.Context, config hostconfig.HostConfiguration, scheme *r
 	if config.Simulated == nil {
 		leftovers = leftover.New(config.LibvirtURI)
 	}
+	var mine *claim
+	machine := ""
+	var claimed func(context.Context) bool
+	if config.RegisterNode && config.Simulated == nil {
+		machine = systemUUID()
+		mine = newClaim(config.NodeName, machine, clientset, clock.RealClock{})
+		claimed = mine.wait
+	}
 	broadcast := events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
 	agent := NewAgent(Options{
 		Config: config, Host: host, Live: live, VMs: watch, Operations: watch, Disks: watch, Images: watch, Snapshots: watch, Networks: watch,
-		Leftovers: leftovers, Transfer: server, Version: version,
+		Leftovers: leftovers, Transfer: server, Version: version, Machine: machine, Claim: claimed,
 		Recorder: broadcast.NewRecorder(scheme, component), Clock: clock.RealClock{},
 	})
 	return &hostRun{
-		host: host, watch: watch, clientset: clientset, broadcast: broadcast, restConfig: restConfig,
+		claim: mine, host: host, watch: watch, clientset: clientset, broadcast: broadcast, restConfig: restConfig,
 		agent: agent, statistics: statisticsOf(config.NodeName, host, agent),
 	}, nil
 }
@@ -175,7 +185,11 @@ func (h *hostRun) run(ctx context.Context) {
 		}
 	})
 	if lease := h.agent.Lease(h.clientset); lease != nil {
-		running.Go(func() { lease.Run(ctx) })
+		running.Go(func() {
+			if h.claim == nil || h.claim.held(ctx) {
+				lease.Run(ctx)
+			}
+		})
 	}
 	running.Wait()
 }

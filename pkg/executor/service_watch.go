@@ -13,6 +13,8 @@ func (hosts hostsWatched) Pending() string {
 	for _, h := range hosts {
 		switch {
 		case h.agent.Reported():
+		case h.claim != nil && h.claim.waitsFor() != "":
+			return "Host " + h.agent.config.NodeName + ": " + h.claim.waitsFor()
 		case !h.agent.Ready():
 			return "Host " + h.agent.config.NodeName + ": the cluster or libvirt has not been reached"
 		default:

@@ -100,15 +100,23 @@ func TestChartRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		"another namespace":        {[]string{"--namespace", "vms"}, "give --namespace domus-system instead of vms"},
-		"a value it does not know": {[]string{"--set", "scheduler.replica=3"}, "replica"},
-		"no replica":               {[]string{"--set", "scheduler.replicas=0"}, "scheduler/replicas"},
-		"a digest that is none":    {[]string{"--set", "scheduler.image.digest=abc"}, "scheduler/image/digest"},
-		"an argument that is none": {[]string{"--set", "scheduler.extraArgs={v=2}"}, "scheduler/extraArgs"},
-		"a host with a name":       {[]string{"--set", "executor.config.hosts[0].nodeName=a"}, "executor/config/hosts/0/nodeName"},
-		"networks of CNI":          {[]string{"--set", "executor.config.hosts[0].cni.networks={a}"}, "executor/config/hosts/0/cni"},
-		"a mode that is none":      {[]string{"--set", "executor.config.hosts[0].mode=shared"}, "executor/config/hosts/0/mode"},
-		"another configuration":    {[]string{"--set", "scheduler.config.kind=KubeletConfiguration", "--set", "scheduler.config.apiVersion=v1"}, "scheduler/config"},
+		"another namespace":         {[]string{"--namespace", "vms"}, "give --namespace domus-system instead of vms"},
+		"a value it does not know":  {[]string{"--set", "scheduler.replica=3"}, "replica"},
+		"no replica":                {[]string{"--set", "scheduler.replicas=0"}, "scheduler/replicas"},
+		"a digest that is none":     {[]string{"--set", "scheduler.image.digest=abc"}, "scheduler/image/digest"},
+		"an argument that is none":  {[]string{"--set", "scheduler.extraArgs={v=2}"}, "scheduler/extraArgs"},
+		"a host with a name":        {[]string{"--set", "executor.config.hosts[0].nodeName=a"}, "executor/config/hosts/0/nodeName"},
+		"networks of CNI":           {[]string{"--set", "executor.config.hosts[0].cni.networks={a}"}, "executor/config/hosts/0/cni"},
+		"a mode that is none":       {[]string{"--set", "executor.config.hosts[0].mode=shared"}, "executor/config/hosts/0/mode"},
+		"another configuration":     {[]string{"--set", "scheduler.config.kind=KubeletConfiguration", "--set", "scheduler.config.apiVersion=v1"}, "scheduler/config"},
+		"another Lease":             {[]string{"--set", "scheduler.config.kind=KubeSchedulerConfiguration", "--set", "scheduler.config.apiVersion=kubescheduler.config.k8s.io/v1"}, "leaderElection"},
+		"no scheduler":              {[]string{"--set", "scheduler=null"}, "scheduler"},
+		"a tag in the repository":   {[]string{"--set", "scheduler.image.repository=registry.example.org:5000/vm-scheduler:v1"}, "scheduler/image/repository"},
+		"a field of no host":        {[]string{"--set", "executor.config.hosts[0].reserves.cpu=1"}, "executor/config/hosts/0"},
+		"a Node that a kubelet has": {[]string{"--set", "executor.config.hosts[0].registerNode=true"}, "executor/config/hosts/0/registerNode"},
+		"an address for all hosts":  {[]string{"--set", "executor.config.hosts[0].transfer.bindAddress=10.0.0.7:8445"}, "executor/config/hosts/0/transfer"},
+		"what no probe reaches":     {[]string{"--set", "executor.config.healthBindAddress=127.0.0.1:9411"}, "executor/config/healthBindAddress"},
+		"nothing for probes":        {[]string{"--set", "executor.config.healthBindAddress=null"}, "healthBindAddress"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"template", "domus", chart, "--namespace", system}, test.args...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +64,31 @@ func TestBothKindsHaveTheSameFiles(t *testing.T) {
 		if !strings.Contains(needs, want) {
 			t.Errorf("the .rpm requires %q, want %s", needs, want)
 		}
+	}
+}
+
+// What the package's files tell to read is in the package.
+func TestWhatIsToldToReadIsThere(t *testing.T) {
+	has := output(t, "dpkg-deb", "--contents", deb(built.first, "domus-executor", firstVersion))
+	files, err := filepath.Glob(filepath.Join("..", "..", "hack", "packages", "executor", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range regexp.MustCompile(`/usr/share/doc/domus-executor/[\w./-]*\w`).FindAllString(string(text), -1) {
+			told++
+			if !strings.Contains(has, " ."+path+"\n") {
+				t.Errorf("%s tells to read %s, which the package has not", filepath.Base(file), path)
+			}
+		}
+	}
+	if told < 3 {
+		t.Errorf("%d paths were found", told)
 	}
 }
 

@@ -71,10 +71,11 @@ healthBindAddress: 127.0.0.1:9411
 	}
 
 	for name, c := range map[string]struct{ text, want string }{
-		"no host":           {`hosts: []`, `hosts: Required value`},
-		"an unknown field":  {`hosts: [{nodeName: a, libvirt: x}]`, `unknown field "hosts[0].libvirt"`},
-		"a bad name":        {`hosts: [{nodeName: "A B"}]`, `hosts[0].nodeName: Invalid value`},
-		"a name used twice": {`hosts: [{nodeName: a}, {nodeName: a}]`, `hosts[1].nodeName: Duplicate value`},
+		"no host":                     {`hosts: []`, `hosts: Required value`},
+		"an unknown field":            {`hosts: [{nodeName: a, libvirt: x}]`, `unknown field "hosts[0].libvirt"`},
+		"a bad name":                  {`hosts: [{nodeName: "A B"}]`, `hosts[0].nodeName: Invalid value`},
+		"a name too long for a label": {"hosts: [{nodeName: " + strings.Repeat("a", 64) + ", registerNode: true}]", `hosts[0].nodeName: Too long`},
+		"a name used twice":           {`hosts: [{nodeName: a}, {nodeName: a}]`, `hosts[1].nodeName: Duplicate value`},
 		"a certificate without a way to ask for it": {`hosts: [{nodeName: a, certificateDir: /pki}]`, `hosts[0].certificateDir: Forbidden`},
 		"a certificate somewhere":                   {`hosts: [{nodeName: a, kubeconfig: /k, certificateDir: pki}]`, `hosts[0].certificateDir: Invalid value`},
 		"a bad domain type":                         {`hosts: [{nodeName: a, domainType: xen}]`, `hosts[0].domainType: Unsupported value`},

@@ -33,6 +33,9 @@ func (h *HostConfiguration) validate(path *field.Path) field.ErrorList {
 	for _, msg := range validation.IsDNS1123Subdomain(h.NodeName) {
 		errs = append(errs, field.Invalid(path.Child("nodeName"), h.NodeName, msg))
 	}
+	if h.RegisterNode && len(h.NodeName) > validation.LabelValueMaxLength {
+		errs = append(errs, field.TooLong(path.Child("nodeName"), "", validation.LabelValueMaxLength))
+	}
 	errs = append(errs, metav1validation.ValidateLabels(h.Labels, path.Child("labels"))...)
 	errs = append(errs, notNegative(path.Child("reserve", "cpu"), h.Reserve.CPU)...)
 	errs = append(errs, notNegative(path.Child("reserve", "memory"), h.Reserve.Memory)...)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -81,6 +82,10 @@ func (o *add) check(node string) error {
 	for _, msg := range validation.IsDNS1123Subdomain(node) {
 		errs = append(errs, failure.Usage("%q cannot be a Node's name: %s", node, msg))
 	}
+	// The executor makes the Node, with its name in a label, as a kubelet does.
+	if len(node) > validation.LabelValueMaxLength {
+		errs = append(errs, failure.Usage("%q cannot be a Node's name: it has %d characters, and %s has room for %d", node, len(node), corev1.LabelHostname, validation.LabelValueMaxLength))
+	}
 	if o.valid < shortest || o.valid > longest {
 		errs = append(errs, failure.Usage("--valid=%s: give %s to %s", o.valid, shortest, longest))
 	}
@@ -119,6 +124,9 @@ func (o *add) run(ctx context.Context, config *genericclioptions.ConfigFlags, st
 		return err
 	}
 	server := o.serverOf(cfg)
+	if cfg.Insecure {
+		_, _ = fmt.Fprintln(streams.ErrOut, "warning: your kubeconfig has insecure-skip-tls-verify, and so has the host's: it does not look whether the API server is the real one")
+	}
 	if local(server) {
 		_, _ = fmt.Fprintf(streams.ErrOut, "warning: other machines do not reach the API server at %s: give the address for hosts with --api-server\n", server)
 	}
