@@ -29,7 +29,7 @@ const hosts = 8
 
 // simulated is the configuration of hosts on which no guest really runs, as the demo's
 // are.
-const simulated = `{"hosts":[{"mode":"dedicated",
+const simulated = `{"hosts":[{"mode":"dedicated","transfer":{"bindAddress":":8445"},
  "devices":[{"name":"gpu","vendor":"10de","product":"20b0"},{"name":"vf","vendor":"8086","product":"1889"}],
  "simulated":{"cpus":64,"memory":"256Gi","cpuModels":["EPYC","EPYC-Rome","EPYC-Milan"],"cpuFeatures":["aes","avx","avx2","sse4.2"],"firmware":["bios","efi"],"secureBoot":true,
   "cells":[
@@ -106,6 +106,11 @@ func (p *plane) hostsReport(t *testing.T) {
 		list := &v1alpha1.HypervisorList{}
 		if err := p.client.List(t.Context(), list); err != nil {
 			return err.Error(), false
+		}
+		for _, h := range list.Items {
+			if at := h.Status.Transfer; at == nil || at.Address != podAddress+":8445" {
+				return fmt.Sprintf("%s exchanges volumes at %+v", h.Name, at), false
+			}
 		}
 		return fmt.Sprintf("%d of %d", len(list.Items), hosts), len(list.Items) == hosts
 	})

@@ -24,6 +24,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
+// podAddress is what every pod is told to have: in its own namespace it has none.
+const podAddress = "192.0.2.7"
+
 // credentials is where programs in pods look for who they are.
 const credentials = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -67,6 +70,8 @@ func (p *plane) play(t *testing.T, template corev1.PodTemplateSpec, name, node s
 			env[e.Name] = e.Value
 		case e.ValueFrom.FieldRef != nil && e.ValueFrom.FieldRef.FieldPath == "spec.nodeName":
 			env[e.Name] = node
+		case e.ValueFrom.FieldRef != nil && e.ValueFrom.FieldRef.FieldPath == "status.podIP":
+			env[e.Name] = podAddress
 		default:
 			t.Fatalf("%s is from where no test knows: %+v", e.Name, e.ValueFrom)
 		}

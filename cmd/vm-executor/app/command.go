@@ -3,6 +3,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -24,6 +25,9 @@ import (
 // options are the flags: those of one host, or a file for several.
 type options struct {
 	file string
+	// advertiseAddress is of the host that a file is shared by.
+	advertiseAddress string
+
 	host hostconfig.HostConfiguration
 
 	stateDir, metricsBindAddress, metricsCertDir, healthBindAddress string
@@ -73,8 +77,9 @@ describes any number of them. Guests run on when it is stopped.`,
 }
 
 func (o *options) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.file, "config", "", "Configuration file for one or more hosts. Of the flags about the host only --node-name can be given beside it, for a file that many hosts share.")
+	fs.StringVar(&o.file, "config", "", "Configuration file for one or more hosts. Of the flags about the host only --node-name and --advertise-address can be given beside it, for a file that many hosts share.")
 	fs.StringVar(&o.host.NodeName, "node-name", "", "Name of the host's Node and Hypervisor. Defaults to the host name in lower case.")
+	fs.StringVar(&o.advertiseAddress, "advertise-address", "", "Address that other hosts reach this one by, for the transfer.advertiseAddress of a --config that many hosts share. Needs --node-name.")
 	fs.StringVar(&o.host.Kubeconfig, "kubeconfig", "", "Path of the kubeconfig. Defaults to $KUBECONFIG, ~/.kube/config, and then to the pod's service account.")
 	fs.StringVar(&o.host.CertificateDir, "certificate-dir", "", "Folder for the host's own certificate, asked for with the kubeconfig and renewed. When empty: what the kubeconfig has is used.")
 	fs.StringVar(&o.host.LibvirtURI, "libvirt-uri", hostconfig.DefaultLibvirtURI, "URI of the host's libvirt.")
@@ -105,14 +110,19 @@ func (o *options) configuration(fs *pflag.FlagSet) (*hostconfig.Configuration, e
 		read := hostconfig.ReadConfiguration
 		if node := o.host.NodeName; node != "" {
 			read = func(path string) (*hostconfig.Configuration, error) {
-				return hostconfig.ReadConfigurationOf(path, node)
+				return hostconfig.ReadConfigurationOf(path, node, o.advertiseAddress)
 			}
+		} else if o.advertiseAddress != "" {
+			return nil, errors.New("--advertise-address is for a file that many hosts share: give --node-name too, or write it into transfer.advertiseAddress")
 		}
 		config, err := read(o.file)
 		if err == nil && o.stateDir != "" {
 			config.StateDir = o.stateDir
 		}
 		return config, err
+	}
+	if o.advertiseAddress != "" {
+		return nil, errors.New("--advertise-address is for the transfer of a configuration file: give --config")
 	}
 	host := o.host
 	if host.NodeName == "" {

@@ -9,6 +9,8 @@ import (
 
 func TestConfigurationThatHostsShare(t *testing.T) {
 	for name, test := range map[string]struct{ file, want string }{
+		"its address":          {`hosts: [{transfer: {bindAddress: ":8445"}}]`, ""},
+		"another address":      {`hosts: [{transfer: {bindAddress: ":8445", advertiseAddress: 192.0.2.8}}]`, "hosts[0].transfer.advertiseAddress"},
 		"the name is left out": {"hosts: [{mode: dedicated}]", ""},
 		"the same name":        {"hosts: [{nodeName: host-7}]", ""},
 		"another name":         {"hosts: [{nodeName: host-8}]", "hosts[0].nodeName"},
@@ -20,10 +22,12 @@ func TestConfigurationThatHostsShare(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			config, err := ReadConfigurationOf(path, "host-7")
+			config, err := ReadConfigurationOf(path, "host-7", "192.0.2.7")
 			switch {
 			case test.want == "" && (err != nil || config.Hosts[0].NodeName != "host-7"):
 				t.Errorf("%+v, %v", config, err)
+			case test.want == "" && config.Hosts[0].Transfer != nil && config.Hosts[0].Transfer.AdvertiseAddress != "192.0.2.7":
+				t.Errorf("%+v", config.Hosts[0].Transfer)
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("error %v does not say %q", err, test.want)
 			}
