@@ -71,7 +71,7 @@ func TestAHostReadsTheSecretsOfItsVMsAlone(t *testing.T) {
 	}
 
 	create(t, newVM(ns, "web", 1, 1, toldBy("told")))
-	vm := waitVM(t, ns, "web", isIn(v1alpha1.PhaseRunning))
+	vm := waitVM(t, ns, "web", saysItRuns)
 	if err := read(own, "told"); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestAHostReadsTheSecretsOfItsVMsAlone(t *testing.T) {
 
 	// Another VM of the host is told by the other Secret.
 	create(t, newVM(ns, "db", 1, 1, toldBy("other")))
-	second := waitVM(t, ns, "db", isIn(v1alpha1.PhaseRunning))
+	second := waitVM(t, ns, "db", saysItRuns)
 	if err := errors.Join(read(own, "told"), read(own, "other")); err != nil {
 		t.Errorf("both Secrets: %v", err)
 	}
@@ -123,14 +123,13 @@ func TestAHostReadsTheSecretsOfItsVMsAlone(t *testing.T) {
 	}
 }
 
-func isIn(phase v1alpha1.Phase) func(*v1alpha1.VirtualMachine) string {
-	return func(vm *v1alpha1.VirtualMachine) string {
-		if vm.Status.Phase != phase {
-			host, _ := json.Marshal(vm.Status.Host)
-			return "it is " + string(vm.Status.Phase) + ": " + string(host)
-		}
+// saysItRuns says why a VM is not Running; nothing when it is.
+func saysItRuns(vm *v1alpha1.VirtualMachine) string {
+	if vm.Status.Phase == v1alpha1.PhaseRunning {
 		return ""
 	}
+	host, _ := json.Marshal(vm.Status.Host)
+	return "it is " + string(vm.Status.Phase) + ": " + string(host)
 }
 
 // TestASecretThatIsMissingIsSaidAndMended: by who makes it, without a change of the
@@ -147,7 +146,7 @@ func TestASecretThatIsMissingIsSaidAndMended(t *testing.T) {
 		return ""
 	})
 	create(t, secretOf(ns, "late"))
-	waitVM(t, ns, "web", isIn(v1alpha1.PhaseRunning))
+	waitVM(t, ns, "web", saysItRuns)
 }
 
 // TestWhatTheSchedulerMayGrant: it has verbs that would make it anything, and a
@@ -224,7 +223,7 @@ func TestAVMWithoutSecretsCostsNoMore(t *testing.T) {
 		vm.Spec.CloudInit = &v1alpha1.CloudInit{UserData: "#cloud-config\n"}
 	}))
 	for _, name := range []string{"plain", "inline"} {
-		waitVM(t, ns, name, isIn(v1alpha1.PhaseRunning))
+		waitVM(t, ns, name, saysItRuns)
 	}
 	cost := map[string]int{}
 	for _, e := range writesIn(t, ns) {
