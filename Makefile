@@ -196,7 +196,7 @@ test-docs: $(call needs,build tools guest) ## Run the commands of docs/ as the p
 test-deploy: $(call needs,tools images $(TOOLS)/helm) ## Run what manifests and images say against a real API server; needs root.
 	$(GO_TEST) -c -o $(BIN)/deploy.test ./test/deploy
 	cd hack/images && go test -count=1 ./...
-	cd test/deploy && $(SUDO) $(BIN)/deploy.test -test.v -test.timeout 20m
+	cd test/deploy && $(SUDO) env "PATH=$$PATH" $(BIN)/deploy.test -test.v -test.timeout 20m
 
 .PHONY: test-cni
 test-cni: $(call needs,guest) ## Try cards of real CNI plugins in network namespaces; needs root.

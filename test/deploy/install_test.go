@@ -45,11 +45,7 @@ const simulated = `{"hosts":[{"mode":"dedicated","transfer":{"bindAddress":":844
 // The steps are of one cluster's life.
 func TestInstallation(t *testing.T) {
 	p := startPlane(t)
-	operator, err := os.ReadFile("testdata/prometheus-operator.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.apply(t, operator)
+	p.apply(t, operatorKinds(t))
 	if !t.Run("kustomize's objects are applied", func(t *testing.T) { p.apply(t, kustomize(t, "monitoring")) }) {
 		return
 	}
