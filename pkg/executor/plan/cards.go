@@ -8,9 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/convert"
 	"domus.dev/domus/pkg/executor/cardplug"
@@ -131,17 +128,7 @@ func markCards(status *v1alpha1.VirtualMachineStatus, in Situation, state v1alph
 		status.Interfaces = nil
 	}
 	reason, message := cardsPending(in)
-	switch {
-	case reason == "":
-		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionInterfacesPending)
-		return
-	case in.Now.Sub(in.Memory.Cards.since) < PlugGrace:
-		return
-	}
-	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: v1alpha1.ConditionInterfacesPending, Status: metav1.ConditionTrue, Reason: reason, Message: message,
-		ObservedGeneration: in.VM.Generation, LastTransitionTime: metav1.NewTime(in.Now.Truncate(time.Second)),
-	})
+	markPending(status, in, v1alpha1.ConditionInterfacesPending, in.Memory.Cards.since, reason, message)
 }
 
 // CardsOf are the cards of spec.interfaces that the guest has. An address that was

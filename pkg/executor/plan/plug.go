@@ -6,9 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"domus.dev/domus/pkg/api/v1alpha1"
 	"domus.dev/domus/pkg/executor/hotplug"
 	"domus.dev/domus/pkg/executor/ownership"
@@ -126,17 +123,7 @@ func disksAtStart(in Situation) (fields []string, placedAnew bool) {
 // have not, once that has lasted.
 func markDisks(status *v1alpha1.VirtualMachineStatus, in Situation) {
 	reason, message := disksPending(in)
-	switch {
-	case reason == "":
-		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionDisksPending)
-		return
-	case in.Now.Sub(in.Memory.Plugging.since) < PlugGrace:
-		return
-	}
-	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type: v1alpha1.ConditionDisksPending, Status: metav1.ConditionTrue, Reason: reason, Message: message,
-		ObservedGeneration: in.VM.Generation, LastTransitionTime: metav1.NewTime(in.Now.Truncate(time.Second)),
-	})
+	markPending(status, in, v1alpha1.ConditionDisksPending, in.Memory.Plugging.since, reason, message)
 }
 
 // disksPending is why disks of the guest are not as they are to be, and how they

@@ -2,6 +2,11 @@ package plan
 
 import (
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
 // How it is remembered what was tried of changing the devices of a guest that runs,
@@ -103,4 +108,20 @@ func sooner(a, b time.Duration) time.Duration {
 		return b
 	}
 	return a
+}
+
+// markPending says in the status, by a condition, that devices are to change since then
+// and have not, once that has lasted; an empty reason says that none are.
+func markPending(status *v1alpha1.VirtualMachineStatus, in Situation, condition string, since time.Time, reason, message string) {
+	switch {
+	case reason == "":
+		meta.RemoveStatusCondition(&status.Conditions, condition)
+		return
+	case in.Now.Sub(since) < PlugGrace:
+		return
+	}
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: condition, Status: metav1.ConditionTrue, Reason: reason, Message: message,
+		ObservedGeneration: in.VM.Generation, LastTransitionTime: metav1.NewTime(in.Now.Truncate(time.Second)),
+	})
 }
