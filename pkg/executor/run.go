@@ -111,7 +111,7 @@ func prepare(ctx context.Context, config hostconfig.HostConfiguration, scheme *r
 	if err != nil {
 		return nil, fmt.Errorf("preparing the client: %w", err)
 	}
-	watch, err := NewWatch(restConfig, scheme, config.NodeName)
+	watch, err := NewWatch(restConfig, scheme, live, config.NodeName)
 	if err != nil {
 		return nil, err
 	}

@@ -25,13 +25,10 @@ type Watch struct {
 	cache cache.Cache
 }
 
-// NewWatch prepares a watch of the host node's objects; Run starts it.
-func NewWatch(config *rest.Config, scheme *runtime.Scheme, node string) (*Watch, error) {
+// NewWatch prepares a watch of the host node's objects; Run starts it. live reads from
+// the API server itself.
+func NewWatch(config *rest.Config, scheme *runtime.Scheme, live client.Reader, node string) (*Watch, error) {
 	itself := fields.OneTermEqualSelector("metadata.name", node)
-	live, err := client.New(config, client.Options{Scheme: scheme, Mapper: newMapper()})
-	if err != nil {
-		return nil, fmt.Errorf("preparing the watch of host %s: %w", node, err)
-	}
 	config = rest.CopyConfig(config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return &forward{next: next, revision: revisionBy(live, node)}

@@ -68,7 +68,7 @@ func (h *embeddedHost) start(ns string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	watch, err := executor.NewWatch(cfg, suite.plane.scheme, h.name)
+	watch, err := executor.NewWatch(cfg, suite.plane.scheme, live, h.name)
 	if err != nil {
 		h.t.Fatal(err)
 	}
