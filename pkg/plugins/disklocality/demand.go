@@ -75,7 +75,9 @@ func (d *Disks) demandOf(pod types.UID, vm podless.Identity, names []string) (*d
 				words: []string{fmt.Sprintf("host(s) do not have %s, where VirtualDisk %s is, as storage pool %s", s.Store, name, disk.Pool())},
 			})
 		default:
-			if disk.Spec.NodeName != "" {
+			if p := d.promises[disk.UID]; p != nil && p.vm != "" && p.vm != pod {
+				why = only(p.node, name) // many may read it, and one of them takes it there
+			} else if disk.Spec.NodeName != "" {
 				why = only(disk.Spec.NodeName, name)
 			}
 			w.bytes = disk.Claim()

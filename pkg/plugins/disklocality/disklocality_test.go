@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,8 +44,15 @@ func (w *writer) ClaimDisk(_ context.Context, d *v1alpha1.VirtualDisk, home v1al
 	if w.err != nil {
 		return w.err
 	}
-	w.stored = append(w.stored, fmt.Sprintf("%s: %+v for %s", d.Name, home, claim.Name))
+	w.stored = append(w.stored, fmt.Sprintf("%s: %+v for %s", d.Name, home, claimer(claim)))
 	return nil
+}
+
+func claimer(c *v1alpha1.DiskClaim) string {
+	if c == nil {
+		return "nobody"
+	}
+	return c.Name
 }
 
 type stage struct {
@@ -269,6 +277,70 @@ func TestPromises(t *testing.T) {
 			t.Errorf("%d promises are left", s.disks.Promises())
 		}
 	})
+}
+
+// What Reserve promised may not be so any more when Bind comes, which is later: then
+// nothing is stored, and the VM is tried again.
+func TestAPromiseThatDoesNotStand(t *testing.T) {
+	anew := func(changes ...change) *v1alpha1.VirtualDisk {
+		d := disk("d", 6, changes...)
+		d.UID = "anew"
+		return d
+	}
+	for name, test := range map[string]struct {
+		disk   *v1alpha1.VirtualDisk
+		before func(s *stage)
+	}{
+		"the disk was created anew":                     {disk("d", 6), func(s *stage) { s.disks.See(anew()) }},
+		"created anew, and given to another VM":         {disk("d", 6), func(s *stage) { s.disks.See(anew(home("a"), claimedBy("other"))) }},
+		"created anew, and promised to another VM":      {disk("d", 6), func(s *stage) { s.disks.See(anew()); s.Reserve(t.Context(), nil, pod("other", "d"), "a") }},
+		"many may read it, and it was created anew":     {disk("d", 6, readOnly), func(s *stage) { s.disks.See(anew(readOnly)) }},
+		"many may read it, and it has a home elsewhere": {disk("d", 6, readOnly), func(s *stage) { s.disks.See(disk("d", 6, readOnly, home("b"))) }},
+		"the VM has gone, and another is given the disk": {disk("d", 6), func(s *stage) {
+			s.disks.ended(pod("vm").UID, false)
+			s.Reserve(t.Context(), nil, pod("other", "d"), "a")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, vm := on(t, test.disk), pod("vm", "d")
+			if status := s.Reserve(t.Context(), nil, vm, "a"); !status.IsSuccess() {
+				t.Fatal(status)
+			}
+			test.before(s)
+			if status := s.Bind(t.Context(), nil, vm, "a"); status.Code() != fwk.Error || !strings.Contains(status.Message(), "meanwhile") || len(s.writer.stored) != 0 {
+				t.Errorf("%v, stored %v", status, s.writer.stored)
+			}
+		})
+	}
+}
+
+// A disk that many may read is taken to one host, by the first of them; the others
+// follow it there.
+func TestTheFirstReaderChoosesTheHost(t *testing.T) {
+	s := on(t, disk("d", 6, readOnly))
+	first, second := pod("first", "d"), pod("second", "d")
+	if status := s.Reserve(t.Context(), nil, first, "b"); !status.IsSuccess() {
+		t.Fatal(status)
+	}
+	result, status := s.PreFilter(t.Context(), framework.NewCycleState(), second, nil)
+	if !status.IsSuccess() || !cmp.Equal(result.NodeNames.UnsortedList(), []string{"b"}) {
+		t.Fatalf("the second may go to %+v, %v", result, status)
+	}
+	if status := s.Reserve(t.Context(), nil, second, "b"); !status.IsSuccess() {
+		t.Fatal(status)
+	}
+	if got := s.disks.claims[place{node: "b", pool: "default"}]; got != 6*gib {
+		t.Errorf("%d bytes are counted", got)
+	}
+	for _, vm := range []*corev1.Pod{second, first} {
+		s.Unreserve(t.Context(), nil, vm, "b")
+	}
+	if n := s.disks.Promises(); n != 0 {
+		t.Errorf("%d promises are left", n)
+	}
+	if result, status := s.PreFilter(t.Context(), framework.NewCycleState(), second, nil); !status.IsSuccess() || result != nil {
+		t.Errorf("nobody has it, and it may go to %+v, %v", result, status)
+	}
 }
 
 func TestQueueingHints(t *testing.T) {

@@ -47,7 +47,7 @@ func (d *Disks) Give(ctx context.Context, vm *v1alpha1.VirtualMachine, hv *v1alp
 		case given:
 			continue
 		}
-		if err := d.bind(ctx, who, name, hv); err != nil {
+		if err := d.bind(ctx, by, who, name, hv); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("giving VirtualMachine %s/%s its disk: %w", vm.Namespace, vm.Name, err))
 		}
 	}
@@ -122,10 +122,7 @@ func (d *Disks) promise(by types.UID, name string, demand *demand, hv *v1alpha1.
 			continue
 		}
 		d.drop(w.disk.UID) // what an earlier attempt held
-		held := &promise{bytes: w.bytes}
-		if w.disk.Exclusive() {
-			held.vm, held.name = by, name
-		}
+		held := &promise{vm: by, name: name, node: hv.Name, bytes: w.bytes}
 		if w.bytes > 0 {
 			held.at = placeIn(hv.Name, poolOf(hv, w.disk.Pool()))
 			d.take(held.at, held.bytes)

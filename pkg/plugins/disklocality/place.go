@@ -56,9 +56,12 @@ func poolOf(hv *v1alpha1.Hypervisor, name string) *v1alpha1.HostPool {
 // promise is what Reserve holds of a disk and the disk does not show yet.
 type promise struct {
 	// vm is the projected Pod that is being bound, and name its VM; empty once the
-	// scheduler has seen that bound, or it failed.
+	// scheduler has seen that bound, or it failed. Of a disk that many may read it is
+	// the last one of them.
 	vm   types.UID
 	name string
+	// node is the host that it is being bound to.
+	node string
 	// at is where bytes are held; none once the disk shows its home.
 	at    place
 	bytes int64

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"domus.dev/domus/pkg/api/diskstatus"
@@ -77,23 +78,27 @@ func (p *plugin) Bind(ctx context.Context, _ fwk.CycleState, pod *corev1.Pod, no
 		return fwk.AsStatus(fmt.Errorf("giving VirtualMachine %s/%s its disks: host %s has no Hypervisor any more", vm.Namespace, vm.Name, nodeName))
 	}
 	for _, name := range names {
-		if err := p.disks.bind(ctx, vm, name, hv); err != nil {
+		if err := p.disks.bind(ctx, pod.UID, vm, name, hv); err != nil {
 			return fwk.AsStatus(fmt.Errorf("giving VirtualMachine %s/%s its disk: %w", vm.Namespace, vm.Name, err))
 		}
 	}
 	return fwk.NewStatus(fwk.Skip)
 }
 
-// bind stores home and claim of one disk.
-func (d *Disks) bind(ctx context.Context, vm podless.Identity, name string, hv *v1alpha1.Hypervisor) error {
+// bind stores home and claim of one disk that is promised to pod by.
+func (d *Disks) bind(ctx context.Context, by types.UID, vm podless.Identity, name string, hv *v1alpha1.Hypervisor) error {
 	d.mu.Lock()
 	disk := d.disks[key(vm.Namespace, name)]
 	if disk == nil {
 		d.mu.Unlock()
 		return fmt.Errorf("VirtualDisk %s is gone", name)
 	}
-	home, ok := homeAt(disk, hv)
 	held := d.promises[disk.UID]
+	if !d.stands(held, by, disk, hv) {
+		d.mu.Unlock()
+		return fmt.Errorf("VirtualDisk %s has been given to another VM meanwhile, or has been created anew", name)
+	}
+	home, ok := homeAt(disk, hv)
 	if held != nil && disk.Status.NodeName == "" {
 		held.written = true
 	}
@@ -114,6 +119,29 @@ func (d *Disks) bind(ctx context.Context, vm podless.Identity, name string, hv *
 		d.mu.Unlock()
 	}
 	return err
+}
+
+// stands says whether what Reserve promised pod by is still so: the disk may be
+// another one of the same name by now, or have got a home through another VM.
+// mu is held.
+func (d *Disks) stands(held *promise, by types.UID, disk *v1alpha1.VirtualDisk, hv *v1alpha1.Hypervisor) bool {
+	switch {
+	case disk.Exclusive():
+		return held != nil && held.vm == by && held.node == hv.Name && (disk.Status.NodeName == "" || canUse(hv, disk))
+	case disk.Status.NodeName == "":
+		return held != nil && held.node == hv.Name
+	}
+	return canUse(hv, disk)
+}
+
+// canUse says whether the host can use the disk, which has a home, as it is there.
+func canUse(hv *v1alpha1.Hypervisor, disk *v1alpha1.VirtualDisk) bool {
+	s := &disk.Status
+	if s.NodeName == hv.Name {
+		return true
+	}
+	p := poolOf(hv, disk.Pool())
+	return s.Store != "" && s.VolumeName != "" && p != nil && p.Store == s.Store
 }
 
 // homeAt is the disk's home once its VM is on the host: where it is, or, for one
