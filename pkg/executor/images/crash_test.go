@@ -158,6 +158,13 @@ func (s *store) Append(ctx context.Context, pool, name string, offset int64, fro
 	return failed
 }
 
+// revive is what a new process finds: its calls are answered.
+func (s *store) revive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left, s.dead = -1, false
+}
+
 func (s *store) Download(_ context.Context, _, name string, to io.Writer) error {
 	_, err := to.Write(s.get(name))
 	return err
@@ -199,7 +206,7 @@ func newPlace(t rapid.TB, dir string, capacity int64) *place {
 
 // restart replaces the keepers by some that remember nothing.
 func (p *place) restart() {
-	p.store.left, p.store.dead = -1, false
+	p.store.revive()
 	live := interceptor.NewClient(p.api, interceptor.Funcs{
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
 			return p.store.try(func() error { return c.Patch(ctx, o, patch, opts...) })
