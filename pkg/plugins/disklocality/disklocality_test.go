@@ -290,16 +290,22 @@ func TestAPromiseThatDoesNotStand(t *testing.T) {
 	for name, test := range map[string]struct {
 		disk   *v1alpha1.VirtualDisk
 		before func(s *stage)
+		says   string
 	}{
-		"the disk was created anew":                     {disk("d", 6), func(s *stage) { s.disks.See(anew()) }},
-		"created anew, and given to another VM":         {disk("d", 6), func(s *stage) { s.disks.See(anew(home("a"), claimedBy("other"))) }},
-		"created anew, and promised to another VM":      {disk("d", 6), func(s *stage) { s.disks.See(anew()); s.Reserve(t.Context(), nil, pod("other", "d"), "a") }},
-		"many may read it, and it was created anew":     {disk("d", 6, readOnly), func(s *stage) { s.disks.See(anew(readOnly)) }},
-		"many may read it, and it has a home elsewhere": {disk("d", 6, readOnly), func(s *stage) { s.disks.See(disk("d", 6, readOnly, home("b"))) }},
+		"the disk was created anew":             {disk("d", 6), func(s *stage) { s.disks.See(anew()) }, "meanwhile"},
+		"created anew, and given to another VM": {disk("d", 6), func(s *stage) { s.disks.See(anew(home("a"), claimedBy("other"))) }, "meanwhile"},
+		// The promise was made on what the disk had been before another VM had it.
+		"another VM has it, as is seen now": {disk("d", 6), func(s *stage) {
+			s.vms["other"] = placed("other")
+			s.disks.See(disk("d", 6, home("a"), claimedBy("other")))
+		}, "single writer, VirtualMachine other"},
+		"created anew, and promised to another VM":      {disk("d", 6), func(s *stage) { s.disks.See(anew()); s.Reserve(t.Context(), nil, pod("other", "d"), "a") }, "single writer, VirtualMachine other"},
+		"many may read it, and it was created anew":     {disk("d", 6, readOnly), func(s *stage) { s.disks.See(anew(readOnly)) }, "meanwhile"},
+		"many may read it, and it has a home elsewhere": {disk("d", 6, readOnly), func(s *stage) { s.disks.See(disk("d", 6, readOnly, home("b"))) }, "meanwhile"},
 		"the VM has gone, and another is given the disk": {disk("d", 6), func(s *stage) {
 			s.disks.ended(pod("vm").UID, false)
 			s.Reserve(t.Context(), nil, pod("other", "d"), "a")
-		}},
+		}, "single writer, VirtualMachine other"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, vm := on(t, test.disk), pod("vm", "d")
@@ -307,7 +313,7 @@ func TestAPromiseThatDoesNotStand(t *testing.T) {
 				t.Fatal(status)
 			}
 			test.before(s)
-			if status := s.Bind(t.Context(), nil, vm, "a"); status.Code() != fwk.Error || !strings.Contains(status.Message(), "meanwhile") || len(s.writer.stored) != 0 {
+			if status := s.Bind(t.Context(), nil, vm, "a"); status.Code() != fwk.Error || !strings.Contains(status.Message(), test.says) || len(s.writer.stored) != 0 {
 				t.Errorf("%v, stored %v", status, s.writer.stored)
 			}
 		})

@@ -93,10 +93,16 @@ func (d *Disks) bind(ctx context.Context, by types.UID, vm podless.Identity, nam
 		d.mu.Unlock()
 		return fmt.Errorf("VirtualDisk %s is gone", name)
 	}
+	// All may have changed since Reserve looked at it: what is stored is guarded by
+	// the disk as it is seen now.
 	held := d.promises[disk.UID]
-	if !d.stands(held, by, disk, hv) {
+	why := d.refuses(disk, name, by, vm)
+	if why == "" && !stands(held, by, disk, hv) {
+		why = fmt.Sprintf("VirtualDisk %s has been given to another VM meanwhile, or has been created anew", name)
+	}
+	if why != "" {
 		d.mu.Unlock()
-		return fmt.Errorf("VirtualDisk %s has been given to another VM meanwhile, or has been created anew", name)
+		return errors.New(why)
 	}
 	home, ok := homeAt(disk, hv)
 	if held != nil && disk.Status.NodeName == "" {
@@ -123,8 +129,7 @@ func (d *Disks) bind(ctx context.Context, by types.UID, vm podless.Identity, nam
 
 // stands says whether what Reserve promised pod by is still so: the disk may be
 // another one of the same name by now, or have got a home through another VM.
-// mu is held.
-func (d *Disks) stands(held *promise, by types.UID, disk *v1alpha1.VirtualDisk, hv *v1alpha1.Hypervisor) bool {
+func stands(held *promise, by types.UID, disk *v1alpha1.VirtualDisk, hv *v1alpha1.Hypervisor) bool {
 	switch {
 	case disk.Exclusive():
 		return held != nil && held.vm == by && held.node == hv.Name && (disk.Status.NodeName == "" || canUse(hv, disk))
