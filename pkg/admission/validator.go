@@ -97,6 +97,8 @@ func (v *Validator) validate(ctx context.Context, vm, old *v1alpha1.VirtualMachi
 	errs = append(errs, checkResources(&vm.Spec.Resources, field.NewPath("spec", "resources"))...)
 	errs = append(errs, cloudinit.Validate(vm.Spec.CloudInit, cloudinit.Path)...)
 	errs = append(errs, checkBalloon(&vm.Spec)...)
+	errs = append(errs, checkDisks(vm, old)...)
+	errs = append(errs, checkBootOrder(vm, old)...)
 	errs = append(errs, v.checkInterfaces(vm, old)...)
 	errs = append(errs, checkProbe(&vm.Spec)...)
 	placement, err := checkPlacement(vm)
