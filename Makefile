@@ -140,6 +140,11 @@ needs = $(if $(BUILT),,$(1))
 test-unit: ## Run the unit tests.
 	$(GO_TEST) ./cmd/... ./pkg/... ./manifests/... ./test/performance/... ./test/monitoring/... ./test/docs ./test/internal/pages ./hack/reference
 
+.PHONY: test-race
+test-race: ## Run the unit tests, and 50 random fleets, under Go's race detector; needs a C compiler.
+	$(GO_TEST) -race ./cmd/... ./pkg/...
+	$(GO_TEST) -race ./test/placement -timeout 30m -rapid.checks=50
+
 CORPUS := $(BIN)/corpus
 
 # Compiled first and run as root, since it asks a libvirtd of its own.

@@ -19,6 +19,13 @@ import (
 // over both could not resume its watch.
 type podInformer struct {
 	real, projected cache.SharedIndexInformer
+
+	mu sync.Mutex
+	// first has the handlers that were added before the informer ran, which is told
+	// of in one registration.
+	first      *chain
+	registered *registration
+	runs       bool
 }
 
 var _ cache.SharedIndexInformer = &podInformer{}
@@ -47,35 +54,11 @@ func newProjectedPodInformer(s *source) cache.SharedIndexInformer {
 	})
 }
 
-// serialHandler calls h from one goroutine at a time: the halves deliver
-// concurrently, and handlers are written for an informer that does not.
-type serialHandler struct {
-	mu sync.Mutex
-	h  cache.ResourceEventHandler
-}
-
-func (s *serialHandler) OnAdd(obj any, initial bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.h.OnAdd(obj, initial)
-}
-
-func (s *serialHandler) OnUpdate(oldObj, newObj any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.h.OnUpdate(oldObj, newObj)
-}
-
-func (s *serialHandler) OnDelete(obj any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.h.OnDelete(obj)
-}
-
-// registration is a handler's registration with both halves.
+// registration is a chain's registration with both halves.
 type registration struct {
 	real, projected cache.ResourceEventHandlerRegistration
 	checker         cache.DoneChecker
+	chain           *chain
 }
 
 func (r *registration) HasSynced() bool { return r.real.HasSynced() && r.projected.HasSynced() }
@@ -101,33 +84,75 @@ func newBothDone(name string, a, b cache.DoneChecker) *bothDone {
 func (b *bothDone) Name() string          { return b.name }
 func (b *bothDone) Done() <-chan struct{} { return b.done }
 
+// handle is one handler's part in a registration.
+type handle struct {
+	*registration
+	link *link
+}
+
+// AddEventHandler implements cache.SharedInformer. Handlers that are added before the
+// informer runs are called in that order.
 func (i *podInformer) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
-	return i.AddEventHandlerWithOptions(h, cache.HandlerOptions{})
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.runs {
+		// It is to be told of what there is by now.
+		return i.AddEventHandlerWithOptions(h, cache.HandlerOptions{})
+	}
+	if i.first != nil {
+		return &handle{registration: i.registered, link: i.first.add(h)}, nil
+	}
+	added, err := i.register(h, cache.HandlerOptions{})
+	if err != nil {
+		return nil, err
+	}
+	i.registered, i.first = added.registration, added.chain
+	return added, nil
 }
 
 func (i *podInformer) AddEventHandlerWithResyncPeriod(h cache.ResourceEventHandler, resync time.Duration) (cache.ResourceEventHandlerRegistration, error) {
 	return i.AddEventHandlerWithOptions(h, cache.HandlerOptions{ResyncPeriod: &resync})
 }
 
+// AddEventHandlerWithOptions implements cache.SharedInformer. Such a handler is called
+// by itself.
 func (i *podInformer) AddEventHandlerWithOptions(h cache.ResourceEventHandler, o cache.HandlerOptions) (cache.ResourceEventHandlerRegistration, error) {
-	serial := &serialHandler{h: h}
-	r, err := i.real.AddEventHandlerWithOptions(serial, o)
+	added, err := i.register(h, o)
 	if err != nil {
 		return nil, err
 	}
-	p, err := i.projected.AddEventHandlerWithOptions(serial, o)
+	return added, nil
+}
+
+// register has a chain that begins with h told by both halves.
+func (i *podInformer) register(h cache.ResourceEventHandler, o cache.HandlerOptions) (*handle, error) {
+	c := &chain{}
+	l := c.add(h)
+	r, err := i.real.AddEventHandlerWithOptions(c, o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := i.projected.AddEventHandlerWithOptions(c, o)
 	if err != nil {
 		return nil, errors.Join(err, i.real.RemoveEventHandler(r))
 	}
-	return &registration{real: r, projected: p, checker: newBothDone("pods and VirtualMachines handled", r.HasSyncedChecker(), p.HasSyncedChecker())}, nil
+	checker := newBothDone("pods and VirtualMachines handled", r.HasSyncedChecker(), p.HasSyncedChecker())
+	return &handle{registration: &registration{real: r, projected: p, checker: checker, chain: c}, link: l}, nil
 }
 
-func (i *podInformer) RemoveEventHandler(handle cache.ResourceEventHandlerRegistration) error {
-	r, ok := handle.(*registration)
+// RemoveEventHandler implements cache.SharedInformer.
+func (i *podInformer) RemoveEventHandler(added cache.ResourceEventHandlerRegistration) error {
+	h, ok := added.(*handle)
 	if !ok {
 		return errors.New("this handler was not registered here")
 	}
-	return errors.Join(i.real.RemoveEventHandler(r.real), i.projected.RemoveEventHandler(r.projected))
+	h.chain.remove(h.link)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if h.registration == i.registered {
+		return nil // others may be told by it
+	}
+	return errors.Join(i.real.RemoveEventHandler(h.real), i.projected.RemoveEventHandler(h.projected))
 }
 
 func (i *podInformer) GetStore() cache.Store { return i.GetIndexer() }
@@ -158,6 +183,9 @@ func (i *podInformer) Run(stop <-chan struct{}) {
 }
 
 func (i *podInformer) RunWithContext(ctx context.Context) {
+	i.mu.Lock()
+	i.runs = true
+	i.mu.Unlock()
 	var both sync.WaitGroup
 	both.Go(func() { i.real.RunWithContext(ctx) })
 	both.Go(func() { i.projected.RunWithContext(ctx) })

@@ -114,6 +114,8 @@ func claimedBy(vm string) change {
 	}
 }
 
+func inPool(name string) change { return func(d *v1alpha1.VirtualDisk) { d.Spec.PoolName = name } }
+
 func readOnly(d *v1alpha1.VirtualDisk) { d.Spec.AccessMode = v1alpha1.DiskSharedReadOnly }
 
 func copyOf(name string) change {
@@ -350,7 +352,13 @@ func TestTheFirstReaderChoosesTheHost(t *testing.T) {
 }
 
 func TestQueueingHints(t *testing.T) {
-	s := on(t, disk("d", 1), disk("c", 1, copyOf("source")))
+	s := on(t, disk("d", 1), disk("c", 1, copyOf("source")), disk("nowhere", 1), disk("there", 1, home("a")), disk("in-another-pool", 1, inPool("other")),
+		disk("far", 1, func(d *v1alpha1.VirtualDisk) { d.Namespace = "another" }))
+	inAnother := func(disk string) *corev1.Pod {
+		left := pod("other", disk)
+		left.Namespace = "another"
+		return left
+	}
 	less, more := hypervisor("a", 5*gib), hypervisor("a", 6*gib)
 	for name, test := range map[string]struct {
 		hint     fwk.QueueingHintFn
@@ -369,6 +377,11 @@ func TestQueueingHints(t *testing.T) {
 		"a host appears":                          {s.afterHostDescribed, nil, less, fwk.Queue},
 		"a VM that had its disk left":             {s.afterVMLeft, pod("other", "d"), nil, fwk.Queue},
 		"a VM without it left":                    {s.afterVMLeft, pod("other", "x"), nil, fwk.QueueSkip},
+		"a VM left that was promised room":        {s.afterVMLeft, pod("other", "nowhere"), nil, fwk.Queue},
+		"a VM left whose disk has its room":       {s.afterVMLeft, pod("other", "there"), nil, fwk.QueueSkip},
+		"a VM left that wanted another pool":      {s.afterVMLeft, pod("other", "in-another-pool"), nil, fwk.QueueSkip},
+		"one of another namespace was":            {s.afterVMLeft, inAnother("far"), nil, fwk.Queue},
+		"its disk had the name of another's":      {s.afterVMLeft, inAnother("d"), nil, fwk.QueueSkip},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, _ := ktesting.NewTestContext(t)

@@ -23,7 +23,7 @@ func key(namespace, name string) types.NamespacedName {
 // disks, or for room for them, is tried again when one of them, or one that one
 // of them copies, appears or changes; when a disk is gone that took room of a pool
 // that it wants; when a host's pools come to have more; and when the VM that has
-// one of its disks gives its host up.
+// one of its disks gives its host up, or one does not get the room that it was promised.
 func (p *plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: Resource, ActionType: fwk.Add | fwk.Update | fwk.Delete}, QueueingHintFn: p.afterDiskChanged},
@@ -108,13 +108,14 @@ func (p *plugin) afterHostDescribed(logger klog.Logger, pod *corev1.Pod, oldObj,
 	return fwk.QueueSkip, nil
 }
 
-// afterVMLeft queues when the VM that left has a disk in common with this one.
+// afterVMLeft queues when the VM that left has a disk in common with this one, or was
+// promised room for a disk that has no home after all, in a pool that this one wants.
 func (p *plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any) (fwk.QueueingHint, error) {
 	left, isVM, err := fleet.AsLeft(oldObj)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	if !isVM || left.Namespace != pod.Namespace {
+	if !isVM {
 		return fwk.QueueSkip, nil
 	}
 	mine, err := podless.DisksOf(pod)
@@ -125,9 +126,26 @@ func (p *plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any)
 	if err != nil {
 		return fwk.Queue, err
 	}
-	if slices.ContainsFunc(its, func(name string) bool { return slices.Contains(mine, name) }) {
+	if left.Namespace == pod.Namespace && slices.ContainsFunc(its, func(name string) bool { return slices.Contains(mine, name) }) {
 		return fwk.Queue, nil
 	}
-	logger.V(5).Info("VM left a host and had none of this VM's disks", "pod", klog.KObj(pod), "left", klog.KObj(left))
+	p.disks.mu.RLock()
+	defer p.disks.mu.RUnlock()
+	wanted := p.disks.poolsFor(pod.Namespace, mine)
+	if slices.ContainsFunc(p.disks.poolsFor(left.Namespace, its), func(pool string) bool { return slices.Contains(wanted, pool) }) {
+		return fwk.Queue, nil
+	}
+	logger.V(5).Info("VM left a host and had none of this VM's disks, nor room that it wants", "pod", klog.KObj(pod), "left", klog.KObj(left))
 	return fwk.QueueSkip, nil
+}
+
+// poolsFor are the pools that those of the disks want room of that have no home; mu is
+// held for reading.
+func (d *Disks) poolsFor(namespace string, names []string) (pools []string) {
+	for _, name := range names {
+		if disk := d.disks[key(namespace, name)]; disk != nil && disk.Status.NodeName == "" {
+			pools = append(pools, disk.Pool())
+		}
+	}
+	return pools
 }
