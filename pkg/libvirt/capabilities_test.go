@@ -3,7 +3,6 @@ package libvirt
 import (
 	"os"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -42,26 +41,5 @@ func TestUnitsOfMemory(t *testing.T) {
 		if got := unitBytes(unit); got != want {
 			t.Errorf("%q: got %d, want %d", unit, got, want)
 		}
-	}
-}
-
-func TestKVMIsChosenWhenItIsWorthIt(t *testing.T) {
-	for name, c := range map[string]struct {
-		hardware, emulated time.Duration
-		works, emulates    bool
-		want               string
-	}{
-		"as fast as emulation through the firmware": {hardware: 100 * time.Millisecond, emulated: 120 * time.Millisecond, works: true, emulates: true, want: "kvm"},
-		"slow because the host is loaded":           {hardware: 3 * time.Second, emulated: 2 * time.Second, works: true, emulates: true, want: "kvm"},
-		"within the noise":                          {hardware: 900 * time.Millisecond, emulated: 50 * time.Millisecond, works: true, emulates: true, want: "kvm"},
-		"far slower than emulation":                 {hardware: 5 * time.Second, emulated: 100 * time.Millisecond, works: true, emulates: true, want: "qemu"},
-		"stuck in the firmware":                     {emulated: 100 * time.Millisecond, emulates: true, want: "qemu"},
-		"nothing to compare with":                   {hardware: 5 * time.Second, works: true, want: "kvm"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := judge(c.hardware, c.works, c.emulated, c.emulates); got != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
-			}
-		})
 	}
 }
