@@ -85,18 +85,23 @@ func (c *connection) choose(ctx context.Context, d Description) (string, error) 
 		// Nothing to compare with, or no firmware that starts without a file.
 		return DomainTypeKVM, nil
 	}
-	return compare(func(kind string) (time.Duration, error) { return c.trial(ctx, kind, d.Arch) })
+	return compare(func(kind string, limit time.Duration) (time.Duration, error) { return c.trial(ctx, kind, d.Arch, limit) })
 }
 
 // compare tries both until there is no doubt which one is to be had, or for as often
 // as is worth it.
-func compare(try func(kind string) (time.Duration, error)) (string, error) {
+func compare(try func(kind string, limit time.Duration) (time.Duration, error)) (string, error) {
 	var emulated, hardware fastest
 	for n := 1; ; n++ {
-		if err := emulated.next(try(DomainTypeQEMU)); err != nil {
+		if err := emulated.next(try(DomainTypeQEMU, probeTimeout)); err != nil {
 			return "", err
 		}
-		if err := hardware.next(try(DomainTypeKVM)); err != nil {
+		// What takes longer is not waited for: it leaves no doubt.
+		limit := probeTimeout
+		if emulated > 0 {
+			limit = min(limit, max(probeGrace, probeDoubt*time.Duration(emulated)))
+		}
+		if err := hardware.next(try(DomainTypeKVM, limit)); err != nil {
 			return "", err
 		}
 		if kind, sure := judge(hardware, emulated); sure || n == probeTrials {
@@ -136,9 +141,10 @@ func judge(hardware, emulated fastest) (kind string, sure bool) {
 var errTrialFailed = errors.New("the trial guest did not get through its firmware")
 
 // trial boots a transient guest that has nothing to boot and whose firmware
-// therefore resets it at once, which ends it, and returns how long that took.
-func (c *connection) trial(ctx context.Context, kind, arch string) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout+callTimeout)
+// therefore resets it at once, which ends it, and returns how long that took. After
+// limit it has failed.
+func (c *connection) trial(ctx context.Context, kind, arch string, limit time.Duration) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit+callTimeout)
 	defer cancel()
 	id := uuid.NewString()
 	doc, err := trialDomain(id, kind, arch)
@@ -166,7 +172,7 @@ func (c *connection) trial(ctx context.Context, kind, arch string) (time.Duratio
 		_ = c.Destroy(end, id)
 	}()
 	began := time.Now()
-	timeout := time.NewTimer(probeTimeout)
+	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	for {
 		select {
@@ -183,7 +189,7 @@ func (c *connection) trial(ctx context.Context, kind, arch string) (time.Duratio
 				return 0, fmt.Errorf("%w: it %s", errTrialFailed, e.Reason)
 			}
 		case <-timeout.C:
-			return 0, fmt.Errorf("%w within %s", errTrialFailed, probeTimeout)
+			return 0, fmt.Errorf("%w within %s", errTrialFailed, limit)
 		}
 	}
 }

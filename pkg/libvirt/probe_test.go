@@ -29,13 +29,13 @@ func TestKVMIsChosenWhenItIsWorthIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			left := map[string][]time.Duration{DomainTypeKVM: c.hardware, DomainTypeQEMU: c.emulated}
-			got, err := compare(func(kind string) (time.Duration, error) {
+			got, err := compare(func(kind string, limit time.Duration) (time.Duration, error) {
 				if len(left[kind]) == 0 {
 					t.Fatalf("%s was tried once more", kind)
 				}
 				took := left[kind][0]
 				left[kind] = left[kind][1:]
-				if took == 0 {
+				if took == 0 || took > limit {
 					return 0, errTrialFailed
 				}
 				return took, nil
@@ -49,7 +49,7 @@ func TestKVMIsChosenWhenItIsWorthIt(t *testing.T) {
 		})
 	}
 	lost := errors.New("libvirtd is away")
-	if got, err := compare(func(string) (time.Duration, error) { return 0, lost }); !errors.Is(err, lost) {
+	if got, err := compare(func(string, time.Duration) (time.Duration, error) { return 0, lost }); !errors.Is(err, lost) {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
