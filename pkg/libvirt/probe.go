@@ -85,7 +85,9 @@ func (c *connection) choose(ctx context.Context, d Description) (string, error) 
 		// Nothing to compare with, or no firmware that starts without a file.
 		return DomainTypeKVM, nil
 	}
-	return compare(func(kind string, limit time.Duration) (time.Duration, error) { return c.trial(ctx, kind, d.Arch, limit) })
+	return compare(func(kind string, limit time.Duration) (time.Duration, error) {
+		return c.trial(ctx, kind, d.Arch, limit)
+	})
 }
 
 // compare tries both until there is no doubt which one is to be had, or for as often
