@@ -259,8 +259,10 @@ func TestALeaseThatIsOldSaysNothingToANewLeader(t *testing.T) {
 	}
 	waitVM(t, ns, "vm", says(v1alpha1.ReasonHostUnreachable))
 	ctx, cancel := context.WithCancel(t.Context())
+	var back sync.WaitGroup
+	defer back.Wait()
 	defer cancel()
-	go func() { // it is back
+	back.Go(func() {
 		for ctx.Err() == nil {
 			renewed := metav1.NewMicroTime(time.Now())
 			before := lease.DeepCopy()
@@ -268,7 +270,7 @@ func TestALeaseThatIsOldSaysNothingToANewLeader(t *testing.T) {
 			_ = suite.client.Patch(ctx, lease, client.MergeFrom(before))
 			time.Sleep(time.Second)
 		}
-	}()
+	})
 	waitVM(t, ns, "vm", says(""))
 }
 
