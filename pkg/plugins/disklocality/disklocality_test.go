@@ -38,9 +38,14 @@ func (synced) HasSyncedChecker() cache.DoneChecker { return nil }
 type writer struct {
 	err    error
 	stored []string
+	// then is called when it is about to answer.
+	then func()
 }
 
 func (w *writer) ClaimDisk(_ context.Context, d *v1alpha1.VirtualDisk, home v1alpha1.DiskHome, claim *v1alpha1.DiskClaim) error {
+	if w.then != nil {
+		defer w.then()
+	}
 	if w.err != nil {
 		return w.err
 	}
@@ -264,6 +269,17 @@ func TestPromises(t *testing.T) {
 	t.Run("it was not stored", func(t *testing.T) {
 		s, vm := reserved(t)
 		s.writer.err = diskstatus.ErrStale
+		if status := s.Bind(t.Context(), nil, vm, "a"); status.Code() != fwk.Error {
+			t.Errorf("%v", status)
+		}
+		s.Unreserve(t.Context(), nil, vm, "a")
+		if !fits(s, 10) || s.disks.Promises() != 0 {
+			t.Errorf("%d promises are left", s.disks.Promises())
+		}
+	})
+	t.Run("it was not stored, and the VM has gone meanwhile", func(t *testing.T) {
+		s, vm := reserved(t)
+		s.writer.err, s.writer.then = diskstatus.ErrStale, func() { s.disks.ended(vm.UID, false) }
 		if status := s.Bind(t.Context(), nil, vm, "a"); status.Code() != fwk.Error {
 			t.Errorf("%v", status)
 		}

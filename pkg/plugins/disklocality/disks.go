@@ -141,7 +141,7 @@ func (d *Disks) take(at place, bytes int64) {
 // give gives back the bytes that a promise holds; mu is held.
 func (d *Disks) give(p *promise) {
 	d.take(p.at, -p.bytes)
-	p.at, p.bytes, p.written, p.moving = place{}, 0, false, false
+	p.at, p.bytes, p.writes, p.moving = place{}, 0, 0, false
 }
 
 // drop forgets a promise; mu is held.
@@ -205,7 +205,7 @@ func (d *Disks) ended(vm types.UID, bound bool) {
 			continue
 		}
 		p.vm, p.name = "", ""
-		if !bound && !p.written {
+		if !bound && p.writes == 0 {
 			d.give(p)
 		}
 		d.tidy(disk, p)

@@ -39,7 +39,7 @@ func (d *Disks) Hold(disk *v1alpha1.VirtualDisk, hv *v1alpha1.Hypervisor, pool s
 		return nil, false
 	}
 	d.drop(disk.UID) // what an earlier attempt held
-	held := &promise{at: placeIn(hv.Name, p), bytes: bytes, written: true, moving: true}
+	held := &promise{at: placeIn(hv.Name, p), bytes: bytes, writes: 1, moving: true}
 	d.take(held.at, bytes)
 	d.promises[disk.UID] = held
 	return func() {

@@ -65,8 +65,8 @@ type promise struct {
 	// at is where bytes are held; none once the disk shows its home.
 	at    place
 	bytes int64
-	// written says that the disk's home may have been stored.
-	written bool
+	// writes counts those that may have stored the disk's home, or may yet.
+	writes int
 	// moving says that bytes are for a disk that has a home, and is to be moved.
 	moving bool
 }

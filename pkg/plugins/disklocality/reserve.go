@@ -105,26 +105,37 @@ func (d *Disks) bind(ctx context.Context, by types.UID, vm podless.Identity, nam
 		return errors.New(why)
 	}
 	home, ok := homeAt(disk, hv)
-	if held != nil && disk.Status.NodeName == "" {
-		held.written = true
-	}
-	d.mu.Unlock()
 	if !ok {
+		d.mu.Unlock()
 		return fmt.Errorf("host %s has no storage pool %s any more", hv.Name, disk.Pool())
 	}
+	if disk.Status.NodeName == "" {
+		held.writes++
+	} else {
+		held = nil // what is stored is of no matter to what it holds
+	}
+	d.mu.Unlock()
 	var claim *v1alpha1.DiskClaim
 	if disk.Exclusive() {
 		claim = &v1alpha1.DiskClaim{Name: vm.Name, UID: vm.UID}
 	}
 	err := d.writer.ClaimDisk(ctx, disk, home, claim)
 	if err != nil && !errors.Is(err, diskstatus.ErrUnknown) {
-		d.mu.Lock()
-		if held != nil && d.promises[disk.UID] == held {
-			held.written = false
-		}
-		d.mu.Unlock()
+		d.failed(disk.UID, held)
 	}
 	return err
+}
+
+// failed notes that nothing was stored of what held is for.
+func (d *Disks) failed(disk types.UID, held *promise) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if held == nil || d.promises[disk] != held || held.writes == 0 {
+		return
+	}
+	if held.writes--; held.writes == 0 && held.vm == "" {
+		d.drop(disk) // its VM has gone meanwhile
+	}
 }
 
 // stands says whether what Reserve promised pod by is still so: the disk may be
