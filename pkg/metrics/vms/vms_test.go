@@ -41,6 +41,16 @@ func says(vm *v1alpha1.VirtualMachine, state v1alpha1.HostState, reason string, 
 	return vm
 }
 
+// freshWaits are waits of which nothing is counted yet: counters are the process's.
+func freshWaits() *waits {
+	for _, c := range metrics.SchedulerCollectors() {
+		if counted, is := c.(interface{ Reset() }); is {
+			counted.Reset()
+		}
+	}
+	return newWaits()
+}
+
 // told are the values of a metric with these labels, of what is counted.
 func told(t *testing.T, name string, labels map[string]string) (count uint64, sum float64) {
 	t.Helper()
@@ -73,7 +83,7 @@ func told(t *testing.T, name string, labels map[string]string) (count uint64, su
 }
 
 func TestTheWayToARunningGuestIsTimed(t *testing.T) {
-	w, of := newWaits(), map[string]string{"profile": "way"}
+	w, of := freshWaits(), map[string]string{"profile": "way"}
 	vm := newVM("a", "way")
 	w.see(nil, vm, false, start.Add(300*time.Millisecond))
 	if since := w.since(vm); !since.Equal(start.Add(300 * time.Millisecond)) {
@@ -119,7 +129,7 @@ func TestWaysThatAreNotTimed(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWaits()
+			w := freshWaits()
 			way(w, newVM("a", name))
 			if n, _ := told(t, "domus_vm_running_duration_seconds", map[string]string{"profile": name}); n != 0 || len(w.byUID) != 0 {
 				t.Errorf("timed %d times, and %d are waited for", n, len(w.byUID))
@@ -129,7 +139,7 @@ func TestWaysThatAreNotTimed(t *testing.T) {
 }
 
 func TestAVMThatLosesItsHostIsTimedAnew(t *testing.T) {
-	w, of := newWaits(), map[string]string{"profile": "anew"}
+	w, of := freshWaits(), map[string]string{"profile": "anew"}
 	vm := newVM("a", "anew")
 	w.see(nil, vm, false, start)
 	placed := bound(vm, "h")
@@ -150,7 +160,7 @@ func TestAVMThatLosesItsHostIsTimedAnew(t *testing.T) {
 }
 
 func TestStartsAreCounted(t *testing.T) {
-	w := newWaits()
+	w := freshWaits()
 	placed := bound(newVM("a", "starts"), "h")
 	one := says(placed, v1alpha1.HostRunning, "", start)
 	two := says(placed, v1alpha1.HostRunning, "", start.Add(time.Minute))
