@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"domus.dev/domus/pkg/api/v1alpha1"
@@ -25,6 +26,8 @@ func TestFirmwareState(t *testing.T) {
 	t.Cleanup(func() { remove(t, name) })
 	vm := newVM(name, "real")
 	vm.Spec.Domain = &runtime.RawExtension{Raw: []byte(firmware)}
+	// Nothing in it hears that it is to shut down.
+	vm.Spec.TerminationGracePeriodSeconds = ptr.To[int64](1)
 	create(t, vm)
 	runs := func() {
 		t.Helper()
