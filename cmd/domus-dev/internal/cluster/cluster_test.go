@@ -1,19 +1,23 @@
 package cluster
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"domus.dev/domus/cmd/domus-dev/internal/component"
 	"domus.dev/domus/cmd/domus-dev/internal/layout"
+	"domus.dev/domus/cmd/domus-dev/internal/proc"
 	"domus.dev/domus/pkg/api/v1alpha1"
 )
 
@@ -111,6 +115,52 @@ func TestPhases(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := phases(tc.vms); got != tc.want {
 				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// What was found running, and ends before it is ready, had been hurt before it was
+// found: it is started again, once.
+func TestWhatIsFoundAboutToEndIsStartedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		// lives says, by the number of the process, how long it does.
+		lives string
+		fails bool
+	}{
+		"once":           {lives: "$([ $n -eq 1 ] && echo 1 || echo 60)"},
+		"and ends again": {lives: "1", fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			spec := proc.Spec{
+				Name: "it", Path: "/bin/sh", LogFile: filepath.Join(dir, "log"), RecordFile: filepath.Join(dir, "pid"),
+				Args: []string{"-c", "cd '" + dir + "'; echo >> starts; n=$(wc -l < starts); exec sleep " + test.lives},
+			}
+			r, outcome, err := proc.Ensure(spec)
+			if err != nil || outcome != proc.Started {
+				t.Fatal(outcome, err)
+			}
+			t.Cleanup(func() {
+				if last, err := proc.Load(spec.RecordFile); err == nil {
+					_ = last.Stop(0)
+				}
+			})
+			second := func(context.Context) error {
+				content, err := os.ReadFile(filepath.Join(dir, "starts"))
+				if err == nil && (test.fails || len(content) < 2) {
+					err = errors.New("it is not ready")
+				}
+				return err
+			}
+			u := &upper{Options: Options{Timeout: 30 * time.Second}, say: NewProgress(io.Discard), found: map[string]proc.Spec{}}
+			err = u.start(t.Context(), spec, second)
+			if test.fails != errors.Is(err, errEnded) || !test.fails && err != nil {
+				t.Errorf("it ends with %v", err)
+			}
+			now, err := proc.Load(spec.RecordFile)
+			if err != nil || now.PID == r.PID || now.Alive() == test.fails {
+				t.Errorf("found as %d, and now %+v, alive %t: %v", r.PID, now, now.Alive(), err)
 			}
 		})
 	}

@@ -101,7 +101,8 @@ func (u *upper) fill(ctx context.Context, spec proc.Spec, own layout.Layout, num
 	if err != nil {
 		return err
 	}
-	if err := u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, own) }); err != nil {
+	r, err = u.await(ctx, spec, r, func(ctx context.Context) error { return machine.Answers(ctx, own) })
+	if err != nil {
 		return err
 	}
 	if err := machine.EnsureCNI(own, number, r.PID); err != nil {

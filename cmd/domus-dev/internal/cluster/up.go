@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,6 +24,9 @@ type upper struct {
 	state *state
 	build component.Builder
 	admin client.Client
+	// found are the components that ran when this run came to them, with what they
+	// are started by.
+	found map[string]proc.Spec
 }
 
 // Up starts what is not running yet and returns when the cluster can place
@@ -36,7 +40,7 @@ func Up(ctx context.Context, o Options, say *Progress) error {
 		return err
 	}
 	defer unlock()
-	u := &upper{Options: o, say: say}
+	u := &upper{Options: o, say: say, found: map[string]proc.Spec{}}
 	steps := []func(context.Context) error{
 		u.prepare, u.startEtcd, u.startHost, u.startAPIServer, u.applyManifests,
 		u.startScheduler, u.fillHost, u.startExecutors, u.waitHosts, u.waitWebhook,
@@ -94,19 +98,34 @@ func (u *upper) start(ctx context.Context, spec proc.Spec, ready func(context.Co
 		return err
 	}
 	u.say.Say(spec.Name, "%s, pid %d", outcome, r.PID)
+	if outcome == proc.Running {
+		u.found[spec.Name] = spec
+	}
 	if ready == nil {
 		return nil
 	}
-	return u.await(ctx, spec, r, ready)
+	_, err = u.await(ctx, spec, r, ready)
+	return err
 }
 
-// await waits until a started component is ready.
-func (u *upper) await(ctx context.Context, spec proc.Spec, r *proc.Record, ready func(context.Context) error) error {
-	if err := until(ctx, spec, r, u.Timeout, ready); err != nil {
-		return err
+// await waits until a started component is ready, and returns its process. One that
+// was found running and ends was about to when it was found: it is started once more.
+func (u *upper) await(ctx context.Context, spec proc.Spec, r *proc.Record, ready func(context.Context) error) (*proc.Record, error) {
+	err := until(ctx, spec, r, u.Timeout, ready)
+	if found, was := u.found[spec.Name]; was && errors.Is(err, errEnded) {
+		delete(u.found, spec.Name)
+		var outcome proc.Outcome
+		if r, outcome, err = proc.Ensure(found); err != nil {
+			return nil, err
+		}
+		u.say.Say(spec.Name, "it ended by itself, and is %s, pid %d", outcome, r.PID)
+		err = until(ctx, found, r, u.Timeout, ready)
+	}
+	if err != nil {
+		return nil, err
 	}
 	u.say.Say(spec.Name, "ready")
-	return nil
+	return r, nil
 }
 
 // stop ends components that an earlier run wanted and this one does not.
