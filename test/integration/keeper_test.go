@@ -226,6 +226,21 @@ func (k *keepers) say(ctx context.Context, vm *v1alpha1.VirtualMachine, h v1alph
 	}
 }
 
+// waitEmpty waits until no guest runs any more.
+func (k *keepers) waitEmpty() {
+	k.t.Helper()
+	n := 0
+	for deadline := time.Now().Add(eventually); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		k.mu.Lock()
+		n = len(k.guests)
+		k.mu.Unlock()
+		if n == 0 {
+			return
+		}
+	}
+	k.t.Fatalf("%d guests of VMs that are gone run", n)
+}
+
 // refusals are what was refused so far, in words.
 func (k *keepers) refusals() []string {
 	k.mu.Lock()
