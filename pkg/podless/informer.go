@@ -21,9 +21,7 @@ type podInformer struct {
 	real, projected cache.SharedIndexInformer
 
 	mu sync.Mutex
-	// first has the handlers that were added before the informer ran, which is told
-	// of in one registration.
-	first      *chain
+	// registered is the one of the handlers that were added before the informer ran.
 	registered *registration
 	runs       bool
 }
@@ -95,18 +93,17 @@ type handle struct {
 func (i *podInformer) AddEventHandler(h cache.ResourceEventHandler) (cache.ResourceEventHandlerRegistration, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.runs {
-		// It is to be told of what there is by now.
-		return i.AddEventHandlerWithOptions(h, cache.HandlerOptions{})
+	if !i.runs && i.registered != nil {
+		return &handle{registration: i.registered, link: i.registered.chain.add(h)}, nil
 	}
-	if i.first != nil {
-		return &handle{registration: i.registered, link: i.first.add(h)}, nil
-	}
+	// One that comes later is to be told of what there is by then.
 	added, err := i.register(h, cache.HandlerOptions{})
 	if err != nil {
 		return nil, err
 	}
-	i.registered, i.first = added.registration, added.chain
+	if !i.runs {
+		i.registered = added.registration
+	}
 	return added, nil
 }
 

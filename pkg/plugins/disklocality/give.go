@@ -106,10 +106,8 @@ func has(disk *v1alpha1.VirtualDisk, vm podless.Identity, hv *v1alpha1.Hyperviso
 	if !ok || disk.Status.NodeName == "" || disk.Status.Home() != home {
 		return false
 	}
-	if home.NodeName != hv.Name {
-		if p := poolOf(hv, disk.Pool()); disk.Status.Store == "" || p == nil || p.Store != disk.Status.Store {
-			return false
-		}
+	if home.NodeName != hv.Name && !hasStoreOf(hv, disk) {
+		return false
 	}
 	c := disk.Status.ClaimedBy
 	return !disk.Exclusive() || c != nil && c.UID == vm.UID

@@ -53,6 +53,12 @@ func poolOf(hv *v1alpha1.Hypervisor, name string) *v1alpha1.HostPool {
 	return nil
 }
 
+// hasStoreOf says whether the disk is in a store that the host has too.
+func hasStoreOf(hv *v1alpha1.Hypervisor, disk *v1alpha1.VirtualDisk) bool {
+	p := poolOf(hv, disk.Pool())
+	return disk.Status.Store != "" && p != nil && p.Store == disk.Status.Store
+}
+
 // promise is what Reserve holds of a disk and the disk does not show yet.
 type promise struct {
 	// vm is the projected Pod that is being bound, and name its VM; empty once the

@@ -131,8 +131,9 @@ func (p *plugin) afterVMLeft(logger klog.Logger, pod *corev1.Pod, oldObj, _ any)
 	}
 	p.disks.mu.RLock()
 	defer p.disks.mu.RUnlock()
-	wanted := p.disks.poolsFor(pod.Namespace, mine)
-	if slices.ContainsFunc(p.disks.poolsFor(left.Namespace, its), func(pool string) bool { return slices.Contains(wanted, pool) }) {
+	// Most VMs that leave free no room: then this one's disks are not looked at.
+	if freed := p.disks.poolsFor(left.Namespace, its); len(freed) > 0 &&
+		slices.ContainsFunc(p.disks.poolsFor(pod.Namespace, mine), func(pool string) bool { return slices.Contains(freed, pool) }) {
 		return fwk.Queue, nil
 	}
 	logger.V(5).Info("VM left a host and had none of this VM's disks, nor room that it wants", "pod", klog.KObj(pod), "left", klog.KObj(left))

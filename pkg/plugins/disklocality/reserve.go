@@ -152,12 +152,7 @@ func stands(held *promise, by types.UID, disk *v1alpha1.VirtualDisk, hv *v1alpha
 
 // canUse says whether the host can use the disk, which has a home, as it is there.
 func canUse(hv *v1alpha1.Hypervisor, disk *v1alpha1.VirtualDisk) bool {
-	s := &disk.Status
-	if s.NodeName == hv.Name {
-		return true
-	}
-	p := poolOf(hv, disk.Pool())
-	return s.Store != "" && s.VolumeName != "" && p != nil && p.Store == s.Store
+	return disk.Status.NodeName == hv.Name || disk.Status.VolumeName != "" && hasStoreOf(hv, disk)
 }
 
 // homeAt is the disk's home once its VM is on the host: where it is, or, for one
