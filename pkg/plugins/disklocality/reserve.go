@@ -87,43 +87,46 @@ func (p *plugin) Bind(ctx context.Context, _ fwk.CycleState, pod *corev1.Pod, no
 
 // bind stores home and claim of one disk that is promised to pod by.
 func (d *Disks) bind(ctx context.Context, by types.UID, vm podless.Identity, name string, hv *v1alpha1.Hypervisor) error {
-	d.mu.Lock()
-	disk := d.disks[key(vm.Namespace, name)]
-	if disk == nil {
-		d.mu.Unlock()
-		return fmt.Errorf("VirtualDisk %s is gone", name)
+	disk, home, held, err := d.begin(by, vm, name, hv)
+	if err != nil {
+		return err
 	}
-	// All may have changed since Reserve looked at it: what is stored is guarded by
-	// the disk as it is seen now.
-	held := d.promises[disk.UID]
-	why := d.refuses(disk, name, by, vm)
-	if why == "" && !stands(held, by, disk, hv) {
-		why = fmt.Sprintf("VirtualDisk %s has been given to another VM meanwhile, or has been created anew", name)
-	}
-	if why != "" {
-		d.mu.Unlock()
-		return errors.New(why)
-	}
-	home, ok := homeAt(disk, hv)
-	if !ok {
-		d.mu.Unlock()
-		return fmt.Errorf("host %s has no storage pool %s any more", hv.Name, disk.Pool())
-	}
-	if disk.Status.NodeName == "" {
-		held.writes++
-	} else {
-		held = nil // what is stored is of no matter to what it holds
-	}
-	d.mu.Unlock()
 	var claim *v1alpha1.DiskClaim
 	if disk.Exclusive() {
 		claim = &v1alpha1.DiskClaim{Name: vm.Name, UID: vm.UID}
 	}
-	err := d.writer.ClaimDisk(ctx, disk, home, claim)
+	err = d.writer.ClaimDisk(ctx, disk, home, claim)
 	if err != nil && !errors.Is(err, diskstatus.ErrUnknown) {
 		d.failed(disk.UID, held)
 	}
 	return err
+}
+
+// begin is what bind is to write, of the disk as it is seen now: all may have changed
+// since Reserve looked at it, and what is stored is guarded by what is seen here. held
+// is the promise that the write is counted in; nil for a disk that has a home.
+func (d *Disks) begin(by types.UID, vm podless.Identity, name string, hv *v1alpha1.Hypervisor) (disk *v1alpha1.VirtualDisk, home v1alpha1.DiskHome, held *promise, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if disk = d.disks[key(vm.Namespace, name)]; disk == nil {
+		return nil, home, nil, fmt.Errorf("VirtualDisk %s is gone", name)
+	}
+	if why := d.refuses(disk, name, by, vm); why != "" {
+		return nil, home, nil, errors.New(why)
+	}
+	held = d.promises[disk.UID]
+	if !stands(held, by, disk, hv) {
+		return nil, home, nil, fmt.Errorf("VirtualDisk %s has been given to another VM meanwhile, or has been created anew", name)
+	}
+	home, ok := homeAt(disk, hv)
+	if !ok {
+		return nil, home, nil, fmt.Errorf("host %s has no storage pool %s any more", hv.Name, disk.Pool())
+	}
+	if disk.Status.NodeName != "" {
+		return disk, home, nil, nil
+	}
+	held.writes++
+	return disk, home, held, nil
 }
 
 // failed notes that nothing was stored of what held is for.
